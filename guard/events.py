@@ -1,0 +1,108 @@
+"""What flows through Guard, as frozen values: rejections in, offences, claims, blocks out.
+
+    Rejection -> Offence -> Overflow -> Claim -> Block
+    (a source)   (a jail)   (counters)   (ledger) (kernel)
+
+Times are seconds since the epoch, lengths of time are seconds; `until` None is for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from guard.lib.networks import Network
+
+
+class Kind(StrEnum):
+    """Why a peer was refused: the one vocabulary of listener, logs, jails and reports."""
+
+    RELAY_DENIED = "relay_denied"
+    AUTH_UNSUPPORTED = "auth_unsupported"
+    AUTH_FAILED = "auth_failed"
+    COMMAND_UNIMPLEMENTED = "command_unimplemented"
+    SYNTAX_ERROR = "syntax_error"
+    NON_SMTP = "non_smtp"
+    SCANNER = "scanner"
+    EARLY_TALKER = "early_talker"
+    BAD_SEQUENCE = "bad_sequence"
+    LIMIT = "limit"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A server refused something that `address` asked for, `count` times in a row.
+
+    `address` is canonical text taken from a structured field, never from what the peer wrote.
+    `kind` is None only for a line of a text log, which `filter` (the name of a filter) matched.
+    `id` is unique where the source can repeat itself, else empty.
+    """
+
+    time: float
+    address: str
+    kind: Kind | None
+    count: int = 1
+    filter: str = ""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """`address` did something only a legitimate peer does; `how` is mail, auth or delivery."""
+
+    time: float
+    address: str
+    how: str
+
+
+Event = Rejection | Acceptance
+
+
+class Window(NamedTuple):
+    """A jail's threshold: `maxretry` rejections within `findtime` seconds."""
+
+    maxretry: int
+    findtime: float
+
+
+class Offence(NamedTuple):
+    """What one jail counts: so many `rejections` of `network` at `time`."""
+
+    jail: str
+    network: Network
+    time: float
+    rejections: int = 1
+
+
+class Overflow(NamedTuple):
+    """A window that filled at `time`, with the `rejections` that it then held."""
+
+    jail: str
+    network: Network
+    time: float
+    rejections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody's reason to block `network`.
+
+    `source` is `jail:NAME`, `feed:NAME` or `manual`; one source has one claim on a network.
+    `strikes` counts the claims that jails made on this network so far, this one included.
+    """
+
+    network: Network
+    source: str
+    reason: str
+    since: float
+    until: float | None
+    strikes: int = 0
+
+
+class Block(NamedTuple):
+    """What the kernel is to hold: a network, and when it ends."""
+
+    network: Network
+    until: float | None

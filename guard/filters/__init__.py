@@ -1,0 +1,1 @@
+"""What a record or a line means: pure decisions."""

@@ -1,0 +1,1 @@
+"""When an address has done enough: pure decisions."""

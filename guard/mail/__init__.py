@@ -1,0 +1,1 @@
+"""Accepted mail: spool, reports, queue and delivery."""

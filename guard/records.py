@@ -1,0 +1,113 @@
+"""KumoMTA's log record: how events look on disk and on the wire.
+
+`Record` is what our listener writes, with KumoMTA's members in KumoMTA's order and `kind` and
+`count` added (docs.kumomta.com, log record; crates/kumo-log-types at 2026-08). `Heard` is what we
+read: the members that decide anything, of every release since 2023, all others skipped.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class EnhancedCode(msgspec.Struct, frozen=True):
+    """An enhanced status code, RFC 3463."""
+
+    class_: int = msgspec.field(name="class")
+    subject: int
+    detail: int
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A reply: `content` has neither code nor enhanced code, newlines are blanks."""
+
+    code: int
+    enhanced_code: EnhancedCode | None = None
+    content: str = ""
+    command: str | None = None
+
+
+class PeerAddress(msgspec.Struct, frozen=True):
+    """`name` is what the peer said in EHLO; `addr` is its address without port."""
+
+    name: str = ""
+    addr: str = ""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of our record log."""
+
+    type: str
+    id: str = ""
+    sender: str = ""
+    recipient: str | list[str] = ""
+    queue: str = ""
+    site: str = ""
+    size: int = 0
+    response: Response
+    peer_address: PeerAddress
+    timestamp: int
+    event_time: str
+    created: int
+    created_time: str
+    num_attempts: int = 0
+    bounce_classification: str = "Uncategorized"
+    egress_pool: str | None = None
+    egress_source: str | None = None
+    source_address: str | None = None
+    feedback_report: dict[str, object] | None = None
+    meta: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    delivery_protocol: str | None = None
+    reception_protocol: str | None = None
+    nodeid: str
+    tls_cipher: str | msgspec.UnsetType = msgspec.UNSET
+    tls_protocol_version: str | msgspec.UnsetType = msgspec.UNSET
+    session_id: str
+    kind: str | msgspec.UnsetType = msgspec.UNSET
+    count: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What we need of anybody's record."""
+
+    type: str
+    timestamp: int
+    response: Response | None = None
+    peer_address: PeerAddress | None = None
+    event_time: str | None = None
+    id: str = ""
+    session_id: str = ""
+    reception_protocol: str | None = None
+    kind: str | None = None
+    count: int = 1
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Heard)
+
+
+def encode(record: Record) -> bytes:
+    """`record` as one line of ASCII JSON, without the line end.
+
+    ASCII because U+2028, U+0085 and the like end a line for some readers.
+    """
+    line = _encoder.encode(record)
+    return line if line.isascii() else escape_non_ascii(line)
+
+
+def escape_non_ascii(line: bytes) -> bytes:
+    """JSON text with every character beyond ASCII written as `\\uXXXX` (RFC 8259, section 7)."""
+    units = line.decode().encode("utf-16-be", "surrogatepass")
+    return "".join(
+        chr(unit) if unit < 128 else f"\\u{unit:04x}"
+        for unit in (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
+    ).encode("ascii")
+
+
+def decode(line: bytes) -> Heard:
+    """What `line` says. Raises ValueError when it is no log record, whatever the bytes."""
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"not a log record: {error}") from None

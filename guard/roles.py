@@ -1,0 +1,209 @@
+"""The plug-in points. Read this first: it is enough to write a new source or firewall from.
+
+    Source -> Counters -> (jails decide) -> Ledger -> Firewall
+                                              ^  |
+                                         Feed-+  +-> Reporter
+    Sink: where the listener says what it refused or accepted.   Spool: where accepted mail waits.
+
+Conventions of all roles:
+
+* A method that may block the event loop is a plain function, called in a worker thread. Each
+  object is used by one thread at a time, unless its role says otherwise.
+* Time is an argument (`now`, seconds since the epoch).
+* A part that cannot do its work raises `Unavailable` (a service is gone: try again) or `Refused`
+  (never works like this: tell the operator). It never retries and never swallows; daemon.py does
+  the retrying, with back-off.
+* Optional abilities are a Protocol of their own, never a flag.
+
+To add one: write a class with these methods in the role's folder, and name it in assemble.py.
+`firewall/dryrun.py` and `sources/channel.py` are the shortest examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from guard.events import Block, Claim, Event, Offence, Overflow, Window
+from guard.lib.networks import Network
+from guard.records import Record
+
+
+class GuardError(Exception):
+    """What Guard raises on purpose. Its text is for the operator, in one line."""
+
+
+class Unavailable(GuardError):
+    """A service that is needed (Redis, netlink, a feed's server) does not answer now."""
+
+
+class Refused(GuardError):
+    """It does not work like this and will not by waiting: privileges, versions, bad data."""
+
+
+class Source(Protocol):
+    """Somewhere that rejections come from.
+
+    `name` is shown to the operator. The iterator of `batches` yields events in the order heard
+    and ends or raises when it cannot go on; whoever runs it starts it again. When the next batch
+    is asked for, the last one has been counted: that is the time to move a checkpoint.
+    """
+
+    name: str
+
+    def batches(self) -> AsyncIterator[Sequence[Event]]:
+        """Events as they come, in batches of any size but zero."""
+        ...
+
+
+class Sink(Protocol):
+    """Where the listener reports. Called on the event loop for every record."""
+
+    def put(self, record: Record) -> None:
+        """Takes `record` at once. Never blocks, never raises; counts what it has to drop."""
+        ...
+
+
+class Counters(Protocol):
+    """Rejections per jail and network in exact sliding windows; shared by whoever shares it."""
+
+    def count(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
+        """Counts all `offences` and returns the windows that they filled, in order.
+
+        A window is full when offences of the last `findtime` seconds (the newest included, one
+        exactly `findtime` old not) sum to `maxretry`. A full window starts anew, empty.
+        Every jail of an offence is in `windows`. Raises Unavailable with nothing counted.
+        """
+        ...
+
+    def counted(self, network: Network) -> list[Offence]:
+        """Everything still held against `network`, oldest first."""
+        ...
+
+    def forget(self, network: Network) -> None:
+        """Drops what is counted against `network` in every jail."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is not yet durable and lets go of files and connections."""
+        ...
+
+
+class Ledger(Protocol):
+    """Who is blocked, by whom, until when. The one truth that the kernel mirrors."""
+
+    def claim(self, claims: Sequence[Claim], now: float) -> list[Claim]:
+        """Adds or replaces claims (one per network and source); returns them with strikes set.
+
+        A jail's claim on a network that it claims already keeps its `since` and does not count
+        as a strike. Durable when this returns.
+        """
+        ...
+
+    def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
+        """Ends the claims of `source` on exactly `network`; None is any. Returns what ended."""
+        ...
+
+    def replace(self, source: str, claims: Sequence[Claim], now: float) -> tuple[int, int]:
+        """Makes `claims` all that `source` claims, at once; returns how many came and went."""
+        ...
+
+    def claims(self, now: float) -> list[Claim]:
+        """Every live claim, oldest first."""
+        ...
+
+    def strikes(self, network: Network) -> int:
+        """How many claims jails have made on exactly `network`, ended ones included."""
+        ...
+
+    def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
+        """What changed since `cursor` ('' at first): the new cursor and the networks touched.
+
+        None for the networks means: too much, or unknown; read all `claims` again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of files and connections."""
+        ...
+
+
+class Firewall(Protocol):
+    """A kernel, a router or a pretence that drops what the ledger says.
+
+    The order of calls is open, then apply, replace and blocked in any order, then close. A block
+    outlives this process, and ends at its `until` without it where the back end can do that.
+    """
+
+    name: str
+
+    def open(self) -> None:
+        """Makes table, sets and rules, or finds them. May be called again: it repairs.
+
+        Raises Refused when this machine cannot, with the reason and what would help.
+        """
+        ...
+
+    def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
+        """Blocks and releases in one transaction. Repeats and strangers are no errors."""
+        ...
+
+    def replace(self, blocks: Iterable[Block], now: float) -> None:
+        """Makes `blocks` all that is blocked, with no moment in which less is."""
+        ...
+
+    def blocked(self, now: float) -> dict[Network, float | None]:
+        """What the back end itself says it blocks, each with its end."""
+        ...
+
+    def close(self, *, clear: bool = False) -> None:
+        """Lets go. The blocks stay, unless `clear` says to remove all that is ours."""
+        ...
+
+
+class Feed(Protocol):
+    """A list of networks that somebody else keeps."""
+
+    name: str
+
+    def fetch(self, now: float) -> Sequence[Network] | None:
+        """The whole list as it is now, or None when it has not changed."""
+        ...
+
+
+class Reporter(Protocol):
+    """Somebody who is told of bans. Runs beside the ban path; may be slow."""
+
+    name: str
+
+    def report(self, claims: Sequence[Claim], now: float) -> None:
+        """Tells of claims that jails made."""
+        ...
+
+
+class SpoolFile(Protocol):
+    """One message that is being received."""
+
+    def write(self, data: bytes) -> None:
+        """Adds bytes of the message. Raises Unavailable when the disk does not take them."""
+        ...
+
+    def commit(self) -> str:
+        """Makes the message durable and returns its id. Only then may anybody say 250."""
+        ...
+
+    def abort(self) -> None:
+        """Forgets the message. Safe at any time, also after commit, when it does nothing."""
+        ...
+
+
+class Spool(Protocol):
+    """Where accepted mail waits for delivery."""
+
+    def open(self) -> None:
+        """Finds or makes the directories. Raises Refused when it cannot."""
+        ...
+
+    def create(self, sender: str, recipients: Sequence[str], meta: Mapping[str, str]) -> SpoolFile:
+        """Begins a message with its envelope. Raises Unavailable when the disk does not."""
+        ...

@@ -1,0 +1,35 @@
+"""Settings of one `[[listener]]`."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from guard.lib.fields import Duration, Endpoint, FilePath, Listen, Net
+from guard.lib.networks import parse_address
+
+LOOPBACK = (parse_address("127.0.0.1"), parse_address("::1"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenerSettings:
+    """Names and defaults are KumoMTA's (start_esmtp_listener) where it has the option."""
+
+    listen: Listen = Endpoint("127.0.0.1", 2525)
+    hostname: str = field(default_factory=socket.gethostname)
+    banner: str = "ESMTP Guard"
+    relay_hosts: tuple[Net, ...] = LOOPBACK
+    listener_domains: tuple[FilePath, ...] = ()
+    client_timeout: Duration = 60.0
+    max_message_size: int = 20 * 1024 * 1024
+    max_recipients_per_message: int = 1024
+    max_connections: int = 32768
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What no single value shows: (key, message)."""
+        for name in ("max_message_size", "max_recipients_per_message", "max_connections"):
+            if getattr(self, name) < 1:
+                yield name, "must be at least 1"
+        if not self.hostname.isascii() or not self.hostname.isprintable() or " " in self.hostname:
+            yield "hostname", f"{self.hostname!r} is not a host name"

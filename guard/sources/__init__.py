@@ -1,0 +1,1 @@
+"""Where rejections come from."""

@@ -1,0 +1,43 @@
+"""Settings of `[state]` and `[store]`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guard.lib.fields import FilePath
+
+SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def default_state_dir() -> Path:
+    """`$XDG_STATE_HOME/guard`, or `~/.local/state/guard`."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "guard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSettings:
+    """`dir` holds spool, embedded store and checkpoints; `socket` is where commands meet us."""
+
+    dir: FilePath = field(default_factory=default_state_dir)
+    socket: FilePath | None = None
+
+    @property
+    def control(self) -> Path:
+        """The control socket, by default inside `dir`."""
+        return self.socket or self.dir / "guard.sock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """`url` is Redis; without it the store is embedded, in the state directory."""
+
+    url: str | None = None
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What no single value shows: (key, message)."""
+        if self.url is not None and not self.url.startswith(SCHEMES):
+            yield "url", f"{self.url!r} does not begin with one of {', '.join(SCHEMES)}"
