@@ -167,7 +167,7 @@ class _Reader:
             return {
                 name: self.value(args[1], item, f'{key}."{name}"') for name, item in data.items()
             }
-        if is_dataclass(hint):
+        if _is_table(hint):
             return self.table(hint, data, key)
         return self.plain(hint, data, key)
 
@@ -193,7 +193,7 @@ class _Reader:
         tables = {
             get_args(_hints(o)["type"])[0]: o
             for o in options
-            if is_dataclass(o) and "type" in _hints(o)
+            if _is_table(o) and "type" in _hints(o)
         }
         if tables:
             kind = data.get("type") if isinstance(data, dict) else None
@@ -212,6 +212,10 @@ _NAMES = {str: "text in quotes", int: "a whole number", float: "a number", bool:
 def _name(data: object) -> str:
     kinds = {**_NAMES, list: "a list", dict: "a table"}
     return f"{data!r}, {kinds[type(data)]}" if type(data) in kinds else repr(data)
+
+
+def _is_table(hint: Any) -> bool:
+    return is_dataclass(hint)
 
 
 @cache

@@ -128,6 +128,18 @@ class Ledger(Protocol):
         ...
 
 
+class Protection(Protocol):
+    """Who is never blocked. Asked for every network before a claim is made and before a block."""
+
+    def protects(self, network: Network) -> str | None:
+        """Why no address of `network` may be blocked, in a few words, or None when it may be.
+
+        The network is tested, not one address: a block that covers anybody protected is
+        protected. Costs a microsecond or two.
+        """
+        ...
+
+
 class Firewall(Protocol):
     """A kernel, a router or a pretence that drops what the ledger says.
 
