@@ -13,7 +13,7 @@ The floors, from the ground up; imports run downward only, and tests/test_floors
                                             the parts; they never import each other
     config                                  guard.toml
     assemble                                settings to objects
-    daemon, control                         what runs, and how the commands meet it
+    daemon, operations, control             what runs, and how the commands meet it
     cli                                     what an operator types
 """
 

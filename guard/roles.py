@@ -41,6 +41,14 @@ class Refused(GuardError):
     """It does not work like this and will not by waiting: privileges, versions, bad data."""
 
 
+class Forbidden(Refused):
+    """The privileges of this process do not suffice."""
+
+
+class BadInput(GuardError):
+    """Something that the operator gave cannot be read, with the place."""
+
+
 class Source(Protocol):
     """Somewhere that rejections come from.
 

@@ -1,0 +1,5 @@
+"""`python -m guard`."""
+
+from guard.cli.main import main
+
+main()

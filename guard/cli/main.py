@@ -1,0 +1,94 @@
+"""`guard`: finds the command that was typed, and turns every error into a line and a code.
+
+Exit codes: 0 done, 1 the answer is no, and of sysexits.h 64 usage, 65 bad input data, 69 a needed
+service is unavailable, 77 no permission, 78 configuration. A command's module is imported only
+when it is called, so that `guard bans` does not wait for a mail server to load.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from guard import __version__
+from guard.config import ConfigError
+from guard.lib.logs import printable
+from guard.roles import BadInput, Forbidden, GuardError
+
+COMMANDS = {
+    "up": "guard.cli.serve:up",
+    "listener": "guard.cli.serve:listener",
+    "daemon": "guard.cli.serve:daemon",
+    "check": "guard.cli.check:check",
+    "replay": "guard.cli.replay:replay",
+    "bans": "guard.cli.bans:bans",
+    "ban": "guard.cli.bans:ban",
+    "unban": "guard.cli.bans:unban",
+    "explain": "guard.cli.bans:explain",
+    "status": "guard.cli.bans:status",
+    "relay-check": "guard.cli.relay_check:relay_check",
+}
+
+# The first that an error is an instance of gives the exit code.
+EXIT_CODES: tuple[tuple[type[GuardError], int], ...] = (
+    (ConfigError, 78),
+    (BadInput, 65),
+    (Forbidden, 77),
+    (GuardError, 69),
+)
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"there is no command {args[0]!r}; `guard --help` lists them")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="guard")
+def cli() -> None:
+    """Count what a mail server refuses, per address; drop offenders in the kernel."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    try:
+        code = cli.main(args=arguments, prog_name="guard", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 64
+    except click.ClickException as error:
+        error.show()
+        return 65
+    except click.Abort:
+        return 130
+    except GuardError as error:
+        for line in str(error).splitlines():
+            click.echo(f"guard: {printable(line)}", err=True)
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away; say nothing of it
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())

@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Configuration file [default: /etc/guard/guard.toml if it exists, else safe defaults].",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else."
+)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document in one line on standard output."""
+    click.echo(json.dumps(value))
