@@ -44,25 +44,39 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`relay` is the decision; `rule` names what decided, `where` its file and key."""
+    """`relay` is the decision; `rule` names what decided, `where` its file and key.
+
+    `failed` means that there is no answer, because the operator's hook raised, hung or returned
+    rubbish: the client is told 421 4.3.0 and the connection closed (KumoMTA answers a script
+    error so). Nothing else of a failed verdict counts.
+    """
 
     relay: bool
     log_oob: Reports = Reports.IGNORE
     log_arf: Reports = Reports.IGNORE
     rule: str = ""
     where: str = ""
+    failed: bool = False
 
     @property
     def accepts(self) -> bool:
         """Whether RCPT is answered 250: relayed, or a report may follow."""
-        return (
+        return not self.failed and (
             self.relay or self.log_oob is not Reports.IGNORE or self.log_arf is not Reports.IGNORE
         )
 
 
 class RelayPolicy(Protocol):
-    """Who may relay. An answer that has to be waited for (a hook) is an awaitable one."""
+    """Who may relay. An answer that has to be waited for (a hook) is an awaitable one.
+
+    A session asks `session()` for a policy of its own when it begins, and for another after AUTH
+    and after STARTTLS: what an answer may be remembered for ends there.
+    """
 
     def check(self, asked: Asked) -> Verdict | Awaitable[Verdict]:
         """The verdict on `asked`. Never raises: a hook that fails is its own answer."""
+        ...
+
+    def session(self) -> RelayPolicy:
+        """The policy for one session, which may remember its answers; itself if it does not."""
         ...
