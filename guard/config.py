@@ -18,10 +18,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from guard.firewall.settings import FirewallSettings
 from guard.jails.settings import JailsSettings
+from guard.lib.faults import Fault
 from guard.lib.fields import RelativePath
 from guard.mail.settings import LogSettings, QueueSettings
 from guard.protect.settings import ProtectSettings
-from guard.roles import GuardError
+from guard.roles import ConfigError
 from guard.smtp.settings import ListenerSettings
 from guard.sources.settings import SourceSettings
 from guard.stores.settings import StateSettings, StoreSettings
@@ -50,26 +51,6 @@ class Settings:
             first = seen.setdefault(listener.listen, index)
             if first != index and listener.listen.port:
                 yield f"listener[{index}].listen", f"{listener.listen} is listener[{first}]'s too"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with one file. `key` is empty when the file as a whole is meant."""
-
-    file: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.file, self.key, self.message) if part)
-
-
-class ConfigError(GuardError):
-    """A configuration that cannot be used; `faults` has every reason."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("\n".join(map(str, faults)))
-        self.faults = faults
 
 
 def defaults() -> Settings:

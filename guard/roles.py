@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from guard.events import Block, Claim, Event, Offence, Overflow, Window
+from guard.lib.faults import Fault
 from guard.lib.networks import Network
 from guard.records import Record
 
@@ -43,6 +44,14 @@ class Refused(GuardError):
 
 class Forbidden(Refused):
     """The privileges of this process do not suffice."""
+
+
+class ConfigError(GuardError):
+    """A configuration that cannot be used; `faults` has every reason."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
 
 
 class BadInput(GuardError):

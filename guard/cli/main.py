@@ -14,9 +14,8 @@ from collections.abc import Sequence
 import click
 
 from guard import __version__
-from guard.config import ConfigError
 from guard.lib.logs import printable
-from guard.roles import BadInput, Forbidden, GuardError
+from guard.roles import BadInput, ConfigError, Forbidden, GuardError
 
 COMMANDS = {
     "up": "guard.cli.serve:up",
