@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from guard.roles import BadInput, Forbidden, GuardError, Unavailable
+from guard.roles import BadInput, Forbidden, GuardError, Refused, Unavailable
 
 log = logging.getLogger("guard.control")
 Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -40,15 +41,28 @@ async def serve(path: Path, do: Do) -> asyncio.Server:
         finally:
             writer.close()
 
+    return await asyncio.start_unix_server(meet, sock=_bind(path), limit=LIMIT)
+
+
+def _bind(path: Path) -> socket.socket:
+    """A socket at `path` that owner and group may open from its first moment."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_socket() and not _alive(path):
+        if path.is_socket():
+            if _alive(path):
+                raise Refused(f"another daemon already answers at {path}")
             path.unlink()
-        server = await asyncio.start_unix_server(meet, path, limit=LIMIT)
-        path.chmod(0o660)
+        bound, mask = socket.socket(socket.AF_UNIX), os.umask(0o117)
+        try:
+            bound.bind(str(path))
+        except OSError:
+            bound.close()
+            raise
+        finally:
+            os.umask(mask)
     except OSError as error:
         raise Forbidden(f"cannot listen at {path}: {error.strerror or error}") from None
-    return server
+    return bound
 
 
 async def _answer(do: Do, line: bytes) -> dict[str, Any]:

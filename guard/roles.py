@@ -22,7 +22,7 @@ To add one: write a class with these methods in the role's folder, and name it i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from guard.events import Block, Claim, Event, Offence, Overflow, Window
 from guard.lib.faults import Fault
@@ -70,6 +70,15 @@ class Source(Protocol):
 
     def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events as they come, in batches of any size but zero."""
+        ...
+
+
+@runtime_checkable
+class Finishing(Protocol):
+    """A source that can be told that no more will come."""
+
+    def finish(self) -> None:
+        """From now on `batches` yields what is left, and ends."""
         ...
 
 

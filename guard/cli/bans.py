@@ -1,0 +1,164 @@
+"""`guard bans`, `ban`, `unban`, `explain`, `status`: the ledger by hand.
+
+They ask the running daemon through its socket. Where none runs they work on the store itself; the
+kernel then follows when the daemon starts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guard.cli.options import config_option, json_option, print_json
+from guard.lib.clock import now as clock
+from guard.lib.durations import format_duration
+
+
+def ask(config: Path | None, name: str, **arguments: Any) -> Any:
+    """What the daemon, or without one the store, answers to `name`."""
+    from guard import assemble
+    from guard.config import load
+    from guard.control import NoDaemon, call
+
+    settings = load(config)
+    try:
+        return call(settings.state.control, name, **arguments)
+    except NoDaemon:
+        if name == "status":
+            raise
+        with assemble.operations(settings) as operations:
+            answer = operations.do(name, arguments, clock())
+        if name in ("ban", "unban", "unban_all"):
+            click.echo("no daemon runs: noted in the ledger, enforced when it starts", err=True)
+        return answer
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("NETWORK", "SOURCE", "SINCE", "ENDS IN", "STRIKES", "REASON"):
+        table.add_column(title, overflow="fold", no_wrap=title != "REASON")
+    now = clock()
+    for row in rows:
+        until = row["until"]
+        table.add_row(
+            row["network"],
+            row["source"],
+            format_duration(now - row["since"]) + " ago",
+            "never" if until is None else format_duration(until - now),
+            str(row["strikes"]),
+            row["reason"],
+        )
+    Console(soft_wrap=True).print(table, markup=False)
+
+
+@click.command()
+@config_option
+@json_option
+def bans(config: Path | None, as_json: bool) -> None:
+    """List every live ban: who, by whom, why, until when."""
+    rows = ask(config, "bans")
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        _table(rows)
+    else:
+        click.echo("nobody is banned")
+
+
+@click.command()
+@click.argument("network")
+@click.option("--for", "length", metavar="TIME", help="How long, as 1h or 2d12h [default: ever].")
+@click.option("--reason", default="", help="Shown by `guard bans`.")
+@config_option
+@json_option
+def ban(
+    network: str,
+    length: str | None,
+    reason: str,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Ban NETWORK, an address or a CIDR block, by hand."""
+    row = ask(config, "ban", network=network, length=length, reason=reason)
+    if as_json:
+        print_json(row)
+    else:
+        end = (
+            "for ever"
+            if row["until"] is None
+            else f"for {format_duration(row['until'] - row['since'])}"
+        )
+        click.echo(f"banned {row['network']} {end}")
+
+
+@click.command()
+@click.argument("network", required=False)
+@click.option("--all", "everyone", is_flag=True, help="End every ban there is.")
+@config_option
+@json_option
+def unban(network: str | None, everyone: bool, config: Path | None, as_json: bool) -> None:
+    """End every claim on NETWORK, whoever made it. Exit code 1 when it had none."""
+    if (network is None) is not everyone:
+        raise click.UsageError("give either a NETWORK or --all")
+    rows = ask(config, "unban_all") if everyone else ask(config, "unban", network=network)
+    if as_json:
+        for row in rows:
+            print_json(row)
+    for row in [] if as_json else rows:
+        click.echo(f"un-banned {row['network']} ({row['source']})")
+    if not rows:
+        click.echo(f"{network or 'nobody'} is not banned", err=True)
+        raise click.exceptions.Exit(0 if everyone else 1)
+
+
+@click.command()
+@click.argument("address")
+@config_option
+@json_option
+def explain(address: str, config: Path | None, as_json: bool) -> None:
+    """Say all that is held against ADDRESS. Exit code 1 when it is not blocked."""
+    answer = ask(config, "explain", address=address)
+    if as_json:
+        print_json(answer)
+    else:
+        _explain(answer)
+    raise click.exceptions.Exit(0 if answer["blocked"] else 1)
+
+
+def _explain(answer: dict[str, Any]) -> None:
+    now = clock()
+    click.echo(f"{answer['address']}: {'blocked' if answer['blocked'] else 'not blocked'}")
+    if answer["protected"] is not None:
+        click.echo(f"  protected: {answer['protected']}")
+    for row in answer["claims"]:
+        ends = "never" if row["until"] is None else f"in {format_duration(row['until'] - now)}"
+        click.echo(
+            f"  {row['network']} is claimed by {row['source']}, ends {ends}: {row['reason']}"
+        )
+    for row in answer["counted"]:
+        ago = format_duration(now - row["time"])
+        click.echo(f"  {row['rejections']} rejections {ago} ago, counted by {row['jail']}")
+    click.echo(f"  strikes so far: {answer['strikes']}")
+
+
+@click.command()
+@config_option
+@json_option
+def status(config: Path | None, as_json: bool) -> None:
+    """Show what the running daemon hears, counts and blocks."""
+    answer = ask(config, "status")
+    if as_json:
+        print_json(answer)
+        return
+    for key, value in answer.items():
+        if isinstance(value, list):
+            for row in value:
+                click.echo(f"{key}: " + ", ".join(f"{k} {v}" for k, v in row.items()))
+        else:
+            click.echo(f"{key}: {value}")

@@ -1,0 +1,278 @@
+"""What runs: listeners, sources, the mirror and the control socket, in one TaskGroup.
+
+Everything that may block (store, ledger, kernel) runs in one worker thread, the engine, so that
+each part is used by one thread and the event loop goes on answering SMTP. A source that fails is
+started again with back-off; a store that is gone is asked again with the same batch while the
+sources hold back what comes. Nothing here decides who is banned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from guard.control import serve
+from guard.events import Claim, Event
+from guard.lib.clock import Clock
+from guard.lib.durations import format_duration
+from guard.operations import Operations
+from guard.roles import Finishing, GuardError, Source, Unavailable
+
+log = logging.getLogger("guard.daemon")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+MIRROR_EVERY = 0.1  # other hosts change the ledger too; see docs/redis.md
+GRACE = 10.0
+
+
+class Listening(Protocol):
+    """A server that answers strangers."""
+
+    async def start(self) -> None:
+        """Binds and begins to answer. Raises Refused when it cannot bind."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more connections, lets sessions finish for `grace` seconds, closes."""
+        ...
+
+
+class Mirroring(Protocol):
+    """The mirror of the ledger in the kernel: guard/firewall/mirror.py."""
+
+    def start(self, now: float) -> object:
+        """Makes the kernel equal to the ledger."""
+        ...
+
+    def step(self, now: float) -> object:
+        """Applies what changed since."""
+        ...
+
+    def reconcile(self, now: float) -> object:
+        """Compares both, repairs, and reports."""
+        ...
+
+
+@dataclass
+class Watched:
+    """A source with what the operator wants to know of it."""
+
+    source: Source
+    heard: int = 0
+    last: float | None = None
+    error: str = ""
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """What assemble.py made and the daemon runs. A listener alone has no `engine`."""
+
+    listeners: Sequence[Listening] = ()
+    sources: Sequence[Source] = ()
+    engine: EngineParts | None = None
+    reload: Callable[[], None] = lambda: None
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(kw_only=True)
+class EngineParts:
+    """What decides and enforces."""
+
+    operations: Operations
+    mirror: Mirroring
+    control: Path
+    reconcile: float
+    told: Callable[[Sequence[Event], Sequence[Claim], float], None]
+    status: Callable[[float], dict[str, Any]]
+
+
+@dataclass
+class Daemon:
+    """Runs `parts` until a signal or `stop()`. Use one for one run."""
+
+    parts: Parts
+    clock: Clock
+    ready: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "engine")
+        self._held_back = ""
+        self._listening: list[tuple[Watched, asyncio.Task[None]]] = []
+        self._control: asyncio.Server | None = None
+
+    def stop(self) -> None:
+        """Begins an orderly stop. Safe to repeat."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Starts everything, waits for the stop, ends everything in order."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.parts.reload)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = await self._start(group)
+                notify("READY=1")
+                self.ready()
+                await self._stopping.wait()
+                notify("STOPPING=1")
+                await self._finish(tasks)
+        finally:
+            self._thread.shutdown(wait=True)
+            self.parts.close()
+
+    async def _start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Engine first, then sources, then listeners: nothing is heard before it can count."""
+        tasks = []
+        if (engine := self.parts.engine) is not None:
+            await self._in_thread(engine.mirror.start, self.clock())
+            self._control = await serve(engine.control, self._do)
+            tasks.append(group.create_task(self._mirror(engine)))
+            for source in self.parts.sources:
+                watched = Watched(source)
+                task = group.create_task(self._listen(watched, engine))
+                self._listening.append((watched, task))
+                tasks.append(task)
+        for listener in self.parts.listeners:
+            await listener.start()
+        return tasks
+
+    async def _finish(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Listeners first, so that sources still take what the last sessions say."""
+        async with asyncio.TaskGroup() as group:
+            for listener in self.parts.listeners:
+                group.create_task(listener.stop(GRACE))
+        for watched, task in self._listening:
+            if isinstance(watched.source, Finishing):
+                watched.source.finish()
+                await asyncio.wait([task], timeout=GRACE)
+        if self._control is not None:
+            self._control.close()
+        for task in tasks:
+            task.cancel()
+
+    async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    async def _listen(self, watched: Watched, engine: EngineParts) -> None:
+        """Keeps one source going; the pause doubles with each failure in a row."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async for batch in watched.source.batches():
+                    await self._count(batch, engine)
+                    watched.heard += len(batch)
+                    watched.last, watched.error, pause = self.clock(), "", FIRST_PAUSE
+                return
+            except GuardError as error:
+                watched.error = str(error)
+                log.warning("source %s: %s; again in %gs", watched.source.name, error, pause)
+            except Exception:  # a fault of ours in one source must not end the others
+                watched.error = "fault in Guard, see the log"
+                log.exception("source %s failed; again in %gs", watched.source.name, pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _count(self, batch: Sequence[Event], engine: EngineParts) -> None:
+        """Has `batch` counted, however long the store is gone."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                now = self.clock()
+                claims = await self._in_thread(engine.operations.pipeline.hear, batch, now)
+                break
+            except Unavailable as error:
+                if not self._held_back:
+                    log.error("%s; rejections wait", error)
+                self._held_back = str(error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+        if self._held_back:
+            log.warning("the store answers again")
+            self._held_back = ""
+        engine.told(batch, claims, now)
+        for claim in claims:
+            log.warning("banned %s %s", claim.network, _sentence(claim))
+        if claims:
+            self._changed.set()
+
+    async def _mirror(self, engine: EngineParts) -> None:
+        """Follows the ledger; now and then compares the whole."""
+        reconciled, said = self.clock(), ""
+        while True:
+            try:
+                async with asyncio.timeout(MIRROR_EVERY):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            now = self.clock()
+            try:
+                await self._in_thread(engine.mirror.step, now)
+                if not reconciled <= now < reconciled + engine.reconcile:
+                    reconciled = now
+                    await self._in_thread(engine.mirror.reconcile, now)
+                said = ""
+            except GuardError as error:
+                if str(error) != said:
+                    log.error("the kernel does not follow the ledger: %s", error)
+                said = str(error)
+                await asyncio.sleep(FIRST_PAUSE)
+
+    async def _do(self, name: str, arguments: dict[str, Any]) -> Any:
+        """Answers the control socket."""
+        engine, now = self.parts.engine, self.clock()
+        assert engine is not None
+        if name == "status":
+            return {**await self._in_thread(engine.status, now), **self._status(now)}
+        answer = await self._in_thread(engine.operations.do, name, arguments, now)
+        if name in ("ban", "unban", "unban_all"):
+            # The command's answer means that the kernel has it.
+            await self._in_thread(engine.mirror.step, self.clock())
+        return answer
+
+    def _status(self, now: float) -> dict[str, Any]:
+        return {
+            "store": self._held_back or "answers",
+            "source": [
+                {
+                    "name": w.source.name,
+                    "heard": w.heard,
+                    "last": "never" if w.last is None else format_duration(now - w.last) + " ago",
+                    "error": w.error,
+                }
+                for w, _ in self._listening
+            ],
+        }
+
+
+def _sentence(claim: Claim) -> str:
+    length = None if claim.until is None else claim.until - claim.since
+    return f"for {format_duration(length)}: {claim.source}, {claim.reason}"
+
+
+def notify(state: str) -> None:
+    """Tells systemd of `state` (sd_notify(3)) when it started us and asked to be told."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        try:
+            channel.sendto(state.encode(), address)
+        except OSError as error:
+            log.warning("systemd was not told %s: %s", state, error)

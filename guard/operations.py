@@ -1,0 +1,104 @@
+"""What an operator can do to the ledger, in values that JSON can carry.
+
+The daemon runs these in its worker thread for the control socket; a command runs them itself when
+no daemon is there. Nothing here touches the kernel: the mirror does, when the ledger has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guard.events import Claim
+from guard.lib.durations import parse_duration
+from guard.lib.networks import Network, parse_network
+from guard.pipeline import Pipeline
+from guard.roles import BadInput, Counters, Ledger, Protection
+
+REASON_LIMIT = 200
+
+
+def claim_row(claim: Claim) -> dict[str, Any]:
+    """A claim as `guard bans --json` prints it."""
+    return {
+        "network": str(claim.network),
+        "source": claim.source,
+        "reason": claim.reason,
+        "since": claim.since,
+        "until": claim.until,
+        "strikes": claim.strikes,
+    }
+
+
+def _network(text: object) -> Network:
+    try:
+        return parse_network(str(text))
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+
+
+@dataclass(frozen=True)
+class Operations:
+    """The verbs of `guard bans`, `ban`, `unban`, `explain`."""
+
+    pipeline: Pipeline
+    counters: Counters
+    ledger: Ledger
+    protection: Protection
+
+    def do(self, name: str, arguments: Mapping[str, Any], now: float) -> Any:
+        """Runs the verb `name`. Raises BadInput for an unknown one or bad arguments."""
+        verbs = {
+            "bans": self.bans,
+            "ban": self.ban,
+            "unban": self.unban,
+            "unban_all": self.unban_all,
+            "explain": self.explain,
+        }
+        if name not in verbs:
+            raise BadInput(f"the daemon knows no {name!r}; are command and daemon of one version?")
+        return verbs[name](now=now, **arguments)
+
+    def bans(self, *, now: float) -> list[dict[str, Any]]:
+        """Every live claim, oldest first."""
+        return [claim_row(claim) for claim in self.ledger.claims(now)]
+
+    def ban(
+        self, *, now: float, network: str, length: str | None = None, reason: str = ""
+    ) -> dict[str, Any]:
+        """Claims `network` for `length` (None: for ever); refused where it is protected."""
+        parsed = _network(network)
+        try:
+            seconds = -1.0 if length is None else parse_duration(length)
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        if (why := self.protection.protects(parsed)) is not None:
+            raise BadInput(f"{parsed} is protected: {why}")
+        until = None if seconds < 0 else now + seconds
+        text = reason[:REASON_LIMIT] or "by hand"
+        return claim_row(self.pipeline.ban(parsed, until=until, reason=text, now=now))
+
+    def unban(self, *, now: float, network: str) -> list[dict[str, Any]]:
+        """Ends every claim on exactly `network`, and forgets what was counted against it."""
+        return [claim_row(claim) for claim in self.pipeline.unban(_network(network), now=now)]
+
+    def unban_all(self, *, now: float) -> list[dict[str, Any]]:
+        """Ends every claim there is."""
+        return [claim_row(claim) for claim in self.pipeline.unban(None, now=now)]
+
+    def explain(self, *, now: float, address: str) -> dict[str, Any]:
+        """Everything that is held against an address, and what shields it."""
+        asked = _network(address)
+        claims = [c for c in self.ledger.claims(now) if c.network.overlaps(asked)]
+        counted = self.counters.counted(self.pipeline.key(asked))
+        return {
+            "address": str(asked),
+            "protected": self.protection.protects(asked),
+            "blocked": bool(claims) and self.protection.protects(asked) is None,
+            "claims": [claim_row(claim) for claim in claims],
+            "counted": [
+                {"jail": o.jail, "time": o.time, "rejections": o.rejections} for o in counted
+            ],
+            "strikes": self.ledger.strikes(self.pipeline.key(asked)),
+        }
