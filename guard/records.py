@@ -68,19 +68,52 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     count: int | msgspec.UnsetType = msgspec.UNSET
 
 
+class HeardResponse(msgspec.Struct, frozen=True):
+    """What a reader needs of a `Response`; other writers leave members out or null."""
+
+    code: int = 0
+    enhanced_code: EnhancedCode | None = None
+    content: str | None = None
+    command: str | None = None
+
+
+class HeardPeer(msgspec.Struct, frozen=True):
+    """What a reader needs of a `PeerAddress`. `name` is the peer's own word: it classifies only."""
+
+    name: str | None = None
+    addr: str | None = None
+
+
+class HeardMeta(msgspec.Struct, frozen=True):
+    """`authz_id` is who authenticated, where KumoMTA is configured to log it."""
+
+    authz_id: object = None
+
+
+class HeardLogin(msgspec.Struct, frozen=True):
+    """`auth_info` of an accounting record (kumo.aaa, configure_acct_log)."""
+
+    peer_address: str | None = None
+
+
 class Heard(msgspec.Struct, frozen=True):
-    """What we need of anybody's record."""
+    """What we need of anybody's record.
+
+    Every member but `type` may be missing, and the others of a record may be anything, so that
+    all releases since 2023 are read. `timestamp` is text (RFC 3339) only in accounting records.
+    """
 
     type: str
-    timestamp: int
-    response: Response | None = None
-    peer_address: PeerAddress | None = None
+    timestamp: float | str = 0.0
+    response: HeardResponse | None = None
+    peer_address: HeardPeer | None = None
     event_time: str | None = None
-    id: str = ""
-    session_id: str = ""
     reception_protocol: str | None = None
+    meta: HeardMeta | None = None
     kind: str | None = None
     count: int = 1
+    success: bool = False
+    auth_info: HeardLogin | None = None
 
 
 _encoder = msgspec.json.Encoder()
