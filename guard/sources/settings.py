@@ -12,7 +12,7 @@ from guard.lib.fields import FilePath
 class KumomtaLogSettings:
     """A KumoMTA log directory, or one file of JSON lines."""
 
-    type: Literal["kumomta-log"] = "kumomta-log"
+    type: Literal["kumomta-log"]
     path: FilePath
 
 

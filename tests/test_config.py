@@ -1,0 +1,95 @@
+"""guard.toml gives typed settings, or every fault at once."""
+
+from pathlib import Path
+
+import pytest
+
+from guard import config
+from guard.lib.faults import Fault
+
+FIVE_FAULTS = """
+stae = 1
+[store]
+url = "http://localhost"
+[[listener]]
+listen = "0.0.0.0:99999"
+relay_hosts = ["10.0.0.1/24"]
+[firewall]
+backend = "nft"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    """A configuration file with `text`."""
+    path = folder / "guard.toml"
+    path.write_text(text)
+    return path
+
+
+def test_all_faults_come_at_once_with_file_and_key(tmp_path):
+    """Five faults are five lines, each naming the file and the key."""
+    path = write(tmp_path, FIVE_FAULTS)
+    with pytest.raises(config.ConfigError) as raised:
+        config.load(path)
+    assert [fault.key for fault in raised.value.faults] == [
+        "stae",
+        "store.url",
+        "listener[0].listen",
+        "listener[0].relay_hosts[0]",
+        "firewall.backend",
+    ]
+    assert all(str(fault).startswith(f"{path}: {fault.key}: ") for fault in raised.value.faults)
+    assert len(str(raised.value).splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("[state]\ndri = 'x'", "state.dri", "did you mean dir?"),
+        ("[[listener]]\nrelay_host = []", "listener[0].relay_host", "did you mean relay_hosts?"),
+        ("[log]\ncollapse = '5x'", "log.collapse", "not a length of time"),
+        ("[log]\nrecords = 5", "log.records", "must be a path"),
+        ("[firewall]\nports = [0]", "firewall.ports[0]", "not a port"),
+        ("[firewall]\nports = 'some'", "firewall.ports", "must be a list|not one of"),
+        ("[[source]]\npath = 'x'", "source[0].type", "is missing|is not one of"),
+        ("listener = 1", "listener", "must be a list"),
+        ("[[listener]]\nmax_message_size = true", "listener[0].max_message_size", "whole number"),
+        ("[[listener]]\nlisten=':25'\n[[listener]]\nlisten=':25'", "listener[1].listen", "too"),
+    ],
+)
+def test_each_sort_of_fault(tmp_path, text, key, words):
+    """Unknown keys, wrong types and contradictions name the key and say what is expected."""
+    with pytest.raises(config.ConfigError, match=words) as raised:
+        config.load(write(tmp_path, text))
+    assert key in [fault.key for fault in raised.value.faults]
+
+
+@pytest.mark.parametrize("data", [b"[", b"\xff", b"a = 1\na = 2"])
+def test_not_toml(tmp_path, data):
+    """A file that is no TOML is one fault, with the place where the parser knows it."""
+    (tmp_path / "guard.toml").write_bytes(data)
+    with pytest.raises(config.ConfigError, match="not TOML"):
+        config.load(tmp_path / "guard.toml")
+
+
+def test_missing_file(tmp_path):
+    """A file that is named but absent is a fault, not silence."""
+    with pytest.raises(config.ConfigError) as raised:
+        config.load(tmp_path / "absent.toml")
+    assert raised.value.faults == [
+        Fault(str(tmp_path / "absent.toml"), "", "No such file or directory")
+    ]
+
+
+def test_paths_are_relative_to_the_file(tmp_path):
+    """A relative path means the same wherever the command is typed."""
+    settings = config.load(write(tmp_path, "[log]\nrecords = 'log/records.jsonl'"))
+    assert settings.log.records == tmp_path / "log" / "records.jsonl"
+
+
+def test_defaults_are_safe():
+    """Without a file: loopback, embedded store, nothing blocked."""
+    settings = config.defaults()
+    assert [str(item.listen) for item in settings.listener] == ["127.0.0.1:2525"]
+    assert settings.store.url is None
+    assert settings.firewall.backend == "dry-run"

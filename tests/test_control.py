@@ -1,0 +1,93 @@
+"""Commands meet the daemon at a unix socket that only its owner and group may open."""
+
+import asyncio
+import socket
+import stat
+
+import pytest
+
+from guard.control import NoDaemon, call, serve
+from guard.roles import BadInput, Refused, Unavailable
+
+
+async def echo(name, arguments):
+    """Answers with what was asked, or raises as `name` says."""
+    if name == "bad":
+        raise BadInput("no such thing")
+    if name == "gone":
+        raise Unavailable("the store is gone")
+    return {"name": name, **arguments}
+
+
+def with_server(path, client):
+    """What `client()` returns while a server answers at `path`."""
+
+    async def main():
+        server = await serve(path, echo)
+        async with server:
+            return await asyncio.to_thread(client)
+
+    return asyncio.run(main())
+
+
+def test_question_and_answer(tmp_path):
+    """The result comes back as JSON values."""
+    path = tmp_path / "deep" / "guard.sock"
+    assert with_server(path, lambda: call(path, "ban", network="192.0.2.1")) == {
+        "name": "ban",
+        "network": "192.0.2.1",
+    }
+
+
+def test_mode_is_owner_and_group(tmp_path):
+    """Strangers on the machine cannot open it."""
+    path = tmp_path / "guard.sock"
+    assert with_server(path, lambda: stat.S_IMODE(path.stat().st_mode)) == 0o660
+
+
+@pytest.mark.parametrize(("name", "error"), [("bad", BadInput), ("gone", Unavailable)])
+def test_errors_keep_their_kind(tmp_path, name, error):
+    """What the daemon refuses is raised here as the same sort of error, with its words."""
+    path = tmp_path / "guard.sock"
+    with pytest.raises(error, match=r"no such thing|the store is gone"):
+        with_server(path, lambda: call(path, name))
+
+
+@pytest.mark.parametrize("line", [b"[]\n", b"{}\n", b"\xff\n", b'{"do":5}\n', b'"x"\n', b"{"])
+def test_rubbish_is_answered_and_survived(tmp_path, line):
+    """A bad line never stops the server: the next command is answered."""
+    path = tmp_path / "guard.sock"
+
+    def client():
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(str(path))
+            raw.sendall(line)
+            raw.shutdown(socket.SHUT_WR)
+            raw.recv(1000)
+        return call(path, "bans")
+
+    assert with_server(path, client) == {"name": "bans"}
+
+
+def test_nobody_there(tmp_path):
+    """No socket, or a dead one, says that no daemon answers and what to do."""
+    path = tmp_path / "guard.sock"
+    with pytest.raises(NoDaemon, match="guard up"):
+        call(path, "bans")
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with pytest.raises(NoDaemon):
+        call(path, "bans")
+    assert with_server(path, lambda: call(path, "bans")) == {"name": "bans"}
+
+
+def test_a_second_daemon_is_refused(tmp_path):
+    """Two daemons on one socket would hide each other."""
+    path = tmp_path / "guard.sock"
+
+    async def main():
+        async with await serve(path, echo):
+            await serve(path, echo)
+
+    with pytest.raises(Refused, match="another daemon"):
+        asyncio.run(main())
