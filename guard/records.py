@@ -116,6 +116,22 @@ class Heard(msgspec.Struct, frozen=True):
     auth_info: HeardLogin | None = None
 
 
+def heard(record: Record) -> Heard:
+    """What a reader of our log would hear of `record`."""
+    reply, peer = record.response, record.peer_address
+    return Heard(
+        type=record.type,
+        timestamp=record.timestamp,
+        response=HeardResponse(reply.code, reply.enhanced_code, reply.content, reply.command),
+        peer_address=HeardPeer(peer.name, peer.addr),
+        event_time=record.event_time,
+        reception_protocol=record.reception_protocol,
+        meta=HeardMeta(record.meta.get("authz_id")),
+        kind=record.kind or None,
+        count=record.count or 1,
+    )
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Heard)
 

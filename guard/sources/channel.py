@@ -1,0 +1,58 @@
+"""From our own listener to whoever counts, in one process: a Sink that is also a Source.
+
+Trusts its records, which our own code made. Bounded: while nobody counts (the store is gone), the
+newest records are dropped and counted, never the listener held up. Used by one event loop; not
+durable, so that what a crash loses is what had not been counted yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from guard.events import Event
+from guard.filters.hear import event_of
+from guard.records import Record, heard
+
+BATCH = 5000
+
+
+class Channel:
+    """Holds at most `bound` records. `dropped` counts those that found no room."""
+
+    def __init__(self, name: str = "listener", bound: int = 100_000) -> None:
+        self.name = name
+        self.dropped = 0
+        self._bound = bound
+        self._waiting: list[Record] = []
+        self._news = asyncio.Event()
+        self._finished = False
+
+    def put(self, record: Record) -> None:
+        """Takes `record`, or counts it as dropped."""
+        if len(self._waiting) >= self._bound:
+            self.dropped += 1
+            return
+        self._waiting.append(record)
+        self._news.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many records nobody has taken yet."""
+        return len(self._waiting)
+
+    def finish(self) -> None:
+        """Lets `batches` end once it has yielded what is left."""
+        self._finished = True
+        self._news.set()
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """What has gathered since the last batch, oldest first."""
+        while self._waiting or not self._finished:
+            await self._news.wait()
+            records, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            if not self._waiting and not self._finished:
+                self._news.clear()
+            events = [event for record in records if (event := event_of(heard(record)))]
+            if events:
+                yield events
