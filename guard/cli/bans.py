@@ -35,7 +35,8 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
         return answer
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
+def show(rows: list[dict[str, Any]]) -> None:
+    """Prints claims as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -66,7 +67,7 @@ def bans(config: Path | None, as_json: bool) -> None:
         for row in rows:
             print_json(row)
     elif rows:
-        _table(rows)
+        show(rows)
     else:
         click.echo("nobody is banned")
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "unban": "guard.cli.bans:unban",
     "explain": "guard.cli.bans:explain",
     "status": "guard.cli.bans:status",
+    "demo": "guard.cli.demo:demo",
     "relay-check": "guard.cli.relay_check:relay_check",
 }
 
