@@ -1,0 +1,93 @@
+"""This machine's own addresses, its gateways and its name servers: a block of one cuts it off.
+
+What the kernel says is read over netlink, name servers from resolv.conf. `decide` is the pure
+part. Reading fails softly: a machine that hides its interfaces protects what it can name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guard.lib.networks import Network, parse_address
+
+log = logging.getLogger(__name__)
+
+# systemd-resolved keeps the real servers in its own file; the first names only 127.0.0.53.
+RESOLV_CONF = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What this machine is made of, as text from kernel and files."""
+
+    addresses: Sequence[str] = ()
+    gateways: Sequence[str] = ()
+    name_servers: Sequence[str] = ()
+
+
+def decide(here: Here) -> list[tuple[Network, str]]:
+    """The addresses of `here`, each once, with why; what is no address is passed over."""
+    found: dict[Network, str] = {}
+    for texts, why in (
+        (here.addresses, "own address"),
+        (here.gateways, "gateway"),
+        (here.name_servers, "name server"),
+    ):
+        for network in _parsed(texts):
+            found.setdefault(network, why)
+    return list(found.items())
+
+
+def _parsed(texts: Iterable[str]) -> Iterable[Network]:
+    for text in texts:
+        try:
+            yield parse_address(text.partition("%")[0])  # fe80::1%eth0
+        except ValueError:
+            continue
+
+
+def name_servers(text: str) -> list[str]:
+    """The addresses on the `nameserver` lines of a resolv.conf(5)."""
+    lines = (line.split() for line in text.splitlines())
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+def read(resolv_conf: Sequence[Path] = RESOLV_CONF) -> Here:
+    """What this machine is now. Needs no privilege."""
+    servers: list[str] = []
+    for path in resolv_conf:
+        try:
+            servers += name_servers(path.read_text("utf-8", "replace"))
+        except OSError:
+            continue
+    addresses, gateways = _netlink()
+    return Here(addresses, gateways, servers)
+
+
+def _netlink() -> tuple[list[str], list[str]]:
+    """(addresses, gateways) as the kernel has them in this network namespace."""
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    addresses: list[str] = []
+    gateways: list[str] = []
+    try:
+        with IPRoute() as ipr:
+            # IFA_ADDRESS is the peer's on a point-to-point link; IFA_LOCAL is ours.
+            addresses += [m.get("IFA_LOCAL") or m.get("IFA_ADDRESS") or "" for m in ipr.get_addr()]
+            for message in ipr.get_routes():
+                gateways += _hops(message)
+    except (OSError, NetlinkError) as error:
+        log.warning("cannot read this machine's addresses: %s", error)
+    return addresses, gateways
+
+
+def _hops(route: Any) -> list[str]:
+    """The next hops of one route message, of multipath and IPv4-via-IPv6 routes too."""
+    via = route.get("RTA_VIA") or {}
+    hops = [hop.get("RTA_GATEWAY") for hop in route.get("RTA_MULTIPATH") or ()]
+    return [h for h in (route.get("RTA_GATEWAY"), via.get("addr"), *hops) if isinstance(h, str)]
