@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from guard.events import Block, Claim, Event, Offence, Overflow, Window
+from guard.events import Block, Claim, Event, Offence, Overflow, Past, Window
 from guard.lib.faults import Fault
 from guard.lib.networks import Network
 from guard.records import Record
@@ -138,8 +138,11 @@ class Ledger(Protocol):
         """Every live claim, oldest first."""
         ...
 
-    def strikes(self, network: Network) -> int:
-        """How many claims jails have made on exactly `network`, ended ones included."""
+    def past(self, networks: Sequence[Network], now: float) -> list[Past]:
+        """For each of `networks`, exactly: its live claims, and the strikes not yet forgotten.
+
+        Strikes are how many claims each jail has made, ended ones included.
+        """
         ...
 
     def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
@@ -220,7 +223,9 @@ class Reporter(Protocol):
 
 
 class SpoolFile(Protocol):
-    """One message that is being received."""
+    """One message that is being received. `id` is what commit will return."""
+
+    id: str
 
     def write(self, data: bytes) -> None:
         """Adds bytes of the message. Raises Unavailable when the disk does not take them."""
