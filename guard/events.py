@@ -3,14 +3,18 @@
     Rejection -> Offence -> Overflow -> Claim -> Block
     (a source)   (a jail)   (counters)   (ledger) (kernel)
 
-Times are seconds since the epoch, lengths of time are seconds; `until` None is for ever.
+Times are seconds since the epoch, lengths of time are seconds; `until` None is for ever. Events are
+made by the hundred thousand a second, which msgspec's structs do several times faster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 from guard.lib.networks import Network
 
@@ -31,8 +35,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True, gc=False):
     """A server refused something that `address` asked for, `count` times in a row.
 
     `address` is canonical text taken from a structured field, never from what the peer wrote.
@@ -48,8 +51,7 @@ class Rejection:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(msgspec.Struct, frozen=True, gc=False):
     """`address` did something only a legitimate peer does; `how` is mail, auth or delivery."""
 
     time: float
@@ -99,6 +101,13 @@ class Claim:
     since: float
     until: float | None
     strikes: int = 0
+
+
+class Past(NamedTuple):
+    """What the ledger knows of exactly one network: its live claims, and strikes by source."""
+
+    claims: tuple[Claim, ...]
+    strikes: Mapping[str, int]
 
 
 class Block(NamedTuple):

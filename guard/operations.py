@@ -91,7 +91,8 @@ class Operations:
         """Everything that is held against an address, and what shields it."""
         asked = _network(address)
         claims = [c for c in self.ledger.claims(now) if c.network.overlaps(asked)]
-        counted = self.counters.counted(self.pipeline.key(asked))
+        key = self.pipeline.key(asked)
+        counted = self.counters.counted(key)
         return {
             "address": str(asked),
             "protected": self.protection.protects(asked),
@@ -100,5 +101,5 @@ class Operations:
             "counted": [
                 {"jail": o.jail, "time": o.time, "rejections": o.rejections} for o in counted
             ],
-            "strikes": self.ledger.strikes(self.pipeline.key(asked)),
+            "strikes": sum(self.ledger.past([key], now)[0].strikes.values()),
         }

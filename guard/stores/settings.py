@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guard.lib.fields import FilePath
+from guard.lib.fields import Duration, FilePath
 
+STRIKES_KEPT = 90 * 86400.0
 SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -33,9 +34,13 @@ class StateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
-    """`url` is Redis; without it the store is embedded, in the state directory."""
+    """`url` is Redis; without it the store is embedded, in the state directory.
+
+    `strikes` is how long after the end of its last ban an address's record is kept.
+    """
 
     url: str | None = None
+    strikes: Duration = STRIKES_KEPT
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""

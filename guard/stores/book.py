@@ -1,0 +1,186 @@
+"""The ledger as a value in memory: claims by source, strikes by network, what changed of late.
+
+It does no I/O and reads no clock. The embedded ledger writes to SQLite what `drain` says; a copy
+without a file serves replay.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from guard.events import Claim, Past
+from guard.lib.networks import Network
+
+# A host that was away for longer reads the whole ledger again.
+REMEMBERED_CHANGES = 100_000
+
+
+@dataclass(slots=True)
+class Record:
+    """Strikes of one network by jail, and when its last ban ends or ended (inf: for ever)."""
+
+    strikes: dict[str, int] = field(default_factory=dict)
+    ended: float = -math.inf
+
+
+class Dirty(NamedTuple):
+    """What is to be written: claims (None: gone) and strikes (None: forgotten)."""
+
+    claims: dict[tuple[str, Network], Claim | None]
+    records: dict[Network, Record | None]
+
+
+def alive(claim: Claim, now: float) -> bool:
+    """Whether `claim` still holds at `now`."""
+    return claim.until is None or claim.until > now
+
+
+class Book:
+    """`memory` is how many seconds after the end of its last ban a network's strikes stay."""
+
+    def __init__(self, memory: float) -> None:
+        self._memory = memory
+        self._sources: dict[str, dict[Network, Claim]] = {}
+        self._records: dict[Network, Record] = {}
+        self._ends: list[tuple[float, Network, str]] = []
+        self._forgets: list[tuple[float, Network]] = []
+        self._changed: deque[Network] = deque(maxlen=REMEMBERED_CHANGES)
+        self._version = 0
+        self._dirty = Dirty({}, {})
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def claims(self, now: float) -> list[Claim]:
+        """Every live claim, oldest first."""
+        held = (c for claims in self._sources.values() for c in claims.values() if alive(c, now))
+        return sorted(held, key=lambda claim: claim.since)
+
+    def past(self, network: Network, now: float) -> Past:
+        """Live claims on exactly `network` and the strikes that are not forgotten."""
+        found = (claims.get(network) for claims in self._sources.values())
+        record = self._records.get(network)
+        if record is None or record.ended + self._memory <= now:
+            record = Record()
+        live = tuple(claim for claim in found if claim is not None and alive(claim, now))
+        return Past(live, dict(record.strikes))
+
+    @property
+    def version(self) -> int:
+        """Goes up by one with each network touched."""
+        return self._version
+
+    def changed_since(self, version: int) -> set[Network] | None:
+        """Networks touched since `version`; None when that is too long ago."""
+        count = self._version - version
+        if not 0 <= count <= len(self._changed):
+            return None
+        return {self._changed[-1 - back] for back in range(count)}
+
+    # Changing -----------------------------------------------------------------------------------
+
+    def claim(self, claim: Claim, now: float) -> Claim:
+        """Adds or replaces one claim and returns it as it stands."""
+        held = self._sources.setdefault(claim.source, {})
+        old = held.get(claim.network)
+        if claim.source.startswith("jail:"):
+            if old is not None and alive(old, now):
+                claim = replace(claim, since=old.since, strikes=old.strikes)
+            else:
+                claim = replace(claim, strikes=self._strike(claim, now))
+        else:
+            claim = replace(claim, strikes=sum(self.past(claim.network, now).strikes.values()))
+        self.put(claim)
+        self._touch(claim.source, claim.network, claim)
+        return claim
+
+    def _strike(self, claim: Claim, now: float) -> int:
+        record = self._records.get(claim.network)
+        if record is None or record.ended + self._memory <= now:
+            record = Record()
+        record.strikes[claim.source] = record.strikes.get(claim.source, 0) + 1
+        record.ended = max(record.ended, math.inf if claim.until is None else claim.until)
+        self.put_record(claim.network, record)
+        self._dirty.records[claim.network] = record
+        return sum(record.strikes.values())
+
+    def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
+        """Ends claims; returns those that were live, oldest first."""
+        ended = []
+        for name in [source] if source is not None else list(self._sources):
+            held = self._sources.get(name, {})
+            for target in [network] if network is not None else list(held):
+                claim = held.pop(target, None)
+                if claim is None:
+                    continue
+                self._touch(name, target, None)
+                self._cut(target, now)
+                if alive(claim, now):
+                    ended.append(claim)
+        return sorted(ended, key=lambda claim: claim.since)
+
+    def _cut(self, network: Network, now: float) -> None:
+        """A ban that was ended early counts its strikes' age from then."""
+        record = self._records.get(network)
+        if record is not None and record.ended > now:
+            record.ended = now
+            self.put_record(network, record)
+            self._dirty.records[network] = record
+
+    def replace(self, source: str, claims: Iterable[Claim], now: float) -> tuple[int, int]:
+        """Makes `claims` all that `source` has; returns how many came and went."""
+        wanted = {claim.network: claim for claim in claims}
+        held = self._sources.setdefault(source, {})
+        gone = [network for network in held if network not in wanted]
+        came = sum(1 for network in wanted if network not in held)
+        for network in gone:
+            self.withdraw(network, source, now)
+        for network, claim in wanted.items():
+            old = held.get(network)
+            if old is None or (old.until, old.reason) != (claim.until, claim.reason):
+                self.claim(claim, now)
+        return came, len(gone)
+
+    def expire(self, now: float) -> None:
+        """Lets go of claims that ended and strikes that are forgotten. Changes no answer."""
+        while self._ends and self._ends[0][0] <= now:
+            until, network, source = heapq.heappop(self._ends)
+            held = self._sources.get(source, {})
+            claim = held.get(network)
+            if claim is not None and claim.until == until:
+                del held[network]
+                self._dirty.claims[source, network] = None
+        while self._forgets and self._forgets[0][0] <= now:
+            _, network = heapq.heappop(self._forgets)
+            record = self._records.get(network)
+            if record is not None and record.ended + self._memory <= now:
+                del self._records[network]
+                self._dirty.records[network] = None
+
+    # Loading and saving ---------------------------------------------------------------------------
+
+    def put(self, claim: Claim) -> None:
+        """Takes a claim as it is, as when it is read from disk."""
+        self._sources.setdefault(claim.source, {})[claim.network] = claim
+        if claim.until is not None:
+            heapq.heappush(self._ends, (claim.until, claim.network, claim.source))
+
+    def put_record(self, network: Network, record: Record) -> None:
+        """Takes strikes as they are."""
+        self._records[network] = record
+        if record.ended < math.inf:
+            heapq.heappush(self._forgets, (record.ended + self._memory, network))
+
+    def drain(self) -> Dirty:
+        """What changed since the last drain, for whoever keeps the file."""
+        dirty, self._dirty = self._dirty, Dirty({}, {})
+        return dirty
+
+    def _touch(self, source: str, network: Network, claim: Claim | None) -> None:
+        self._dirty.claims[source, network] = claim
+        self._changed.append(network)
+        self._version += 1

@@ -1,0 +1,170 @@
+"""What `Counters` promises, held against every store."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from guard.events import Offence, Overflow, Window
+from guard.lib.networks import parse_network
+
+A, B = parse_network("192.0.2.1"), parse_network("2001:db8:0:1::/64")
+C = parse_network("198.51.100.0/24")
+WINDOWS = {"relay": Window(3, 600.0), "slow": Window(5, 86400.0), "one": Window(1, 60.0)}
+
+
+def test_the_window_that_fills_is_reported_once(store):
+    """The offence that fills a window overflows it, and it starts anew."""
+    offences = [Offence("relay", A, 1000.0 + i) for i in range(5)]
+    assert store.counters.count(offences, WINDOWS) == [Overflow("relay", A, 1002.0, 3)]
+    assert store.counters.count([Offence("relay", A, 1005.0)], WINDOWS) == [
+        Overflow("relay", A, 1005.0, 3)
+    ]
+
+
+def test_networks_and_jails_count_apart(store):
+    """Nobody is counted for what another did, in a batch of any mixture."""
+    offences = [
+        Offence(jail, network, 1000.0 + i)
+        for i in range(2)
+        for jail in ("relay", "slow")
+        for network in (A, B, C)
+    ]
+    assert store.counters.count(offences, WINDOWS) == []
+    assert store.counters.count([Offence("relay", B, 1003.5)], WINDOWS) == [
+        Overflow("relay", B, 1003.5, 3)
+    ]
+
+
+def test_overflows_come_in_the_order_of_their_offences(store):
+    """The order of a batch is the order of its answers."""
+    offences = [
+        Offence("one", B, 5.25),
+        Offence("relay", A, 5.5, 7),
+        Offence("one", A, 5.5),
+        Offence("one", B, 5.75),
+    ]
+    assert store.counters.count(offences, WINDOWS) == [
+        Overflow("one", B, 5.25, 1),
+        Overflow("relay", A, 5.5, 7),
+        Overflow("one", A, 5.5, 1),
+        Overflow("one", B, 5.75, 1),
+    ]
+
+
+def test_times_keep_every_bit(store):
+    """Microseconds of a time since the epoch are counted and given back as they are."""
+    time = 1757675281.4123456
+    store.counters.count([Offence("relay", A, time)], WINDOWS)
+    assert store.counters.counted(A) == [Offence("relay", A, time)]
+
+
+def test_a_threshold_may_change(store):
+    """A jail that is read again with another maxretry judges by the new one at once."""
+    store.counters.count([Offence("relay", A, 1000.0), Offence("relay", A, 1001.0)], WINDOWS)
+    stricter = {"relay": Window(2, 600.0)}
+    assert store.counters.count([Offence("relay", A, 1002.0)], stricter) == [
+        Overflow("relay", A, 1002.0, 3)
+    ]
+
+
+def test_counted_shows_what_is_held_and_forget_drops_it(store):
+    """Every jail's rejections of exactly one network, oldest first; forgetting touches no other."""
+    store.counters.count(
+        [Offence("slow", A, 20.0), Offence("relay", A, 10.0, 2), Offence("slow", B, 15.0)], WINDOWS
+    )
+    assert store.counters.counted(A) == [
+        Offence("relay", A, 10.0),
+        Offence("relay", A, 10.0),
+        Offence("slow", A, 20.0),
+    ]
+    store.counters.forget(A)
+    assert store.counters.counted(A) == []
+    assert store.counters.counted(B) == [Offence("slow", B, 15.0)]
+
+
+def test_an_empty_batch_is_nothing(store):
+    """Asking for nothing answers nothing."""
+    assert store.counters.count([], WINDOWS) == []
+
+
+def test_counts_survive_an_orderly_restart(reopened):
+    """Half of a ban's rejections before, half after."""
+    store = reopened()
+    store.counters.count([Offence("relay", A, 1000.0), Offence("relay", B, 1000.5)], WINDOWS)
+    store.counters.count([Offence("relay", A, 1001.0)], WINDOWS)
+    store.counters.forget(B)
+    store.close()
+    store = reopened()
+    assert store.counters.counted(B) == []
+    assert store.counters.count([Offence("relay", A, 1002.0)], WINDOWS) == [
+        Overflow("relay", A, 1002.0, 3)
+    ]
+
+
+class Model:
+    """The counters in a few lines: every time kept, everything counted again."""
+
+    def __init__(self):
+        self.held = {}
+
+    def count(self, offences, windows):
+        overflows = []
+        for jail, network, time, rejections in offences:
+            maxretry, findtime = windows[jail]
+            times = self.held.get((jail, network), [])
+            newest = max([*times, time])
+            if time <= newest - findtime:
+                continue
+            times = sorted(t for t in [*times, *[time] * rejections] if t > newest - findtime)
+            if len(times) >= maxretry:
+                overflows.append(Overflow(jail, network, time, len(times)))
+                times = []
+            self.held[jail, network] = times
+        return overflows
+
+
+histories = st.lists(
+    st.lists(
+        st.builds(
+            lambda jail, network, late, rejections: (jail, network, late, rejections),
+            st.sampled_from(["relay", "slow"]),
+            st.sampled_from([A, B, C]),
+            st.sampled_from([0.0, 0.0, 0.5, 250.0, 599.0]),
+            st.sampled_from([1, 1, 1, 2]),
+        ),
+        max_size=8,
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("step", [0.25, 90.0, 500.0])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(history=histories)
+def test_any_history_gives_the_answers_of_the_model(store, step, history):
+    """Batches of any offences, some of them late, overflow as the model says."""
+    for network in (A, B, C):
+        store.counters.forget(network)
+    model, now = Model(), 1_757_675_281.25
+    for batch in history:
+        offences = []
+        for jail, network, late, rejections in batch:
+            now += step
+            offences.append(Offence(jail, network, now - late, rejections))
+        assert store.counters.count(offences, WINDOWS) == model.count(offences, WINDOWS)
+    for network in (A, B, C):
+        expected = [
+            (jail, time)
+            for (jail, n), times in model.held.items()
+            if n == network
+            for time in times
+        ]
+        found = [(o.jail, o.time) for o in store.counters.counted(network)]
+        assert recent(found, now) == recent(expected, now)
+
+
+def recent(hits, now):
+    """Those that still matter; when a store lets go of the others is its own affair."""
+    return sorted((jail, time) for jail, time in hits if time > now - WINDOWS[jail].findtime)
