@@ -179,7 +179,7 @@ class _Section:
     def slips(self) -> None:
         """Notes options that look like another, and those that only fail2ban obeys."""
         for option in self.conf.sections.get(self.name, {}):
-            near = [] if option in _KNOWN else difflib.get_close_matches(option, _OBEYED, 1, 0.8)
+            near = [] if option in _KNOWN else difflib.get_close_matches(option, _OBEYED, 1, 0.75)
             if near:
                 self.warnings.append(self.place(option, f"unknown option, did you mean {near[0]}?"))
             if option in _OF_THE_FILTER:

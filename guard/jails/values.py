@@ -89,7 +89,7 @@ def _network(word: str) -> Network:
         address = parse_address(host)
         if not slash:
             return address
-        bits = parse_address(tail).value.bit_count() if "." in tail else int(tail)
+        bits = _netmask(tail) if "." in tail else int(tail)
         if ":" in host and address.version == 4:
             bits -= 96  # ::ffff:192.0.2.0/120 is 192.0.2.0/24
         if not 0 <= bits <= address.bits:
@@ -99,3 +99,12 @@ def _network(word: str) -> Network:
         raise ValueError(
             f"{word!r} is not an address or network; Guard looks no name up here, write its address"
         ) from None
+
+
+def _netmask(text: str) -> int:
+    """The length of `255.255.255.0`. Raises ValueError."""
+    mask = parse_address(text)
+    bits = mask.value.bit_count()
+    if mask.supernet(bits).value != mask.value:
+        raise ValueError(f"{text!r} is not a network mask")
+    return bits

@@ -69,7 +69,9 @@ class Conf:
         return [name for name in self.sections if name not in (DEFAULT, "INCLUDES")]
 
     def options(self, section: str) -> Mapping[str, Option]:
-        """What `section` and `[DEFAULT]` say, as written."""
+        """What `section` and `[DEFAULT]` say, as written; nothing where there is no section."""
+        if section not in self.sections:
+            return {}
         return {**self.sections.get(DEFAULT, {}), **self.sections.get(section, {})}
 
     def get(self, section: str, option: str, given: Mapping[str, str] | None = None) -> str | None:
@@ -96,8 +98,7 @@ class Conf:
             if before is None:
                 return self.get(section, option)
             return self._interpolate(section, before.text, {}, 0)
-        other = DEFAULT if other.lower() == "default" else other
-        return self.get(other, option) if other in self.sections else None
+        return self.get(DEFAULT if other.lower() == "default" else other, option)
 
     def _interpolate(self, section: str, text: str, given: Mapping[str, str], depth: int) -> str:
         if depth > _MAX_DEPTH:

@@ -22,7 +22,7 @@ _MAX_TEXT = 1024 * 1024
 _TAG = re.compile(r"<([^ <>]+)>")
 _CALL = re.compile(r"([^\[]+?)\s*(?:\[(.*)\])?\s*", re.DOTALL)
 _PASSED = re.compile(
-    r"""\s*(?P<name>[\w.?-]+)=(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^,\]]*))"""
+    r"""\s*(?P<name>[\w.-]+(?:\?\w+=\w+)?)=(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>(?!["'])[^,\]]*))"""
     r"(?:,|\]\s*\[|\s*\Z)",
     re.DOTALL,
 )
