@@ -82,12 +82,13 @@ class StaticPolicy:
 
     def check(self, asked: Asked) -> Verdict:
         """The verdict on `asked`, at once."""
-        return decide(
-            asked,
-            self.relay_hosts,
+        return decide(asked, self.relay_hosts, *self.entries(asked), self.where)
+
+    def entries(self, asked: Asked) -> tuple[Entry | None, Entry | None]:
+        """What the domains of sender and recipient are found to have."""
+        return (
             self.domains.find(asked.sender_domain, asked.listener),
             self.domains.find(asked.recipient_domain, asked.listener),
-            self.where,
         )
 
     def session(self) -> RelayPolicy:

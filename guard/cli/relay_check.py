@@ -1,0 +1,170 @@
+"""`guard relay-check`: who may send what to whom, and which rule says so."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from guard.cli.options import config_option, json_option, print_json
+
+if TYPE_CHECKING:
+    from guard.config import Settings
+    from guard.lib.fields import Endpoint
+    from guard.relay.explain import Step
+    from guard.relay.verdict import Asked, Verdict
+    from guard.smtp.settings import ListenerSettings
+
+_ANY_HOST = ("", "0.0.0.0", "::")
+
+
+@click.command("relay-check")
+@click.option("--peer", required=True, metavar="IP", help="Who connects; IP:PORT is fine too.")
+@click.option("--listener", required=True, metavar="IP:PORT", help="The local address connected.")
+@click.option("--from", "sender", required=True, help='The sender; "" is the null sender.')
+@click.option("--to", "recipient", required=True, help="The recipient.")
+@click.option("--authz", help="The user that the peer is authenticated as.")
+@click.option("--ehlo", default="", help="What the peer says in EHLO, for a hook that looks at it.")
+@config_option
+@json_option
+def relay_check(
+    peer: str,
+    listener: str,
+    sender: str,
+    recipient: str,
+    authz: str | None,
+    ehlo: str,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell whether a message would be relayed, and the rule that decides.
+
+    Says why Guard accepts connections from systems that are not in relay_hosts: it accepts them
+    from anybody, and decides at RCPT TO. Exit code 0 for relay or log, 1 for refuse.
+    """
+    from guard.config import load
+
+    settings = load(config)
+    local = _endpoint(listener)
+    index = _serving(settings, local)
+    asked = _asked(peer, local, sender, recipient, authz, ehlo)
+    verdict, steps = _judge(settings.listener[index], index, asked, config)
+    word = "relay" if verdict.relay else "log" if verdict.accepts else "refuse"
+    answer = {
+        "verdict": word,
+        "reply": _reply(verdict, asked, recipient, settings.listener[index].hostname),
+        "rule": verdict.rule,
+        "where": verdict.where,
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        _show(answer, steps)
+    raise click.exceptions.Exit(1 if word == "refuse" else 0)
+
+
+def _endpoint(text: str) -> Endpoint:
+    """`text` as the listener names its local address: canonical, IPv4-mapped ones as IPv4."""
+    from guard.lib.fields import Endpoint, parse_endpoint
+    from guard.lib.networks import canonical_address
+
+    try:
+        host, port = parse_endpoint(text)
+        return Endpoint(canonical_address(host), port)
+    except ValueError:
+        raise click.UsageError(f"{text!r} is not an address and port, as in 192.0.2.1:25") from None
+
+
+def _serving(settings: Settings, local: Endpoint) -> int:
+    """Which `[[listener]]` takes connections to `local`."""
+    exact = [i for i, some in enumerate(settings.listener) if some.listen == local]
+    wide = [
+        i
+        for i, some in enumerate(settings.listener)
+        if some.listen.port == local.port and some.listen.host in _ANY_HOST
+    ]
+    if not exact and not wide:
+        known = ", ".join(str(some.listen) for some in settings.listener) or "none"
+        raise click.UsageError(f"no [[listener]] listens at {local}; there are: {known}")
+    return (exact or wide)[0]
+
+
+def _asked(
+    peer: str, local: Endpoint, sender: str, recipient: str, authz: str | None, ehlo: str
+) -> Asked:
+    from guard.lib.fields import parse_endpoint
+    from guard.lib.networks import parse_address
+    from guard.relay.domain import canonical_domain
+    from guard.relay.verdict import Asked
+
+    try:
+        host, port = (peer, 0) if peer.count(":") != 1 and peer[:1] != "[" else parse_endpoint(peer)
+        address = parse_address(host)
+    except ValueError:
+        raise click.UsageError(f"{peer!r} is not an IP address, such as 192.0.2.1") from None
+    return Asked(
+        address,
+        port,
+        str(local),
+        _domain(sender),
+        _domain(recipient),
+        canonical_domain(ehlo),
+        authz,
+    )
+
+
+def _domain(text: str) -> str:
+    """The domain of an address; a name with a dot and without @ is taken as a domain itself."""
+    from guard.relay.domain import canonical_domain, domain_of
+
+    return canonical_domain(text) if "@" not in text and "." in text else domain_of(text)
+
+
+def _judge(
+    settings: ListenerSettings, index: int, asked: Asked, config: Path | None
+) -> tuple[Verdict, Sequence[Step]]:
+    from guard.config import DEFAULT_PATH
+    from guard.relay.build import relay_policy
+    from guard.relay.explain import explain
+
+    if config is None and not DEFAULT_PATH.exists():
+        file = "built-in defaults"
+    else:
+        file = str(config or DEFAULT_PATH)
+    where = f"{file}:listener[{index}].relay_hosts"
+    policy = relay_policy(settings.relay_hosts, settings.listener_domains, where)
+    verdict, entries = policy.check(asked), policy.entries(asked)
+    return verdict, list(explain(asked, policy.relay_hosts, *entries, verdict, where))
+
+
+def _reply(verdict: Verdict, asked: Asked, recipient: str, hostname: str) -> str:
+    """What the peer hears at RCPT TO."""
+    from guard.smtp import replies
+
+    if verdict.failed:
+        return replies.TECHNICAL.format(hostname)
+    if verdict.accepts:
+        return f"250 OK <{recipient.strip('<>')}>"
+    host = f"[{asked.peer}]" if asked.peer.version == 6 else str(asked.peer)
+    denied = replies.relay_denied(f"{host}:{asked.port or 'PORT'}")
+    return denied.wire.decode().rstrip("\r\n")
+
+
+def _show(answer: dict[str, str], steps: Sequence[Step]) -> None:
+    from guard.lib.logs import printable
+
+    color = {"relay": "green", "log": "yellow", "refuse": "red"}[answer["verdict"]]
+    click.echo(f"{click.style(answer['verdict'], fg=color, bold=True)}: {answer['reply']}")
+    click.echo(f"decided by {answer['rule']} at {answer['where']}")
+    when = ""
+    for step in steps:
+        head = step.when if step.when != when else ""
+        when = step.when
+        sign = {None: "", True: "yes", False: "no"}[step.allows]
+        lines = textwrap.wrap(printable(step.text), 80)
+        if step.where:
+            lines.append(click.style(printable(step.where), dim=True))
+        click.echo(f"{head:<8} {sign:<4} " + f"\n{'':<14}".join(lines))

@@ -1,0 +1,271 @@
+"""`guard relay-check` over every case of KumoMTA's table of RCPT, with real files."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from guard.cli.main import cli, run
+
+GUARD = """
+[[listener]]
+listen = "127.0.0.1:2525"
+hostname = "mx.example.com"
+relay_hosts = ["127.0.0.1", "192.168.1.0/24"]
+listener_domains = ["domains.toml"]
+[[listener]]
+listen = "0.0.0.0:25"
+relay_hosts = []
+listener_domains = ["domains.toml"]
+"""
+DOMAINS = """
+["in.test"]
+relay_to = true
+["bounce.test"]
+log_oob = true
+["fbl.test"]
+log_arf = "LogThenDrop"
+["out.test"]
+relay_from = ["203.0.113.0/24"]
+["users.test"]
+relay_from_authz = ["ann"]
+["shut.test"]
+relay_to = false
+["[10.0.0.1]"]
+relay_to = true
+["xn--mnchen-3ya.de"]
+relay_to = true
+[listener."127.0.0.1:2525"."*.in.test"]
+log_arf = true
+"""
+HOSTS = "guard.toml:listener[0].relay_hosts"
+OK, STRANGER = "250 OK <x@gmail.com>", "198.51.100.7"
+CASES = {
+    "a relay host": (["192.168.1.9"], "relay", OK, "relay_hosts", HOSTS),
+    "loopback": (["127.0.0.1"], "relay", OK, "relay_hosts", HOSTS),
+    "a mapped relay host": (["::ffff:192.168.1.9"], "relay", OK, "relay_hosts", HOSTS),
+    "a stranger": (
+        [f"{STRANGER}:4242"],
+        "refuse",
+        f"550 5.7.1 relaying not permitted for {STRANGER}:4242",
+        "default",
+        HOSTS,
+    ),
+    "a stranger over IPv6": (
+        ["[2001:db8::7]:4242"],
+        "refuse",
+        "550 5.7.1 relaying not permitted for [2001:db8::7]:4242",
+        "default",
+        HOSTS,
+    ),
+    "relay_to": (
+        [STRANGER, "--to", "x@In.Test"],
+        "relay",
+        "250 OK <x@In.Test>",
+        "relay_to",
+        'domains.toml:"in.test".relay_to',
+    ),
+    "log_oob": (
+        [STRANGER, "--to", "x@bounce.test"],
+        "log",
+        "250 OK <x@bounce.test>",
+        "log_oob",
+        'domains.toml:"bounce.test".log_oob',
+    ),
+    "log_arf": (
+        [STRANGER, "--to", "x@fbl.test"],
+        "log",
+        "250 OK <x@fbl.test>",
+        "log_arf",
+        'domains.toml:"fbl.test".log_arf',
+    ),
+    "log_arf of the listener": (
+        [STRANGER, "--to", "x@sub.in.test"],
+        "log",
+        "250 OK <x@sub.in.test>",
+        "log_arf",
+        'domains.toml:listener."127.0.0.1:2525"."*.in.test".log_arf',
+    ),
+    "relay_from": (
+        ["203.0.113.5", "--from", "a@out.test"],
+        "relay",
+        OK,
+        "relay_from",
+        'domains.toml:"out.test".relay_from',
+    ),
+    "relay_from of the recipient": (
+        ["203.0.113.5:1", "--to", "a@out.test"],
+        "refuse",
+        "550 5.7.1 relaying not permitted for 203.0.113.5:1",
+        "relay_to",
+        'domains.toml:"out.test"',
+    ),
+    "authenticated": (
+        [STRANGER, "--from", "a@users.test", "--authz", "ann"],
+        "relay",
+        OK,
+        "relay_from_authz",
+        'domains.toml:"users.test".relay_from_authz',
+    ),
+    "authenticated as another": (
+        [f"{STRANGER}:1", "--from", "a@users.test", "--authz", "bob"],
+        "refuse",
+        f"550 5.7.1 relaying not permitted for {STRANGER}:1",
+        "default",
+        HOSTS,
+    ),
+    "not authenticated": (
+        [f"{STRANGER}:1", "--from", "a@users.test"],
+        "refuse",
+        f"550 5.7.1 relaying not permitted for {STRANGER}:1",
+        "default",
+        HOSTS,
+    ),
+    "an explicit false": (
+        [f"{STRANGER}:1", "--to", "x@shut.test"],
+        "refuse",
+        f"550 5.7.1 relaying not permitted for {STRANGER}:1",
+        "relay_to",
+        'domains.toml:"shut.test".relay_to',
+    ),
+    "an explicit false is no veto": (
+        ["127.0.0.1", "--to", "x@shut.test"],
+        "relay",
+        "250 OK <x@shut.test>",
+        "relay_hosts",
+        HOSTS,
+    ),
+    "the null sender": (
+        [f"{STRANGER}:1", "--from", "<>"],
+        "refuse",
+        f"550 5.7.1 relaying not permitted for {STRANGER}:1",
+        "default",
+        HOSTS,
+    ),
+    "Postmaster": (
+        [f"{STRANGER}:1", "--to", "Postmaster"],
+        "refuse",
+        f"550 5.7.1 relaying not permitted for {STRANGER}:1",
+        "default",
+        HOSTS,
+    ),
+    "postmaster of a domain": (
+        [f"{STRANGER}:1", "--to", "postmaster@in.test"],
+        "relay",
+        "250 OK <postmaster@in.test>",
+        "relay_to",
+        'domains.toml:"in.test".relay_to',
+    ),
+    "an address literal": (
+        [STRANGER, "--to", "x@[10.0.0.1]"],
+        "relay",
+        "250 OK <x@[10.0.0.1]>",
+        "relay_to",
+        'domains.toml:"[10.0.0.1]".relay_to',
+    ),
+    "a source route": (
+        [STRANGER, "--to", "@a.test,@b.test:x@in.test"],
+        "relay",
+        "250 OK <@a.test,@b.test:x@in.test>",
+        "relay_to",
+        'domains.toml:"in.test".relay_to',
+    ),
+    "an international name": (
+        [STRANGER, "--to", "x@München.de"],
+        "relay",
+        "250 OK <x@München.de>",
+        "relay_to",
+        'domains.toml:"xn--mnchen-3ya.de".relay_to',
+    ),
+    "a bare domain": (
+        [STRANGER, "--to", "in.test"],
+        "relay",
+        "250 OK <in.test>",
+        "relay_to",
+        'domains.toml:"in.test".relay_to',
+    ),
+}
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    """The command with its files in the current folder; the peer comes next."""
+    (tmp_path / "guard.toml").write_text(GUARD)
+    (tmp_path / "domains.toml").write_text(DOMAINS)
+    monkeypatch.chdir(tmp_path)
+    return [
+        *("relay-check", "-c", "guard.toml", "--listener", "127.0.0.1:2525"),
+        *("--from", "a@b.test", "--to", "x@gmail.com", "--peer"),
+    ]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_json_names_verdict_reply_rule_and_place(arguments, case):
+    """One JSON object with exactly four members; the exit code is 1 for a refusal."""
+    more, verdict, reply, rule, where = CASES[case]
+    result = CliRunner().invoke(cli, [*arguments, *more, "--json"])
+    assert json.loads(result.stdout) == {
+        "verdict": verdict,
+        "reply": reply,
+        "rule": rule,
+        "where": where,
+    }
+    assert result.exit_code == (1 if verdict == "refuse" else 0)
+    assert not result.stderr
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_in_words_every_step_is_told(arguments, case):
+    """The verdict, what decided, and why a stranger could connect at all."""
+    more, verdict, reply, rule, where = CASES[case]
+    result = CliRunner().invoke(cli, [*arguments, *more])
+    assert result.stdout.startswith(f"{verdict}: {reply}\ndecided by {rule} at {where}\n")
+    assert "Anybody may connect" in result.stdout
+    assert ("\nDATA " in result.stdout) == (verdict != "refuse")
+
+
+def test_each_listener_has_its_own_rules(arguments):
+    """A listener of every address serves any of them, with its relay_hosts and sections."""
+    more = ["127.0.0.1:9", "--listener", "192.0.2.1:25", "--json"]
+    result = CliRunner().invoke(cli, [*arguments, *more])
+    assert json.loads(result.stdout)["where"] == "guard.toml:listener[1].relay_hosts"
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["nobody"], "not an IP address"),
+        (["127.0.0.1", "--listener", "127.0.0.1"], "not an address and port"),
+        (["127.0.0.1", "--listener", "mx.test:25"], "not an address and port"),
+        (["127.0.0.1", "--listener", "192.0.2.1:26"], "there are: 127.0.0.1:2525, 0.0.0.0:25"),
+    ],
+)
+def test_a_wrong_question_is_a_usage_error(arguments, capsys, more, says):
+    """Exit code 64, and what would be right."""
+    assert run([*arguments, *more]) == 64
+    assert says in capsys.readouterr().err
+
+
+def test_a_broken_domain_file_is_a_configuration_error(arguments, tmp_path, capsys):
+    """Exit code 78, with file and key of every fault, and nothing on standard output."""
+    (tmp_path / "domains.toml").write_text(
+        '["a.test"]\nlog_fbl = true\nrelay_from = ["10.0.0.1/8"]'
+    )
+    assert run([*arguments, "127.0.0.1", "--json"]) == 78
+    heard = capsys.readouterr()
+    assert not heard.out
+    assert heard.err.splitlines() == [
+        'guard: domains.toml: "a.test".log_fbl: unknown option, did you mean log_arf?',
+        'guard: domains.toml: "a.test".relay_from[0]: 10.0.0.1/8 is not a valid CIDR: host part '
+        "of address was not zero. Did you mean 10.0.0.0/8?",
+    ]
+
+
+def test_without_configuration_the_defaults_answer(arguments, monkeypatch, capsys, tmp_path):
+    """The built-in listener relays for loopback and for nobody else."""
+    monkeypatch.setattr("guard.config.DEFAULT_PATH", tmp_path / "none.toml")
+    del arguments[1:3]
+    assert run([*arguments, "127.0.0.1", "--json"]) == 0
+    assert "built-in defaults:listener[0].relay_hosts" in capsys.readouterr().out
+    assert run([*arguments, STRANGER]) == 1
