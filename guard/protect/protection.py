@@ -1,6 +1,6 @@
 """Who is never blocked, and why: layers of networks, asked as one.
 
-    self > reserved > proxies > relay_hosts > ssh > allow > senders
+    self > reserved > proxies > relay_hosts > ssh > allow (networks, names, rDNS) > senders
 
 A layer comes from settings, from the kernel, from DNS or from a file; whoever watches it gives the
 whole layer anew with `replace`. All layers are cut into one map, which is swapped in one
@@ -21,7 +21,17 @@ from guard.protect.senders import entries, shipped
 from guard.protect.settings import ProtectSettings
 
 Entries = Sequence[tuple[Network, str]]
-LAYERS = ("self", "reserved", "proxies", "relay_hosts", "ssh", "allow", "senders")
+LAYERS = (
+    "self",
+    "reserved",
+    "proxies",
+    "relay_hosts",
+    "ssh",
+    "allow",
+    "allow_names",
+    "allow_rdns",
+    "senders",
+)
 
 
 class Protectors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guard.lib.fields import Duration, FilePath, Net
+from guard.lib.fields import Duration, FilePath, Net, Port
 from guard.protect.allow import Allow
 from guard.protect.senders import shipped
 
@@ -17,7 +17,10 @@ class ProtectSettings:
     `reserved` is all space that is not global unicast: private, loopback, documentation. Switch it
     off to ban such addresses, in a laboratory or behind a translator.
     `resolve` is how often names in `allow` are asked for, `refresh` how often the senders' SPF
-    records are (0 is never).
+    records are (0 is never). `ssh` protects whoever is connected to `ssh_ports`.
+    `good_standing` is how long an address is trusted after mail or log-in (0 is not at all).
+    A jail that makes more than `bans_per_minute` new bans (0 is any number) raises an alarm, and
+    with `halt` stops for ten minutes.
     """
 
     allow: tuple[Allow, ...] = ()
@@ -30,7 +33,10 @@ class ProtectSettings:
     resolve: Duration = 300.0
     refresh: Duration = 86400.0
     ssh: bool = True
+    ssh_ports: tuple[Port, ...] = (22,)
     good_standing: Duration = 30 * 86400.0
+    bans_per_minute: int = 600
+    halt: bool = False
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
@@ -38,6 +44,10 @@ class ProtectSettings:
         for index, name in enumerate(self.except_senders):
             if name not in known:
                 yield f"except_senders[{index}]", f"{name!r} is not one of {', '.join(known)}"
+        if self.bans_per_minute < 0:
+            yield "bans_per_minute", "must not be negative"
+        if self.ssh and not self.ssh_ports:
+            yield "ssh_ports", "is empty; write `ssh = false` to protect no sessions"
         if self.resolve < 10:
             yield "resolve", "must be at least 10s"
         if 0 < self.refresh < 3600:

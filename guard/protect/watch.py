@@ -1,0 +1,159 @@
+"""Keeps protection true while the world moves: interfaces, sessions, files, names, senders.
+
+`near` looks at this machine and costs milliseconds; `far` waits for the DNS. Each is called now and
+then, in a thread of its own, and gives whole layers to `Protectors`. Whatever cannot be read keeps
+its last good state, and is said once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from guard.lib.networks import Network
+from guard.lib.prefixes import Prefixes
+from guard.protect import book, own, ssh
+from guard.protect.allow import Allowed, fixed, parse_lines
+from guard.protect.dns import Ask, addresses, resolver
+from guard.protect.protection import Entries, Protectors
+from guard.protect.reserved import reserved
+from guard.protect.reverse import Reverse
+from guard.protect.senders import entries, shipped
+from guard.protect.settings import ProtectSettings
+from guard.roles import Unavailable
+
+log = logging.getLogger("guard.protect")
+
+NEAR_EVERY, FAR_EVERY = 5.0, 1.0
+FIRST_REFRESH = 300.0  # after the start, so that a restart loop does not flood the DNS
+
+
+class Watch:
+    """Follows what `settings` name, for `protectors`. `near` and `far` may run side by side."""
+
+    def __init__(
+        self,
+        settings: ProtectSettings,
+        protectors: Protectors,
+        state_dir: Path,
+        *,
+        ask: Ask | None = None,
+        here: Callable[[], own.Here] = own.read,
+        sessions: Callable[[Collection[int]], Entries] = ssh.read,
+    ) -> None:
+        self._settings, self._protectors = settings, protectors
+        self._ask = ask or resolver()
+        self._here, self._sessions = here, sessions
+        self._book = state_dir / book.NAME
+        self._book_seen: object = None
+        self._files: dict[Path, tuple[object, list[Allowed]]] = {}
+        self._entries: tuple[Allowed, ...] = settings.allow
+        self._names: dict[str, tuple[Network, ...]] = {}
+        self._resolved = self._started = self._refreshed = float("-inf")
+        self._reverse = Reverse(self._ask)
+        self._said: dict[str, str] = {}
+
+    def near(self, now: float) -> None:
+        """Looks at interfaces, SSH sessions, files and the senders' book."""
+        settings = self._settings
+        if settings.own and (found := own.decide(self._here())):
+            self._protectors.replace("self", found)
+        if settings.ssh:
+            self._protectors.replace("ssh", self._sessions(settings.ssh_ports))
+        self._read_files()
+        if settings.senders and (seen := _signature(self._book)) != self._book_seen:
+            self._book_seen = seen
+            self._set_senders(book.load(self._book))
+
+    def far(self, now: float) -> None:
+        """Asks the DNS for what is due: names, reverse names noticed, and the senders' records."""
+        if self._started == float("-inf"):
+            self._started = now
+        if not self._resolved <= now < self._resolved + self._settings.resolve:
+            self._resolved = now
+            self._resolve_names()
+        suffixes = [entry.suffix for entry in self._entries if entry.suffix]
+        self._protectors.replace("allow_rdns", self._reverse.run(suffixes, now) if suffixes else ())
+        every = self._settings.refresh
+        if self._settings.senders and every and now >= self._started + FIRST_REFRESH:
+            known = book.load(self._book) if self._refreshed == float("-inf") else {}
+            newest = max([self._refreshed, *(learnt.time for learnt in known.values())])
+            if now >= newest + every:
+                self._refreshed = now
+                self.refresh(now)
+
+    def refresh(self, now: float) -> book.Book:
+        """Asks for every sender's SPF record, and keeps what passes its bounds."""
+        senders = [s for s in shipped().senders if s.name not in self._settings.except_senders]
+        bogons = Prefixes(network for network, _ in reserved())
+        found = book.refresh(senders, book.load(self._book), self._ask, bogons, now)
+        for name, learnt in found.items():
+            self._say(f"sender {name}", learnt.fault)
+        try:
+            book.save(self._book, found)
+        except OSError as error:
+            log.warning("cannot keep %s: %s", self._book, error)
+        self._set_senders(found)
+        return found
+
+    def noticed(self, address: Network) -> None:
+        """Has the reverse name of `address` asked for soon. Never waits; safe in any thread."""
+        if any(entry.suffix for entry in self._entries):
+            self._reverse.noticed(address)
+
+    def _set_senders(self, learnt: book.Book) -> None:
+        without = self._settings.except_senders
+        known = entries(shipped().senders, without)
+        self._protectors.replace("senders", [*known, *book.entries(learnt, without)])
+
+    def _read_files(self) -> None:
+        for path in self._settings.allow_files:
+            signature = _signature(path)
+            if path in self._files and self._files[path][0] == signature:
+                continue
+            try:
+                lines = list(parse_lines(path.read_text("utf-8", "replace")))
+            except OSError as error:
+                self._say(str(path), f"{error.strerror}; what it last said still holds")
+                continue
+            bad = [f"line {number}: {e}" for number, e in lines if isinstance(e, ValueError)]
+            self._say(str(path), "; ".join(bad[:5]))
+            self._files[path] = (signature, [e for _, e in lines if isinstance(e, Allowed)])
+        some = [entry for _, held in self._files.values() for entry in held]
+        self._entries = (*self._settings.allow, *some)
+        self._protectors.replace("allow", fixed(self._entries))
+
+    def _resolve_names(self) -> None:
+        names = {entry.name for entry in self._entries if entry.name}
+        for name in names:
+            try:
+                self._names[name] = tuple(addresses(name, self._ask))
+                self._say(f"allow {name}", "" if self._names[name] else "has no address")
+            except Unavailable as error:
+                self._say(f"allow {name}", f"{error}; its last addresses still hold")
+        for gone in self._names.keys() - names:
+            del self._names[gone]
+        self._protectors.replace(
+            "allow_names",
+            [(network, f"allow {name}") for name, some in self._names.items() for network in some],
+        )
+
+    def _say(self, about: str, fault: str) -> None:
+        """Logs a fault when it is new, and that it has gone."""
+        if self._said.get(about, "") == fault:
+            return
+        self._said[about] = fault
+        if fault:
+            log.warning("%s: %s", about, fault)
+        else:
+            log.info("%s: answers again", about)
+
+
+def _signature(path: Path) -> object:
+    """What differs when a file has changed; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
