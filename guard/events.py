@@ -92,7 +92,8 @@ class Claim:
     """Somebody's reason to block `network`.
 
     `source` is `jail:NAME`, `feed:NAME` or `manual`; one source has one claim on a network.
-    `strikes` counts the claims that jails made on this network so far, this one included.
+    `strikes` counts the claims that jails made on this network so far, this one included; it is 0
+    where the source is no jail.
     """
 
     network: Network

@@ -87,13 +87,12 @@ class Book:
         """Adds or replaces one claim and returns it as it stands."""
         held = self._sources.setdefault(claim.source, {})
         old = held.get(claim.network)
-        if claim.source.startswith("jail:"):
-            if old is not None and alive(old, now):
-                claim = replace(claim, since=old.since, strikes=old.strikes)
-            else:
-                claim = replace(claim, strikes=self._strike(claim, now))
+        if not claim.source.startswith("jail:"):
+            claim = replace(claim, strikes=0)
+        elif old is not None and alive(old, now):
+            claim = replace(claim, since=old.since, strikes=old.strikes)
         else:
-            claim = replace(claim, strikes=sum(self.past(claim.network, now).strikes.values()))
+            claim = replace(claim, strikes=self._strike(claim, now))
         self.put(claim)
         self._touch(claim.source, claim.network, claim)
         return claim
@@ -118,7 +117,8 @@ class Book:
                 if claim is None:
                     continue
                 self._touch(name, target, None)
-                self._cut(target, now)
+                if name.startswith("jail:"):
+                    self._cut(target, now)
                 if alive(claim, now):
                     ended.append(claim)
         return sorted(ended, key=lambda claim: claim.since)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guard.lib.fields import Duration, FilePath
+from guard.lib.redis_url import parse_redis_url
 
 STRIKES_KEPT = 90 * 86400.0
-SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def default_state_dir() -> Path:
@@ -39,10 +39,19 @@ class StoreSettings:
     `strikes` is how long after the end of its last ban an address's record is kept.
     """
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)  # may hold a password
     strikes: Duration = STRIKES_KEPT
+
+    def place(self, state_dir: Path) -> str:
+        """Where the store is, for the operator: without the password."""
+        if self.url is None:
+            return f"embedded, in {state_dir}"
+        return str(parse_redis_url(self.url))
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
-        if self.url is not None and not self.url.startswith(SCHEMES):
-            yield "url", f"{self.url!r} does not begin with one of {', '.join(SCHEMES)}"
+        if self.url is not None:
+            try:
+                parse_redis_url(self.url)
+            except ValueError as error:
+                yield "url", str(error)

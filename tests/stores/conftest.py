@@ -7,6 +7,7 @@ import pytest
 
 from guard.roles import Counters, Ledger
 from guard.stores.embedded import EmbeddedStore
+from guard.stores.redis_store import RedisStore
 
 
 class Store(Protocol):
@@ -21,32 +22,37 @@ class Store(Protocol):
 Open = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "embedded"])
-def open_store(request, tmp_path):
-    """Opens the store under test; a second call opens the same one again after a close."""
+def opener(name, request):
+    """How the store `name` is opened: `memory`, `embedded` or `redis`."""
+    if name == "memory":
+        return lambda: EmbeddedStore(None)
+    if name == "embedded":
+        path = request.getfixturevalue("tmp_path") / "state"
+        return lambda: EmbeddedStore(path)
+    url = request.getfixturevalue("redis_url")
+    return lambda: RedisStore(url)
+
+
+def opening(name, request):
+    """The same, closing at the end whatever was opened."""
     opened: list[Store] = []
+    open_one = opener(name, request)
 
-    def keep(store):
-        opened.append(store)
-        return store
+    def keep() -> Store:
+        opened.append(open_one())
+        return opened[-1]
 
-    if request.param == "memory":
-        yield lambda: keep(EmbeddedStore(None))
-    elif request.param == "embedded":
-        yield lambda: keep(EmbeddedStore(tmp_path / "state"))
-    for store in opened:
-        store.close()
+    request.addfinalizer(lambda: [store.close() for store in opened])
+    return keep
 
 
-@pytest.fixture
-def store(open_store):
+@pytest.fixture(params=["memory", "embedded", "redis"])
+def store(request):
     """One open store, empty."""
-    return open_store()
+    return opening(request.param, request)()
 
 
-@pytest.fixture
-def reopened(open_store, request):
-    """Opens the store, and after a close opens the same again; for those that keep anything."""
-    if "memory" in request.node.name:
-        pytest.skip("memory alone keeps nothing")
-    return open_store
+@pytest.fixture(params=["embedded", "redis"])
+def reopened(request):
+    """Opens a store, and after a close opens the same one again."""
+    return opening(request.param, request)

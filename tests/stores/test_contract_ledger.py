@@ -49,8 +49,8 @@ def test_strikes_count_by_jail_and_outlive_the_claim(store):
     assert {(c.source, c.strikes) for c in past.claims} == {
         ("jail:relay", 2),
         ("jail:auth", 3),
-        ("feed:drop", 1),
-        ("manual", 1),
+        ("feed:drop", 0),
+        ("manual", 0),
     }
     assert other == Past((), {})
     assert store.ledger.past([A], NOW + 9000)[0].strikes == past.strikes

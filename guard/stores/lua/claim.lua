@@ -1,0 +1,83 @@
+-- Adds or replaces claims, counts the strikes of jails, lets go of what has ended.
+--
+-- KEYS     ends, strikes, struck, sources, changes (docs/redis.md)
+-- ARGV[1]  prefix of the claims' keys; the source follows
+-- ARGV[2]  now; ARGV[3] seconds that strikes are remembered
+-- ARGV[4]  MessagePack: { { source, network, since, until or "null", reason in JSON }, ... }
+-- Returns  { since, strikes, ... } of each claim as it stands
+--
+-- Times travel as text: Lua would round what it prints.
+local ends, strikes, struck, sources, changes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local prefix, now, memory = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local call = redis.call
+
+local function parts(text)
+  local since, till, count = string.match(text, '^{"since":([^,]+),"until":([^,]+),"strikes":(%d+)')
+  return since, tonumber(till), tonumber(count) or 0
+end
+
+for _, member in ipairs(call('ZRANGEBYSCORE', ends, '-inf', ARGV[2], 'LIMIT', 0, 1000)) do
+  local network, source = string.match(member, '^(%S+) (.*)$')
+  local text = call('HGET', prefix .. source, network)
+  if text then
+    local _, till = parts(text)
+    if till and till <= now then call('HDEL', prefix .. source, network) end
+  end
+  call('ZREM', ends, member)
+end
+local before = string.format('%.17g', now - memory)
+for _, network in ipairs(call('ZRANGEBYSCORE', struck, '-inf', before, 'LIMIT', 0, 1000)) do
+  call('HDEL', strikes, network)
+  call('ZREM', struck, network)
+end
+
+local function strike(source, network, till)
+  local ended = tonumber(call('ZSCORE', struck, network) or '-inf') or -math.huge
+  local counts = {}
+  if ended + memory > now then
+    counts = cjson.decode(call('HGET', strikes, network) or '{}')
+  end
+  counts[source] = (counts[source] or 0) + 1
+  local sum = 0
+  for _, count in pairs(counts) do sum = sum + count end
+  call('HSET', strikes, network, cjson.encode(counts))
+  if till == 'null' then
+    call('ZADD', struck, '+inf', network)
+  elseif tonumber(till) > ended then
+    call('ZADD', struck, till, network)
+  end
+  return sum
+end
+
+local answer, networks, seen = {}, {}, {}
+for _, claim in ipairs(cmsgpack.unpack(ARGV[4])) do
+  local source, network, since, till, reason = unpack(claim)
+  local count = 0
+  if string.sub(source, 1, 5) == 'jail:' then
+    local held = call('HGET', prefix .. source, network)
+    local live = false
+    if held then
+      local old_since, old_till, old_count = parts(held)
+      if not old_till or old_till > now then
+        live, since, count = true, old_since, old_count
+      end
+    end
+    if not live then count = strike(source, network, till) end
+  end
+  call('SADD', sources, source)
+  call('HSET', prefix .. source, network, '{"since":' .. since .. ',"until":' .. till ..
+    ',"strikes":' .. string.format('%d', count) .. ',"reason":' .. reason .. '}')
+  if till == 'null' then
+    call('ZREM', ends, network .. ' ' .. source)
+  else
+    call('ZADD', ends, till, network .. ' ' .. source)
+  end
+  answer[#answer + 1] = since
+  answer[#answer + 1] = count
+  if not seen[network] then
+    seen[network] = true
+    networks[#networks + 1] = network
+  end
+end
+call('XADD', changes, 'MAXLEN', '~', 100000, '*', 'networks', table.concat(networks, ' '))
+return answer

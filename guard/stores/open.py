@@ -1,0 +1,41 @@
+"""Which store: the only place that chooses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from guard.roles import Counters, Ledger
+from guard.stores.settings import StoreSettings
+
+
+class Store(Protocol):
+    """Counters and ledger that belong together."""
+
+    @property
+    def counters(self) -> Counters:
+        """What is counted."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Who is blocked."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is left and lets go of everything. Safe to repeat."""
+        ...
+
+
+def open_store(settings: StoreSettings, state_dir: Path) -> Store:
+    """The store that `settings` name; the embedded one lies in `state_dir`.
+
+    Raises Unavailable when Redis does not answer, Refused when it or the files are not for us.
+    """
+    if settings.url is not None:
+        from guard.stores.redis_store import RedisStore
+
+        return RedisStore(settings.url, strikes_kept=settings.strikes)
+    from guard.stores.embedded import EmbeddedStore
+
+    return EmbeddedStore(state_dir, strikes_kept=settings.strikes)

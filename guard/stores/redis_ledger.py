@@ -1,0 +1,228 @@
+"""The ledger in Redis, shared by a fleet. docs/redis.md is the contract of its keys.
+
+A change and the word of it are one script, so that nobody hears of what is not there. Who follows
+reads the stream of changes from its cursor; where the stream no longer holds the cursor's entry
+(trimmed, flushed, lost in a fail-over) it reads everything. Text of others is read strictly.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import msgspec
+
+from guard.events import Claim, Past
+from guard.lib.networks import Network, parse_network
+from guard.roles import Refused
+from guard.stores.redis_link import RedisLink
+
+PREFIX = "guard:{ledger}:"
+CLAIMS = PREFIX + "claims:"
+KEYS = tuple(PREFIX + name for name in ("ends", "strikes", "struck", "sources", "changes"))
+SOURCES, CHANGES, SCHEMA = KEYS[3], KEYS[4], PREFIX + "schema"
+SCHEMA_VERSION = b"1"
+CHUNK = 1000
+_READ_AT_ONCE = 5000
+_CURSOR = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
+_pack = msgspec.msgpack.Encoder().encode
+_json = msgspec.json.Encoder().encode
+Item = TypeVar("Item")
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A claim as it lies in its hash, under its network."""
+
+    since: float
+    until: float | None
+    strikes: int
+    reason: str
+
+
+_read_claim = msgspec.json.Decoder(Stored).decode
+_read_strikes = msgspec.json.Decoder(dict[str, int]).decode
+
+
+class RedisLedger:
+    """The role `Ledger`. `memory` is how long strikes are kept after the last ban's end."""
+
+    def __init__(self, link: RedisLink, memory: float) -> None:
+        self._link, self._memory = link, memory
+        self._open()
+
+    def _open(self) -> None:
+        """Marks an empty Redis as ours. Raises Refused where another release's ledger lies."""
+        client = self._link.client
+        with self._link.errors():
+            client.set(SCHEMA, SCHEMA_VERSION, nx=True)
+            found = client.get(SCHEMA)
+            if not client.exists(CHANGES):
+                # The stream is never empty, so that a cursor is always an entry in it.
+                client.xadd(CHANGES, {"networks": "*"})
+        if found != SCHEMA_VERSION:
+            raise Refused(
+                f"the ledger in Redis at {self._link.url} has format {found!r} and this Guard "
+                f"knows {SCHEMA_VERSION!r}: it was written by another release"
+            )
+
+    def claim(self, claims: Sequence[Claim], now: float) -> list[Claim]:
+        """The role's."""
+        made: list[Claim] = []
+        for chunk in _chunks(claims, CHUNK):
+            rows = [
+                (c.source, str(c.network), _time(c.since), _time(c.until), _json(c.reason).decode())
+                for c in chunk
+            ]
+            answer = self._link.run(
+                "claim", KEYS, [CLAIMS, repr(float(now)), repr(self._memory), _pack(rows)]
+            )
+            for claim, since, strikes in zip(chunk, answer[::2], answer[1::2], strict=True):
+                made.append(
+                    Claim(
+                        claim.network,
+                        claim.source,
+                        claim.reason,
+                        float(since),
+                        claim.until,
+                        strikes,
+                    )
+                )
+        return made
+
+    def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
+        """The role's."""
+        asked: list[tuple[str, str]] = []
+        for name in [source] if source is not None else self._sources():
+            if network is not None:
+                asked.append((name, str(network)))
+            else:
+                asked += [(name, text) for text in self._texts(name)]
+        ended: list[Claim] = []
+        for chunk in _chunks(asked, CHUNK):
+            flat = [word for pair in chunk for word in pair]
+            answer = self._link.run("withdraw", KEYS, [CLAIMS, repr(float(now)), _pack(flat)])
+            for name, text, held in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
+                ended += _claims(name.decode(), {text: held}, now)
+        return sorted(ended, key=lambda claim: claim.since)
+
+    def replace(self, source: str, claims: Sequence[Claim], now: float) -> tuple[int, int]:
+        """The role's. Many differences go into a new hash, which then takes the old one's place."""
+        with self._link.errors():
+            held = self._link.client.hgetall(CLAIMS + source)
+        wanted = {str(claim.network).encode(): _stored(claim) for claim in claims}
+        gone = [text for text in held if text not in wanted]
+        came = sum(1 for text in wanted if text not in held)
+        new = {t: value for t, value in wanted.items() if t not in held or _differ(held[t], value)}
+        if new or gone:
+            self._replace(source, {**held, **wanted, **new}, new, gone)
+        return came, len(gone)
+
+    def _replace(
+        self,
+        source: str,
+        everything: Mapping[bytes, bytes],
+        new: Mapping[bytes, bytes],
+        gone: Sequence[bytes],
+    ) -> None:
+        fresh = f"{PREFIX}new:{secrets.token_hex(8)}"
+        few = len(new) + len(gone) <= CHUNK
+        named = b" ".join([*new, *gone]) if few else b"*"
+        if not few:
+            whole = [pair for pair in everything.items() if pair[0] not in set(gone)]
+            with self._link.errors():
+                for chunk in _chunks(whole, _READ_AT_ONCE):
+                    self._link.client.hset(fresh, mapping=dict(chunk))
+                    self._link.client.expire(fresh, 600)
+            new, gone = {}, []
+        flat = [word.decode() for pair in new.items() for word in pair]
+        changed = _pack((flat, [text.decode() for text in gone]))
+        keys = [CLAIMS + source, SOURCES, CHANGES, fresh]
+        self._link.run("replace", keys, [source, named, changed])
+
+    def claims(self, now: float) -> list[Claim]:
+        """The role's."""
+        found: list[Claim] = []
+        for source in self._sources():
+            with self._link.errors():
+                held = self._link.client.hgetall(CLAIMS + source)
+            found += _claims(source, held, now)
+        return sorted(found, key=lambda claim: claim.since)
+
+    def past(self, networks: Sequence[Network], now: float) -> list[Past]:
+        """The role's."""
+        found = []
+        for chunk in _chunks(networks, CHUNK):
+            rows = self._link.run("past", KEYS, [CLAIMS, _pack([str(n) for n in chunk])])
+            for network, (strikes, ended, *held) in zip(chunk, rows, strict=True):
+                live: list[Claim] = []
+                for source, text in zip(held[::2], held[1::2], strict=True):
+                    live += _claims(source.decode(), {str(network).encode(): text}, now)
+                known = strikes and ended and float(ended) + self._memory > now
+                found.append(Past(tuple(live), _read_strikes(strikes) if known else {}))
+        return found
+
+    def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
+        """The role's."""
+        entries: list[Any] = []
+        if _CURSOR.fullmatch(cursor):
+            with self._link.errors():
+                entries = self._link.client.xrange(CHANGES, min=cursor, count=_READ_AT_ONCE)
+        if not entries or entries[0][0].decode() != cursor or len(entries) == _READ_AT_ONCE:
+            return self._newest(), None
+        words = [word for _, fields in entries[1:] for word in fields[b"networks"].split()]
+        touched = None if b"*" in words else {parse_network(w.decode()) for w in set(words)}
+        return entries[-1][0].decode(), touched
+
+    def _newest(self) -> str:
+        with self._link.errors():
+            last = self._link.client.xrevrange(CHANGES, count=1)
+        if not last:
+            self._open()
+            return self._newest()
+        entry: bytes = last[0][0]
+        return entry.decode()
+
+    def close(self) -> None:
+        """Nothing: everything is in Redis, and the store closes the connection."""
+
+    def _sources(self) -> list[str]:
+        with self._link.errors():
+            return sorted(name.decode() for name in self._link.client.smembers(SOURCES))
+
+    def _texts(self, source: str) -> list[str]:
+        with self._link.errors():
+            return [text.decode() for text in self._link.client.hkeys(CLAIMS + source)]
+
+
+def _claims(source: str, held: Mapping[bytes, bytes], now: float) -> Iterator[Claim]:
+    """The live ones among the claims of a hash."""
+    for text, value in held.items():
+        stored = _read_claim(value)
+        if stored.until is None or stored.until > now:
+            network = parse_network(text.decode())
+            yield Claim(network, source, stored.reason, stored.since, stored.until, stored.strikes)
+
+
+def _stored(claim: Claim) -> bytes:
+    """The JSON of a claim; the scripts read and write this order of members."""
+    return _json(Stored(claim.since, claim.until, claim.strikes, claim.reason))
+
+
+def _differ(old: bytes, new: bytes) -> bool:
+    """Whether a claim says anything new; that its list was read again is nothing new."""
+    before, after = _read_claim(old), _read_claim(new)
+    return (before.until, before.reason) != (after.until, after.reason)
+
+
+def _time(time: float | None) -> str:
+    return "null" if time is None or math.isinf(time) else repr(float(time))
+
+
+def _chunks(items: Sequence[Item] | Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk

@@ -1,0 +1,68 @@
+"""The connection of a store to Redis: scripts by their digest, errors in an operator's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from guard.lib.logs import printable
+from guard.lib.redis_url import RedisUrl, connect
+from guard.roles import Forbidden, Unavailable
+
+
+@cache
+def script(name: str) -> tuple[str, str]:
+    """The text of a script and its SHA-1, by which Redis knows it."""
+    text = files("guard.stores").joinpath("lua", f"{name}.lua").read_text("ascii")
+    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisLink:
+    """A client and where it leads. `client` raises redis-py's errors: use it inside `errors`."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        self.url = url
+        with self.errors():
+            self.client = connect(url)
+
+    @property
+    def clustered(self) -> bool:
+        """Whether keys of different slots need calls of their own."""
+        return self.url.way == "cluster"
+
+    def run(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Runs a script of ours. Raises Unavailable or Forbidden."""
+        from redis.exceptions import NoScriptError
+
+        text, digest = script(name)
+        with self.errors():
+            try:
+                return self.client.evalsha(digest, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return self.client.eval(text, len(keys), *keys, *arguments)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Says what redis-py raises as Unavailable or Forbidden, never with a password in it."""
+        from redis import exceptions
+
+        try:
+            yield
+        except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
+            raise Forbidden(f"Redis at {self.url} does not let us in: {_text(error)}") from None
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise Unavailable(f"Redis at {self.url} does not answer: {_text(error)}") from None
+        except exceptions.RedisError as error:
+            raise Unavailable(f"Redis at {self.url} refuses: {_text(error)}") from None
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.client.close()
+
+
+def _text(error: BaseException) -> str:
+    return printable(str(error))[:200]

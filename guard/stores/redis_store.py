@@ -1,0 +1,26 @@
+"""The store of a fleet, or of a host with several Guard processes: Redis 6.2 or later, Valkey."""
+
+from __future__ import annotations
+
+from guard.lib.redis_url import parse_redis_url
+from guard.stores.redis_counters import RedisCounters
+from guard.stores.redis_ledger import RedisLedger
+from guard.stores.redis_link import RedisLink
+from guard.stores.settings import STRIKES_KEPT
+
+
+class RedisStore:
+    """`counters` and `ledger` at `url`. Raises Unavailable when Redis does not answer."""
+
+    def __init__(self, url: str, *, strikes_kept: float = STRIKES_KEPT) -> None:
+        self._link = RedisLink(parse_redis_url(url))
+        try:
+            self.counters = RedisCounters(self._link)
+            self.ledger = RedisLedger(self._link, strikes_kept)
+        except BaseException:
+            self._link.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the connections. Safe to repeat."""
+        self._link.close()
