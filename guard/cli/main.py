@@ -29,6 +29,7 @@ COMMANDS = {
     "explain": "guard.cli.bans:explain",
     "status": "guard.cli.bans:status",
     "demo": "guard.cli.demo:demo",
+    "protect": "guard.cli.protect:protect",
     "relay-check": "guard.cli.relay_check:relay_check",
 }
 

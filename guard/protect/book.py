@@ -23,6 +23,7 @@ from guard.roles import Unavailable
 
 log = logging.getLogger(__name__)
 NAME = "senders.json"
+SILENT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +72,32 @@ def save(path: Path, book: Book) -> None:
 
 
 def refresh(senders: Iterable[Sender], book: Book, ask: Ask, bogons: Prefixes, now: float) -> Book:
-    """The book after every sender has been asked for; a failure keeps what was known."""
-    return {
-        s.name: _learn(s, book.get(s.name, Learnt()), ask, bogons, now) for s in senders if s.spf
-    }
+    """The book after every sender has been asked for; a failure keeps what was known.
+
+    When the DNS does not answer for SILENT senders in a row, the others are not asked for.
+    """
+    found: Book = {}
+    silent = 0
+    for sender in senders:
+        if not sender.spf:
+            continue
+        old = book.get(sender.name, Learnt())
+        try:
+            found[sender.name] = _learnt(sender, ask if silent < SILENT else _nobody, bogons, now)
+            silent = 0
+        except (BadSpf, Unavailable) as error:
+            found[sender.name] = Learnt(old.time, old.networks, str(error))
+            silent = silent + 1 if isinstance(error, Unavailable) else 0
+    return found
 
 
-def _learn(sender: Sender, old: Learnt, ask: Ask, bogons: Prefixes, now: float) -> Learnt:
-    try:
-        found = [network for domain in sender.spf for network in listed(domain, ask)]
-        return Learnt(now, tuple(bounded(sender.networks, found, bogons)))
-    except (BadSpf, Unavailable) as error:
-        return Learnt(old.time, old.networks, str(error))
+def _nobody(_name: str, _kind: str) -> list[str]:
+    raise Unavailable("not asked for: the DNS does not answer")
+
+
+def _learnt(sender: Sender, ask: Ask, bogons: Prefixes, now: float) -> Learnt:
+    found = [network for domain in sender.spf for network in listed(domain, ask)]
+    return Learnt(now, tuple(bounded(sender.networks, found, bogons)))
 
 
 def entries(book: Book, without: Iterable[str] = ()) -> list[tuple[Network, str]]:

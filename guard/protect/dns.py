@@ -18,8 +18,8 @@ MOST_RECORDS = 64
 MOST_NAMES = 5
 
 
-def resolver(servers: Sequence[str] = (), port: int = 53) -> Ask:
-    """Asks `servers`, or those of resolv.conf. A, AAAA, MX (the host), PTR and TXT are known."""
+def resolver(servers: Sequence[tuple[str, int]] = ()) -> Ask:
+    """Asks `servers` (address, port), or those of resolv.conf, for A, AAAA, MX, PTR or TXT."""
     from dns.exception import DNSException
     from dns.name import from_text
     from dns.resolver import NXDOMAIN, NoAnswer, NoResolverConfiguration, Resolver
@@ -28,7 +28,8 @@ def resolver(servers: Sequence[str] = (), port: int = 53) -> Ask:
         # Anew for each question: resolv.conf changes while a daemon runs.
         found = Resolver(configure=not servers)
         if servers:
-            found.nameservers, found.port = list(servers), port
+            found.nameservers = [address for address, _ in servers]
+            found.nameserver_ports = dict(servers)
         found.timeout, found.lifetime = TRY, LIFETIME
         return found
 

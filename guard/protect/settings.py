@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guard.lib.fields import Duration, FilePath, Net, Port
+from guard.lib.fields import Duration, FilePath, Listen, Net, Port
+from guard.lib.networks import parse_address
 from guard.protect.allow import Allow
 from guard.protect.senders import shipped
 
@@ -15,9 +16,10 @@ class ProtectSettings:
     """Whom nothing may block.
 
     `reserved` is all space that is not global unicast: private, loopback, documentation. Switch it
-    off to ban such addresses, in a laboratory or behind a translator.
-    `resolve` is how often names in `allow` are asked for, `refresh` how often the senders' SPF
-    records are (0 is never). `ssh` protects whoever is connected to `ssh_ports`.
+    off to ban such addresses, in a laboratory or behind a translator. `ssh` protects whoever is
+    connected to `ssh_ports`.
+    `name_servers` are asked (none: those of resolv.conf); `resolve` is how often for the names in
+    `allow`, `refresh` how often for the senders' SPF records (0 is never).
     `good_standing` is how long an address is trusted after mail or log-in (0 is not at all).
     A jail that makes more than `bans_per_minute` new bans (0 is any number) raises an alarm, and
     with `halt` stops for ten minutes.
@@ -30,6 +32,7 @@ class ProtectSettings:
     own: bool = True
     senders: bool = True
     except_senders: tuple[str, ...] = ()
+    name_servers: tuple[Listen, ...] = ()
     resolve: Duration = 300.0
     refresh: Duration = 86400.0
     ssh: bool = True
@@ -48,7 +51,18 @@ class ProtectSettings:
             yield "bans_per_minute", "must not be negative"
         if self.ssh and not self.ssh_ports:
             yield "ssh_ports", "is empty; write `ssh = false` to protect no sessions"
+        for index, server in enumerate(self.name_servers):
+            if not _is_address(server.host) or not server.port:
+                yield f"name_servers[{index}]", f'{server} is not an address such as "127.0.0.1:53"'
         if self.resolve < 10:
             yield "resolve", "must be at least 10s"
         if 0 < self.refresh < 3600:
             yield "refresh", "must be at least 1h, or 0 for never"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parse_address(text)
+    except ValueError:
+        return False
+    return True

@@ -43,7 +43,7 @@ class Watch:
         sessions: Callable[[Collection[int]], Entries] = ssh.read,
     ) -> None:
         self._settings, self._protectors = settings, protectors
-        self._ask = ask or resolver()
+        self._ask = ask or resolver(settings.name_servers)
         self._here, self._sessions = here, sessions
         self._book = state_dir / book.NAME
         self._book_seen: object = None

@@ -10,8 +10,10 @@ import dns.rrset
 
 
 class StubDns:
-    """Answers UDP questions from `zone`: {(name, type): [texts]}; a name with a value of None
-    gets SERVFAIL, one that is missing NXDOMAIN. `asked` counts questions."""
+    """Answers UDP questions from `zone`: {(name, type): [texts]}, and notes them in `asked`.
+
+    A value of None is SERVFAIL, a name that is missing NXDOMAIN; without a zone all is SERVFAIL.
+    """
 
     def __init__(self, zone):
         self.zone, self.asked = zone, []
@@ -43,7 +45,7 @@ class StubDns:
         self.asked.append((name, kind))
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.RA
-        texts = self.zone.get((name, kind), [])
+        texts = None if self.zone is None else self.zone.get((name, kind), [])
         if texts is None:
             reply.set_rcode(dns.rcode.SERVFAIL)
         elif texts:

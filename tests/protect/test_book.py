@@ -44,6 +44,20 @@ def test_a_refresh_takes_what_is_bounded_and_keeps_the_rest():
     assert entries(book, ["good", "hijacked"]) == [(net("185.21.0.1"), "mail sender dark")]
 
 
+def test_a_dead_dns_is_not_waited_for_by_every_sender():
+    """After three in a row nobody else is asked for; one answer starts the count anew."""
+    asked = []
+
+    def dead(name, kind):
+        asked.append(name)
+        raise Unavailable("no answer")
+
+    many = [Sender(f"s{i}", (f"s{i}.example",), ()) for i in range(20)]
+    book = refresh(many, {}, dead, BOGONS, 1.0)
+    assert len(asked) == 3
+    assert book["s19"].fault.startswith("not asked for")
+
+
 def test_the_book_outlives_the_process(tmp_path):
     """Written by rename, read back equal; no book is an empty one."""
     path = tmp_path / "state" / "senders.json"

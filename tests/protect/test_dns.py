@@ -25,7 +25,7 @@ ZONE = {
 def test_answers_are_text():
     """Each type that protection asks for; strings of a TXT record are joined."""
     with StubDns(ZONE) as stub:
-        ask = resolver(["127.0.0.1"], stub.port)
+        ask = resolver([("127.0.0.1", stub.port)])
         assert addresses("host.example", ask) == [ADDRESS, parse_address("2a03::7")]
         assert ask("host.example", "TXT") == ["v=spf1 ip4:185.4.0.7 -all"]
         assert ask("host.example", "MX") == ["mx.host.example."]
@@ -38,7 +38,7 @@ def test_answers_are_text():
 def test_what_cannot_be_asked_or_answered_is_unavailable(name):
     """A server's failure and a name that is none are one error, of ours."""
     with StubDns(ZONE) as stub:
-        ask = resolver(["127.0.0.1"], stub.port)
+        ask = resolver([("127.0.0.1", stub.port)])
         with pytest.raises(Unavailable, match=r".+"):
             ask(name, "A")
 
@@ -46,7 +46,7 @@ def test_what_cannot_be_asked_or_answered_is_unavailable(name):
 def test_reverse_names_are_believed_only_when_they_lead_back():
     """PTR of a stranger is his own word; a suffix is matched at a dot."""
     with StubDns(ZONE) as stub:
-        ask = resolver(["127.0.0.1"], stub.port)
+        ask = resolver([("127.0.0.1", stub.port)])
         assert confirmed(ADDRESS, [".example"], ask) == "host.example"
         assert confirmed(ADDRESS, [".host.example"], ask) == "host.example"
         assert confirmed(ADDRESS, [".ost.example", ".other"], ask) is None

@@ -47,7 +47,7 @@ def test_a_tree_is_listed_over_the_wire():
     }
     table[("big.example", "TXT")].append('"some other text"')
     with StubDns(table) as stub:
-        found = listed("big.example", resolver(["127.0.0.1"], stub.port))
+        found = listed("big.example", resolver([("127.0.0.1", stub.port)]))
     assert texts(found) == {
         "185.1.0.0/16",
         "2a03:1::/32",
@@ -63,7 +63,7 @@ def test_a_tree_is_listed_over_the_wire():
 def test_a_server_that_fails_is_no_empty_record():
     """Unavailable goes up, so that the last good list stays."""
     with StubDns({("x.example", "TXT"): None}) as stub, pytest.raises(Unavailable):
-        listed("x.example", resolver(["127.0.0.1"], stub.port))
+        listed("x.example", resolver([("127.0.0.1", stub.port)]))
 
 
 @pytest.mark.parametrize(

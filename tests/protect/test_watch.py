@@ -96,7 +96,7 @@ def test_names_are_resolved_again_and_outlive_a_dead_server(tmp_path):
     world = World(tmp_path)
     zone = {("home.example", "A"): ["185.4.0.7"], ("home.example", "AAAA"): ["2a03::7"]}
     with StubDns(zone) as stub:
-        world.ask = resolver(["127.0.0.1"], stub.port)
+        world.ask = resolver([("127.0.0.1", stub.port)])
         made, watching = world.watch(allow=(parse_allowed("home.example"),), resolve=60.0)
         watching.far(0.0)
         assert made.protects(net("185.4.0.7")) == "allow home.example"
