@@ -1,0 +1,101 @@
+"""The listener's way to a daemon in another process: the Redis stream `guard:rejections`.
+
+`put` only remembers; a thread of its own sends, so that a Redis that is slow or gone never holds
+up a session. What waits is bounded, what finds no room is dropped and counted. Entries carry one
+field, `record`: the JSON of docs/redis.md. Raises nothing after it is made: it goes on trying.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+
+from guard.lib.redis_url import parse_redis_url
+from guard.records import Record, encode
+from guard.roles import GuardError
+from guard.stores.redis_link import RedisLink
+
+log = logging.getLogger("guard.stores.stream")
+
+KEY = "guard:rejections"
+LONGEST = 100_000
+BATCH = 200
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+
+
+class StreamSink:
+    """The role `Sink`. `sent` and `dropped` count records; `error` says why none go out now."""
+
+    def __init__(self, url: str, *, bound: int = 100_000, patience: float = 3.0) -> None:
+        self.sent = self.dropped = 0
+        self.error = ""
+        self._patience = patience
+        self._waiting: deque[bytes] = deque()
+        self._bound = bound
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._link = RedisLink(parse_redis_url(url))
+        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self._thread.start()
+
+    def put(self, record: Record) -> None:
+        """Takes `record`, or counts it as dropped."""
+        if len(self._waiting) >= self._bound:
+            self.dropped += 1
+            return
+        self._waiting.append(encode(record))
+        self._news.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many records are not sent yet."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Sends what waits, for some seconds at most; the rest is counted as dropped."""
+        self._closing.set()
+        self._news.set()
+        self._thread.join(self._patience)
+        self._link.close()
+        self.dropped += len(self._waiting)
+        self._waiting.clear()
+        if self.dropped:
+            log.warning("%d records never reached Redis", self.dropped)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE
+        while self._waiting or not self._closing.is_set():
+            self._news.wait()
+            self._news.clear()
+            try:
+                while self._waiting:
+                    self._send()
+                pause = FIRST_PAUSE
+            except GuardError as error:
+                self._failed(str(error))
+                if self._closing.is_set():
+                    return
+                self._closing.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                self._news.set()
+
+    def _send(self) -> None:
+        """Sends one batch. What fails stays, to be sent again: at least once, never lost."""
+        batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
+        with self._link.errors():
+            pipe = self._link.client.pipeline(transaction=False)
+            for record in batch:
+                pipe.xadd(KEY, {"record": record}, maxlen=LONGEST, approximate=True)
+            pipe.execute()
+        for _ in batch:
+            self._waiting.popleft()
+        self.sent += len(batch)
+        if self.error:
+            log.warning("Redis takes records again; %d were dropped so far", self.dropped)
+            self.error = ""
+
+    def _failed(self, error: str) -> None:
+        if not self.error:
+            log.error("%s; records wait, %d at most", error, self._bound)
+        self.error = error
