@@ -31,6 +31,7 @@ COMMANDS = {
     "demo": "guard.cli.demo:demo",
     "protect": "guard.cli.protect:protect",
     "relay-check": "guard.cli.relay_check:relay_check",
+    "spool": "guard.cli.spool:spool",
 }
 
 # The first that an error is an instance of gives the exit code.
