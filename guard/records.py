@@ -68,7 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     count: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class HeardResponse(msgspec.Struct, frozen=True):
+class HeardResponse(msgspec.Struct, frozen=True, gc=False):
     """What a reader needs of a `Response`; other writers leave members out or null."""
 
     code: int = 0
@@ -77,26 +77,26 @@ class HeardResponse(msgspec.Struct, frozen=True):
     command: str | None = None
 
 
-class HeardPeer(msgspec.Struct, frozen=True):
+class HeardPeer(msgspec.Struct, frozen=True, gc=False):
     """What a reader needs of a `PeerAddress`. `name` is the peer's own word: it classifies only."""
 
     name: str | None = None
     addr: str | None = None
 
 
-class HeardMeta(msgspec.Struct, frozen=True):
+class HeardMeta(msgspec.Struct, frozen=True, gc=False):
     """`authz_id` is who authenticated, where KumoMTA is configured to log it."""
 
     authz_id: object = None
 
 
-class HeardLogin(msgspec.Struct, frozen=True):
+class HeardLogin(msgspec.Struct, frozen=True, gc=False):
     """`auth_info` of an accounting record (kumo.aaa, configure_acct_log)."""
 
     peer_address: str | None = None
 
 
-class Heard(msgspec.Struct, frozen=True):
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """What we need of anybody's record.
 
     Every member but `type` may be missing, and the others of a record may be anything, so that
@@ -152,6 +152,14 @@ def escape_non_ascii(line: bytes) -> bytes:
         chr(unit) if unit < 128 else f"\\u{unit:04x}"
         for unit in (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
     ).encode("ascii")
+
+
+def decode_lines(lines: bytes) -> list[Heard]:
+    """What each of several lines says. Raises ValueError when one of them is no log record."""
+    try:
+        return _decoder.decode_lines(lines)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"not log records: {error}") from None
 
 
 def decode(line: bytes) -> Heard:

@@ -7,7 +7,7 @@ nothing else; what the peer wrote only helps to find the kind. Keeps nothing and
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from guard.events import Acceptance, Event, Kind, Rejection
@@ -46,20 +46,23 @@ _NO_RESPONSE = HeardResponse()
 _LOG_HOOK = "LogRecord"
 
 
-def event_of(heard: Heard) -> Event | None:
+def event_of(heard: Heard, id_: str = "") -> Event | None:
     """The event that `heard` is, or None: its type says nothing about a peer, or `fault` says why.
 
-    A Reception or Delivery of KumoMTA's log hooks, which is no mail, is nothing.
+    A Reception or Delivery of KumoMTA's log hooks, which is no mail, is nothing. `id_` becomes the
+    id of a rejection, for a source that may repeat itself.
     """
-    if heard.type not in HEARD or heard.reception_protocol == _LOG_HOOK:
+    type_ = heard.type
+    if type_ not in HEARD or heard.reception_protocol == _LOG_HOOK:
         return None
     address, time = _address(_claimed(heard)), _time(heard)
     if not address or not time:
         return None
-    if heard.type == "Rejection":
-        return Rejection(time, address, _kind(heard), min(max(heard.count, 1), MAX_COUNT))
-    if heard.type == "Authentication" and not heard.success:
-        return Rejection(time, address, Kind.AUTH_FAILED)
+    if type_ == "Rejection":
+        count = min(max(heard.count, 1), MAX_COUNT)
+        return Rejection(time, address, _kind(heard), count, id=id_)
+    if type_ == "Authentication" and not heard.success:
+        return Rejection(time, address, Kind.AUTH_FAILED, id=id_)
     return Acceptance(time, address, _how(heard))
 
 
@@ -115,30 +118,30 @@ def _time(heard: Heard) -> float:
     `event_time` (since 2025.10.06) has the fraction. It is text, so that it only adds to
     `timestamp` where both name the same second, and stands in for it where there is none.
     """
-    exact = _seconds(heard.event_time) if heard.event_time else 0.0
-    if isinstance(heard.timestamp, str):
-        return _seconds(heard.timestamp)
-    if not heard.timestamp:
-        return exact
-    if exact and int(exact) == int(heard.timestamp):
-        return exact
-    return heard.timestamp if 0 < heard.timestamp < _LATEST else 0.0
-
-
-def _seconds(text: str) -> float:
-    """The moment that `text` (RFC 3339) names; 0.0 when it names none or one before 1970."""
-    if text[16:17] == ":" and text[-1] == "Z" and text[17:-1].replace(".", "", 1).isdecimal():
-        minute, rest = _minute(text[:16]), float(text[17:-1])
-        return minute + rest if minute and rest < 61 else 0.0
-    return _moment(text)
+    stamp, text = heard.timestamp, heard.event_time
+    if isinstance(stamp, str):
+        return _moment(stamp)
+    if not stamp:
+        return _moment(text) if text else 0.0
+    if not 0 < stamp < _LATEST:
+        return 0.0
+    if text is not None and heard.type == "Rejection" and text[:17] == _minute(stamp // 60):
+        try:
+            exact = stamp // 60 * 60 + float(text[17:-1])
+        except ValueError:
+            return stamp
+        return exact if 0 <= exact - stamp < 1 else stamp
+    return stamp
 
 
 @lru_cache(maxsize=4096)
-def _minute(text: str) -> float:
-    return _moment(f"{text}:00Z")
+def _minute(minute: float) -> str:
+    """How `event_time` begins in the given minute since the epoch."""
+    return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
 
 
 def _moment(text: str) -> float:
+    """The moment that `text` (RFC 3339) names; 0.0 when it names none or one before 1970."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

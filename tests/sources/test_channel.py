@@ -46,7 +46,7 @@ def test_records_arrive_as_events_in_order():
     assert asyncio.run(play()) == [
         [
             Rejection(AT + 0.25, "192.0.0.1", Kind.RELAY_DENIED),
-            Acceptance(AT + 0.25, "192.0.0.2", "mail"),
+            Acceptance(AT, "192.0.0.2", "mail"),
             Rejection(AT + 0.25, "192.0.0.3", Kind.SCANNER, 4),
         ]
     ]
