@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from guard.config import Settings
     from guard.lib.fields import Endpoint
     from guard.relay.explain import Step
+    from guard.relay.hooked import HookPolicy
+    from guard.relay.policy import StaticPolicy
     from guard.relay.verdict import Asked, Verdict
     from guard.smtp.settings import ListenerSettings
 
@@ -126,18 +128,45 @@ def _domain(text: str) -> str:
 def _judge(
     settings: ListenerSettings, index: int, asked: Asked, config: Path | None
 ) -> tuple[Verdict, Sequence[Step]]:
+    """Decides as the listener does, with its files and its hook."""
+    import asyncio
+
     from guard.config import DEFAULT_PATH
     from guard.relay.build import relay_policy
-    from guard.relay.explain import explain
+    from guard.relay.calls import Calls
+    from guard.relay.hook import load_hook
 
     if config is None and not DEFAULT_PATH.exists():
         file = "built-in defaults"
     else:
         file = str(config or DEFAULT_PATH)
     where = f"{file}:listener[{index}].relay_hosts"
-    policy = relay_policy(settings.relay_hosts, settings.listener_domains, where)
-    verdict, entries = policy.check(asked), policy.entries(asked)
-    return verdict, list(explain(asked, policy.relay_hosts, *entries, verdict, where))
+    calls = Calls(settings.policy_timeout)
+    try:
+        hook = load_hook(settings.policy, calls) if settings.policy else None
+        policy = relay_policy(settings.relay_hosts, settings.listener_domains, where, hook)
+        return asyncio.run(_decide(policy, asked))
+    finally:
+        calls.close()
+
+
+async def _decide(
+    policy: StaticPolicy | HookPolicy, asked: Asked
+) -> tuple[Verdict, Sequence[Step]]:
+    from guard.relay.calls import CallFailed
+    from guard.relay.explain import Step, explain
+    from guard.relay.hooked import HookPolicy
+    from guard.relay.policy import decide
+
+    if isinstance(policy, HookPolicy):
+        try:
+            entries = await policy.entries(asked)
+        except CallFailed as error:
+            return policy.failure(), [Step("RCPT TO", str(error), policy.hook.file)]
+    else:
+        entries = policy.entries(asked)
+    verdict = decide(asked, policy.relay_hosts, *entries, policy.where)
+    return verdict, list(explain(asked, policy.relay_hosts, *entries, verdict, policy.where))
 
 
 def _reply(verdict: Verdict, asked: Asked, recipient: str, hostname: str) -> str:

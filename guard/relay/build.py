@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from guard.lib.networks import Network
+from guard.relay.hook import Hook
+from guard.relay.hooked import HookPolicy
 from guard.relay.listener_domains import load
 from guard.relay.policy import StaticPolicy
 
@@ -17,6 +19,10 @@ def relay_policy(
     relay_hosts: Iterable[Network],
     listener_domains: Sequence[Path] = (),
     where: str = "relay_hosts",
-) -> StaticPolicy:
+    hook: Hook | None = None,
+) -> StaticPolicy | HookPolicy:
     """`where` is the file and key of `relay_hosts`, for whoever asks why."""
-    return StaticPolicy(relay_hosts, load(listener_domains), where)
+    files = StaticPolicy(relay_hosts, load(listener_domains), where)
+    if hook is not None and hook.has("get_listener_domain"):
+        return HookPolicy(hook, files)
+    return files

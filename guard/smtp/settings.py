@@ -10,6 +10,13 @@ from guard.lib.fields import Duration, Endpoint, FilePath, Listen, Net
 from guard.lib.networks import parse_address
 
 LOOPBACK = (parse_address("127.0.0.1"), parse_address("::1"))
+_COUNTS = (
+    "max_message_size",
+    "max_recipients_per_message",
+    "max_messages_per_connection",
+    "max_connections",
+    "line_length_hard_limit",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +28,19 @@ class ListenerSettings:
     banner: str = "ESMTP Guard"
     relay_hosts: tuple[Net, ...] = LOOPBACK
     listener_domains: tuple[FilePath, ...] = ()
+    policy: FilePath | None = None
+    policy_timeout: Duration = 5.0
+    credentials: FilePath | None = None
     client_timeout: Duration = 60.0
     max_message_size: int = 20 * 1024 * 1024
     max_recipients_per_message: int = 1024
+    max_messages_per_connection: int = 10000
     max_connections: int = 32768
+    line_length_hard_limit: int = 998
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
-        for name in ("max_message_size", "max_recipients_per_message", "max_connections"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 yield name, "must be at least 1"
         if not self.hostname.isascii() or not self.hostname.isprintable() or " " in self.hostname:

@@ -262,6 +262,42 @@ def test_a_broken_domain_file_is_a_configuration_error(arguments, tmp_path, caps
     ]
 
 
+POLICY = """
+def get_listener_domain(domain, listener, conn_meta):
+    if domain == "bad.test":
+        raise ValueError(domain)
+    if conn_meta.get_meta("authz_id") == "ann":
+        return make_listener_domain(relay_to=True)
+"""
+
+
+def test_a_hook_is_asked_as_the_listener_asks_it(arguments, tmp_path):
+    """It decides first, the files where it says None, and its failure is a refusal with 421."""
+    guard = tmp_path / "guard.toml"
+    guard.write_text(GUARD.replace('["domains.toml"]', '["domains.toml"]\npolicy = "policy.py"', 1))
+    (tmp_path / "policy.py").write_text(POLICY)
+
+    def answer(*more: str) -> dict[str, str]:
+        return json.loads(CliRunner().invoke(cli, [*arguments, STRANGER, *more, "--json"]).stdout)
+
+    assert answer("--authz", "ann") == {
+        "verdict": "relay",
+        "reply": OK,
+        "rule": "relay_to",
+        "where": 'policy.py:get_listener_domain("gmail.com")',
+    }
+    assert answer("--to", "x@in.test")["where"] == 'domains.toml:"in.test".relay_to'
+    assert answer("--to", "x@bad.test") == {
+        "verdict": "refuse",
+        "reply": "421 4.3.0 mx.example.com technical difficulties",
+        "rule": "policy",
+        "where": "policy.py:get_listener_domain",
+    }
+    words = CliRunner().invoke(cli, [*arguments, STRANGER, "--to", "x@bad.test"])
+    assert words.exit_code == 1
+    assert 'get_listener_domain("bad.test") raised ValueError: bad.test (line 4' in words.stdout
+
+
 def test_without_configuration_the_defaults_answer(arguments, monkeypatch, capsys, tmp_path):
     """The built-in listener relays for loopback and for nobody else."""
     monkeypatch.setattr("guard.config.DEFAULT_PATH", tmp_path / "none.toml")
