@@ -62,6 +62,14 @@ class Acceptance(msgspec.Struct, frozen=True, gc=False):
 Event = Rejection | Acceptance
 
 
+class Good(NamedTuple):
+    """`network` showed last at `time` that it is legitimate; `how` is that of an Acceptance."""
+
+    network: Network
+    time: float
+    how: str
+
+
 class Window(NamedTuple):
     """A jail's threshold: `maxretry` rejections within `findtime` seconds."""
 

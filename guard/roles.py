@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from guard.events import Block, Claim, Event, Offence, Overflow, Past, Window
+from guard.events import Block, Claim, Event, Good, Offence, Overflow, Past, Window
 from guard.lib.faults import Fault
 from guard.lib.networks import Network
 from guard.records import Record
@@ -166,6 +166,21 @@ class Protection(Protocol):
         The network is tested, not one address: a block that covers anybody protected is
         protected. Costs a microsecond or two.
         """
+        ...
+
+
+class Standing(Protocol):
+    """Who is in good standing: authenticated, had mail accepted, or takes the mail we send.
+
+    Shared by whoever shares the store; what is older than the store keeps it is forgotten.
+    """
+
+    def note(self, goods: Sequence[Good]) -> None:
+        """Remembers the newest of each network. May be late by an hour. Raises Unavailable."""
+        ...
+
+    def known(self, networks: Sequence[Network]) -> list[Good | None]:
+        """For each of `networks`, exactly: when it last was good, or None. Raises Unavailable."""
         ...
 
 

@@ -10,6 +10,8 @@ from guard.lib.networks import parse_address
 from guard.protect.allow import Allow
 from guard.protect.senders import shipped
 
+LONGEST_STANDING = 90 * 86400.0  # guard.stores.settings.STANDING_KEPT, a floor above
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProtectSettings:
@@ -47,6 +49,8 @@ class ProtectSettings:
         for index, name in enumerate(self.except_senders):
             if name not in known:
                 yield f"except_senders[{index}]", f"{name!r} is not one of {', '.join(known)}"
+        if self.good_standing > LONGEST_STANDING:
+            yield "good_standing", "must be at most 90d, which is how long the store keeps it"
         if self.bans_per_minute < 0:
             yield "bans_per_minute", "must not be negative"
         if self.ssh and not self.ssh_ports:

@@ -7,7 +7,7 @@ that a process that dies loses nothing that was committed; `durable` also surviv
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,10 @@ class Database:
                 raise
             self._connection.execute("COMMIT")
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows that `sql` gives."""
         with self.errors():
-            return self._connection.execute(sql).fetchall()
+            return self._connection.execute(sql, values).fetchall()
 
     def close(self) -> None:
         """Closes the file."""

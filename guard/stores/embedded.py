@@ -7,15 +7,17 @@ import os
 from pathlib import Path
 
 from guard.roles import Forbidden, Refused
+from guard.stores import embedded_standing as standing
 from guard.stores.database import Database
 from guard.stores.embedded_counters import EmbeddedCounters
 from guard.stores.embedded_ledger import SCHEMA, VERSION, EmbeddedLedger
+from guard.stores.embedded_standing import EmbeddedStanding
 from guard.stores.journal import Journal
 from guard.stores.settings import STRIKES_KEPT
 
 
 class EmbeddedStore:
-    """`counters` and `ledger` in `directory`; None keeps them in memory only.
+    """`counters`, `ledger` and `standing` in `directory`; None keeps them in memory only.
 
     One process at a time: a second one is Refused, for it would count apart from the first.
     """
@@ -25,6 +27,7 @@ class EmbeddedStore:
         if directory is None:
             self.counters = EmbeddedCounters()
             self.ledger = EmbeddedLedger(None, strikes_kept)
+            self.standing = EmbeddedStanding(_standing(":memory:"))
             return
         self._lock = _lock(directory)
         try:
@@ -40,6 +43,7 @@ class EmbeddedStore:
             file = Database(directory / "ledger.db", schema=SCHEMA, version=VERSION, durable=True)
             try:
                 self.ledger = EmbeddedLedger(file, strikes_kept)
+                self.standing = EmbeddedStanding(_standing(directory / "standing.db"))
             except BaseException:
                 file.close()
                 raise
@@ -51,9 +55,14 @@ class EmbeddedStore:
         """Writes what is left and lets go of the files. Safe to repeat."""
         self.counters.close()
         self.ledger.close()
+        self.standing.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _standing(path: Path | str) -> Database:
+    return Database(Path(path), schema=standing.SCHEMA, version=standing.VERSION, durable=False)
 
 
 def _lock(directory: Path) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from guard.roles import Counters, Ledger
+from guard.roles import Counters, Ledger, Standing
 from guard.stores.settings import StoreSettings
 
 
 class Store(Protocol):
-    """Counters and ledger that belong together."""
+    """Counters, ledger and standing that belong together."""
 
     @property
     def counters(self) -> Counters:
@@ -20,6 +20,11 @@ class Store(Protocol):
     @property
     def ledger(self) -> Ledger:
         """Who is blocked."""
+        ...
+
+    @property
+    def standing(self) -> Standing:
+        """Who is in good standing."""
         ...
 
     def close(self) -> None:

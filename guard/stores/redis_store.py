@@ -6,17 +6,19 @@ from guard.lib.redis_url import parse_redis_url
 from guard.stores.redis_counters import RedisCounters
 from guard.stores.redis_ledger import RedisLedger
 from guard.stores.redis_link import RedisLink
+from guard.stores.redis_standing import RedisStanding
 from guard.stores.settings import STRIKES_KEPT
 
 
 class RedisStore:
-    """`counters` and `ledger` at `url`. Raises Unavailable when Redis does not answer."""
+    """What all hosts at `url` share. Raises Unavailable when Redis does not answer."""
 
     def __init__(self, url: str, *, strikes_kept: float = STRIKES_KEPT) -> None:
         self._link = RedisLink(parse_redis_url(url))
         try:
             self.counters = RedisCounters(self._link)
             self.ledger = RedisLedger(self._link, strikes_kept)
+            self.standing = RedisStanding(self._link)
         except BaseException:
             self._link.close()
             raise

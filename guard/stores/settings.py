@@ -11,6 +11,7 @@ from guard.lib.fields import Duration, FilePath
 from guard.lib.redis_url import parse_redis_url
 
 STRIKES_KEPT = 90 * 86400.0
+STANDING_KEPT = 90 * 86400.0  # the longest `[protect] good_standing`
 
 
 def default_state_dir() -> Path:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import pytest
 
-from guard.roles import Counters, Ledger
+from guard.roles import Counters, Ledger, Standing
 from guard.stores.embedded import EmbeddedStore
 from guard.stores.redis_store import RedisStore
 
@@ -15,6 +15,7 @@ class Store(Protocol):
 
     counters: Counters
     ledger: Ledger
+    standing: Standing
 
     def close(self) -> None: ...
 
