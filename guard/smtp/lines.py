@@ -1,0 +1,71 @@
+"""Bytes cut into command lines, in bounded memory and in linear time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from guard.smtp import replies
+from guard.smtp.replies import Reply
+
+
+class Line(NamedTuple):
+    """One line without its end; `fault` is why it is not to be carried out.
+
+    `text` is None where it cannot be shown: too long, or not UTF-8.
+    """
+
+    text: str | None
+    fault: Reply | None = None
+
+
+_TOO_LONG = Line(None, replies.LINE_TOO_LONG)
+_NOT_UTF8 = Line(None, replies.NOT_UTF8)
+
+
+class Lines:
+    """What a client sent and nobody has read. A line is at most `limit` bytes without its end."""
+
+    __slots__ = ("_at", "_buffer", "_limit", "_overlong")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer, self._at, self._overlong = b"", 0, False
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._buffer)
+
+    def add(self, data: bytes) -> None:
+        """Appends `data`."""
+        self._buffer = self._buffer[self._at :] + data if self else data
+        self._at = 0
+
+    def take(self) -> bytes:
+        """All of it, as bytes."""
+        taken = self._buffer[self._at :]
+        self.clear()
+        return taken
+
+    def clear(self) -> None:
+        """Forgets it."""
+        self._buffer, self._at = b"", 0
+
+    def next(self) -> Line | None:
+        """The next line, or None as long as it has no end."""
+        start = self._at
+        end = self._buffer.find(b"\n", start)
+        if end < 0:
+            if len(self._buffer) - start > self._limit + 1:  # a CR may belong to the end
+                self._overlong = True
+                self.clear()
+            return None
+        self._at = end + 1
+        crlf = end > start and self._buffer[end - 1] == 13
+        raw = self._buffer[start : end - 1 if crlf else end]
+        if self._overlong or len(raw) > self._limit:
+            self._overlong = False
+            return _TOO_LONG
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            return _NOT_UTF8
+        return Line(text) if crlf else Line(text, replies.BARE_LF)

@@ -1,0 +1,102 @@
+"""What all connections of one listener share, prepared once.
+
+aiosmtpd inspects its handler on every connection; here everything that is the same for every
+session (replies with the host name in them, EHLO's extensions, the parts it talks to) is made when
+the listener starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from guard.lib.networks import Network
+from guard.relay.reports import ReportReader
+from guard.relay.verdict import RelayPolicy
+from guard.roles import Spool
+from guard.smtp import replies
+from guard.smtp.auth import MECHANISMS, Authenticator, Exchange
+from guard.smtp.incoming import no_reports
+from guard.smtp.replies import Reply, reply
+from guard.smtp.settings import ListenerSettings
+
+
+class Peer(NamedTuple):
+    """Both ends of a connection; `name` and `local` are `ip:port`, IPv6 in brackets."""
+
+    address: Network
+    text: str
+    port: int
+    name: str
+    local: str
+
+
+class Tls(NamedTuple):
+    """What was agreed in a handshake, in OpenSSL's words."""
+
+    cipher: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Listener:
+    """The parts and texts of one `[[listener]]`."""
+
+    settings: ListenerSettings
+    policy: RelayPolicy
+    spool: Spool
+    nodeid: str
+    authenticator: Authenticator | None = None
+    reports: ReportReader = no_reports
+    starttls: bool = False
+    banner: bytes = field(init=False)
+    idle: Reply = field(init=False)
+    technical: Reply = field(init=False)
+    shutting_down: Reply = field(init=False)
+    too_many_sessions: Reply = field(init=False)
+    too_many_closing: Reply = field(init=False)
+    mechanisms: dict[str, Callable[[str | None], Exchange]] = field(init=False)
+    _extensions: tuple[bytes, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fills in the host name wherever a reply has it."""
+        settings = self.settings
+        made: dict[str, object] = {
+            name: reply(text.format(settings.hostname))
+            for name, text in (
+                ("idle", replies.IDLE),
+                ("technical", replies.TECHNICAL),
+                ("shutting_down", replies.SHUTTING_DOWN),
+                ("too_many_sessions", replies.TOO_MANY_SESSIONS),
+                ("too_many_closing", replies.TOO_MANY_CLOSING),
+            )
+        }
+        made["banner"] = reply(f"220 {settings.hostname} {settings.banner}").wire
+        names = ["PLAIN"]
+        made["mechanisms"] = {name: MECHANISMS[name] for name in names}
+        auth = f"AUTH {' '.join(names)}" if self.authenticator else ""
+        made["_extensions"] = (
+            self._extend("STARTTLS" if self.starttls else ""),
+            self._extend(auth),
+        )
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
+
+    def _extend(self, last: str) -> bytes:
+        words = [
+            "PIPELINING",
+            f"SIZE {self.settings.max_message_size}",
+            "ENHANCEDSTATUSCODES",
+            "8BITMIME",
+            "SMTPUTF8",
+            *([last] if last else ()),
+        ]
+        return b"".join(f"250-{word}\r\n".encode() for word in words[:-1]) + (
+            f"250 {words[-1]}\r\n".encode()
+        )
+
+    def greeting(self, name: str, *, encrypted: bool) -> bytes:
+        """The reply to `EHLO name`."""
+        first = f"250-{self.settings.hostname} greets {name}\r\n".encode()
+        return first + self._extensions[encrypted]

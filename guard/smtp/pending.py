@@ -1,0 +1,30 @@
+"""What a dialogue may have to wait for. Whoever owns the socket does it and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from guard.relay.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something that blocks: run `job` in a worker thread; the answer is what it returns."""
+
+    job: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The relay policy asks a hook: await it; the answer is the verdict."""
+
+    verdict: Awaitable[Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """STARTTLS: make the connection a TLS one; the answer is its cipher and protocol version."""
+
+
+Pending = Work | Question | Handshake

@@ -1,0 +1,115 @@
+"""The log records of one session: KumoMTA's members, our `kind`.
+
+The address comes from the socket alone; what the peer wrote stands only in the members that are
+meant for it, and nothing of an AUTH exchange stands anywhere (redact.py).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from functools import lru_cache
+
+from msgspec import UNSET
+
+from guard.events import Kind
+from guard.filters.classify import classify
+from guard.records import PeerAddress, Record, Response
+from guard.smtp.listener import Peer, Tls
+from guard.smtp.replies import Reply
+
+_ACCEPTED = Response(250)
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def rfc3339(now: float) -> str:
+    """`now` in UTC with nine decimals, as KumoMTA writes `event_time`."""
+    seconds = int(now)
+    return f"{_second(seconds)}.{int((now - seconds) * 1e9):09d}Z"
+
+
+class Recorder:
+    """Makes the records of one session. `tls` is set once the connection is encrypted."""
+
+    __slots__ = ("_id", "_nodeid", "_peer", "tls")
+
+    def __init__(self, peer: Peer, nodeid: str) -> None:
+        self._peer, self._nodeid = peer, nodeid
+        self._id = ""
+        self.tls: Tls | None = None
+
+    @property
+    def session_id(self) -> str:
+        """A UUID, made when the first record needs it: most health checks never do."""
+        if not self._id:
+            self._id = str(uuid.uuid4())
+        return self._id
+
+    def rejection(
+        self,
+        now: float,
+        reply: Reply,
+        command: str | None,
+        *,
+        name: str,
+        sender: str = "",
+        recipient: str = "",
+        kind: Kind | None = None,
+    ) -> Record:
+        """A 4xx or 5xx reply to `command`; `name` is the peer's EHLO name."""
+        kind = kind or classify(reply.code, reply.enhanced, reply.content, command, name)
+        content = reply.content.replace("\n", " ")
+        seconds, text = int(now), rfc3339(now)
+        return Record(
+            type="Rejection",
+            sender=sender,
+            recipient=recipient,
+            response=Response(reply.code, reply.enhanced, content, command),
+            peer_address=PeerAddress(name, self._peer.text),
+            timestamp=seconds,
+            event_time=text,
+            created=seconds,
+            created_time=text,
+            nodeid=self._nodeid,
+            session_id=self.session_id,
+            kind=kind.value,
+        )
+
+    def reception(
+        self,
+        now: float,
+        *,
+        name: str,
+        id_: str,
+        sender: str,
+        recipients: Sequence[str],
+        queue: str,
+        size: int,
+        protocol: str,
+    ) -> Record:
+        """A message that was accepted."""
+        seconds, text = int(now), rfc3339(now)
+        return Record(
+            type="Reception",
+            id=id_,
+            sender=sender,
+            recipient=recipients[0] if len(recipients) == 1 else list(recipients),
+            queue=queue,
+            size=size,
+            response=_ACCEPTED,
+            peer_address=PeerAddress(name, self._peer.text),
+            timestamp=seconds,
+            event_time=text,
+            created=seconds,
+            created_time=text,
+            reception_protocol=protocol,
+            nodeid=self._nodeid,
+            tls_cipher=self.tls.cipher if self.tls else UNSET,
+            tls_protocol_version=self.tls.version if self.tls else UNSET,
+            session_id=self.session_id,
+        )

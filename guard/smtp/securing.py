@@ -1,0 +1,127 @@
+"""STARTTLS and AUTH. What a client says in an AUTH exchange is never recorded, only that it was."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from guard.roles import GuardError
+from guard.smtp import replies
+from guard.smtp.auth import Authenticator, Credentials, Exchange
+from guard.smtp.commands import Command
+from guard.smtp.lines import Line
+from guard.smtp.listener import Tls
+from guard.smtp.pending import Handshake, Work
+from guard.smtp.redact import mechanism, redact
+from guard.smtp.replies import reply
+
+if TYPE_CHECKING:
+    from guard.smtp.session import Dialogue
+
+log = logging.getLogger("guard.smtp")
+
+_IN_EXCHANGE = {
+    replies.LINE_TOO_LONG: replies.AUTH_LINE_TOO_LONG,
+    replies.NOT_UTF8: replies.AUTH_LINE_NOT_UTF8,
+}
+
+
+def starttls(dialogue: Dialogue, _command: Command, line: str) -> None:
+    """STARTTLS, RFC 3207. Without a certificate there is no such command."""
+    if dialogue.encrypted:
+        dialogue.refuse(replies.TLS_TWICE, line)
+    elif not dialogue.listener.starttls:
+        dialogue.refuse(replies.UNIMPLEMENTED, line)
+    else:
+        dialogue.say(replies.START_TLS.wire)
+        # Section 4.2: what was said in the clear must not be believed. KumoMTA believes it.
+        dialogue.forget_input()
+        dialogue.wait(Handshake(), lambda tls: _encrypted(dialogue, tls))
+
+
+def _encrypted(dialogue: Dialogue, tls: object) -> None:
+    assert isinstance(tls, Tls)
+    dialogue.forget_input()
+    dialogue.encrypt(tls)
+    dialogue.name, dialogue.facts.host_name = "", None
+    dialogue.transaction = None
+    dialogue.policy = dialogue.listener.policy.session()
+
+
+def auth(dialogue: Dialogue, command: Command, line: str) -> None:
+    """AUTH, RFC 4954. The order of the checks is KumoMTA's."""
+    safe, name = redact(line, exchange=False), command.argument
+    dialogue.auth_refused = True  # until it succeeds
+    if dialogue.authz is not None:
+        dialogue.refuse(replies.AUTH_TWICE, safe)
+    elif dialogue.transaction:
+        dialogue.refuse(replies.AUTH_IN_TRANSACTION, safe)
+    elif name not in dialogue.listener.mechanisms:
+        _refuse_mechanism(dialogue, replies.AUTH_UNSUPPORTED, name, safe)
+    elif not dialogue.encrypted:
+        _refuse_mechanism(dialogue, replies.AUTH_NOT_ENCRYPTED, name, safe)
+    else:
+        dialogue.exchange = dialogue.listener.mechanisms[name](command.initial)
+        _step(dialogue, dialogue.exchange, None)
+
+
+def _refuse_mechanism(dialogue: Dialogue, text: str, name: str, safe: str) -> None:
+    """The client reads back what it sent; the record shows no more than a mechanism's name."""
+    shown = reply(text.format(mechanism(name))).content
+    dialogue.refuse(reply(text.format(name))._replace(content=shown), safe)
+
+
+def continue_exchange(dialogue: Dialogue, exchange: Exchange, line: Line) -> None:
+    """The client's next line."""
+    if line.fault:
+        dialogue.exchange = None
+        dialogue.refuse(_IN_EXCHANGE.get(line.fault, line.fault), "AUTH")
+    else:
+        _step(dialogue, exchange, line.text)
+
+
+def _step(dialogue: Dialogue, exchange: Exchange, line: str | None) -> None:
+    try:
+        challenge = next(exchange) if line is None else exchange.send(line)
+    except StopIteration as end:
+        dialogue.exchange = None
+        if isinstance(end.value, Credentials):
+            _check(dialogue, end.value)
+        else:
+            dialogue.refuse(end.value, "AUTH")
+    else:
+        dialogue.say(challenge)
+
+
+def _check(dialogue: Dialogue, credentials: Credentials) -> None:
+    authenticator = dialogue.listener.authenticator
+    # Nobody may act as somebody else.
+    if authenticator is None or credentials.authz != credentials.user:
+        dialogue.refuse(replies.AUTH_INVALID, "AUTH")
+        return
+    dialogue.wait(
+        Work(lambda: _ask(authenticator, credentials)),
+        lambda outcome: _checked(dialogue, credentials.user, outcome),
+    )
+
+
+def _ask(authenticator: Authenticator, credentials: Credentials) -> bool | GuardError:
+    """Runs in a worker thread."""
+    try:
+        return authenticator.check(credentials.user, credentials.password)
+    except GuardError as error:
+        return error
+
+
+def _checked(dialogue: Dialogue, user: str, outcome: object) -> None:
+    if outcome is True:
+        dialogue.facts.authenticated = True
+        dialogue.authz = user
+        dialogue.policy = dialogue.listener.policy.session()
+        dialogue.auth_refused = False
+        dialogue.say(replies.AUTH_OK.wire)
+    elif isinstance(outcome, GuardError):
+        log.warning("a password could not be checked: %s", outcome)
+        dialogue.refuse(replies.AUTH_UNAVAILABLE, "AUTH")
+    else:
+        dialogue.refuse(replies.AUTH_INVALID, "AUTH")

@@ -1,0 +1,145 @@
+"""The listener's sockets: bind, admit, wait for what dialogues wait for, stop in good order.
+
+Runs on the event loop, asyncio's or uvloop's. Everything that blocks (the disk, a password hash)
+happens in worker threads of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from guard.lib.clock import Clock
+from guard.lib.fields import Endpoint
+from guard.relay.reports import ReportReader
+from guard.relay.verdict import RelayPolicy
+from guard.roles import Sink, Spool, Unavailable
+from guard.smtp.auth import Authenticator
+from guard.smtp.incoming import no_reports
+from guard.smtp.listener import Listener
+from guard.smtp.protocol import Connection
+from guard.smtp.replies import Reply
+from guard.smtp.settings import ListenerSettings
+
+log = logging.getLogger("guard.smtp")
+
+_BACKLOG = 4096  # asyncio's 100 makes a burst of newcomers wait for SYN retransmits
+_THREADS = 8
+
+
+class Server:
+    """One `[[listener]]`. Start it and stop it once, on the same loop."""
+
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        *,
+        policy: RelayPolicy,
+        spool: Spool,
+        sink: Sink,
+        nodeid: str,
+        clock: Clock,
+        authenticator: Authenticator | None = None,
+        reports: ReportReader = no_reports,
+    ) -> None:
+        self.settings, self.sink, self.clock = settings, sink, clock
+        self.listener = Listener(
+            settings, policy, spool, nodeid, authenticator=authenticator, reports=reports
+        )
+        self.patience = settings.client_timeout
+        self.stopping = False
+        self.tls_context: ssl.SSLContext | None = None
+        self.denied = 0
+        self._connections: set[Connection] = set()
+        self._jobs: set[asyncio.Future[Any]] = set()
+        self._server: asyncio.Server | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._empty: asyncio.Event | None = None
+
+    @property
+    def addresses(self) -> list[Endpoint]:
+        """What is bound, with the real ports."""
+        sockets = self._server.sockets if self._server else ()
+        return [Endpoint(*socket.getsockname()[:2]) for socket in sockets]
+
+    async def start(self) -> None:
+        """Binds and listens. Raises Unavailable when the address is not to be had."""
+        self.loop = asyncio.get_running_loop()
+        self._empty = asyncio.Event()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard-smtp")
+        host, port = self.settings.listen
+        try:
+            self._server = await self.loop.create_server(
+                lambda: Connection(self), host or None, port, backlog=_BACKLOG
+            )
+        except OSError as error:
+            self._threads.shutdown()
+            raise Unavailable(
+                f"cannot listen on {self.settings.listen}: {error.strerror or error}"
+            ) from error
+
+    async def stop(self, grace: float) -> None:
+        """Accepts nobody any more, lets transactions end for `grace` seconds, closes all.
+
+        A message that was received whole is stored before this returns.
+        """
+        if self._server is None or self._threads is None or self._empty is None:
+            return
+        self.stopping = True
+        self._server.close()
+        for connection in tuple(self._connections):
+            if connection.dialogue is None or connection.dialogue.idle:
+                connection.leave()
+        if self._connections:
+            self._empty.clear()
+            try:
+                async with asyncio.timeout(grace):
+                    await self._empty.wait()
+            except TimeoutError:
+                log.info("%d sessions did not end in time", len(self._connections))
+        for connection in tuple(self._connections):
+            connection.cut()
+        while self._jobs:
+            await asyncio.wait(tuple(self._jobs))
+        self._threads.shutdown()
+        await self._server.wait_closed()
+        self._server = None
+
+    # For connections.
+
+    def admit(self, connection: Connection) -> Reply | None:
+        """Takes `connection` in, or says why not."""
+        if self.stopping:
+            return self.listener.shutting_down
+        if len(self._connections) >= self.settings.max_connections:
+            self.denied += 1
+            return self.listener.too_many_sessions
+        self._connections.add(connection)
+        return None
+
+    def forget(self, connection: Connection) -> None:
+        """`connection` is gone."""
+        self._connections.discard(connection)
+        if self._empty and not self._connections:
+            self._empty.set()
+
+    def work(self, job: Callable[[], object]) -> asyncio.Future[Any]:
+        """Runs `job` in a worker thread."""
+        return self._keep(self.loop.run_in_executor(self._threads, job))
+
+    def ask(self, question: Awaitable[Any]) -> asyncio.Future[Any]:
+        """Waits for `question`.
+
+        In a task that this server keeps, not in a TaskGroup: it ends with its connection, and
+        one that fails is the end of that session and of no other.
+        """
+        return self._keep(asyncio.ensure_future(question, loop=self.loop))
+
+    def _keep(self, job: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return job

@@ -1,0 +1,252 @@
+"""The dialogue with one client, without a socket, a clock or a thread.
+
+Bytes go in (`feed`), bytes and records come out (`take`). At most one thing at a time has to be
+waited for (`pending`); until `answer` or `fail`, what arrives is kept. The same bytes give the
+same replies and records in whatever pieces they arrive. What the commands do stands in mailing.py
+and securing.py; the replies are KumoMTA's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiosmtpd.smtp import Session as Facts
+
+from guard.events import Kind
+from guard.records import Record
+from guard.smtp import mailing, replies, securing
+from guard.smtp.auth import Exchange
+from guard.smtp.commands import Command, Verb, parse
+from guard.smtp.lines import Line, Lines
+from guard.smtp.listener import Listener, Peer, Tls
+from guard.smtp.mailing import Transaction
+from guard.smtp.pending import Pending
+from guard.smtp.receiving import Receiving
+from guard.smtp.recording import Recorder
+from guard.smtp.redact import redact
+from guard.smtp.replies import Reply, reply
+
+
+class Dialogue:
+    """One session. `closing`: nothing more is heard, what is left to write is written.
+
+    `steps` grows with every line and every message end, and shows who makes progress.
+    """
+
+    __slots__ = (
+        "_lines",
+        "_out",
+        "_records",
+        "_resume",
+        "accepted",
+        "auth_refused",
+        "authz",
+        "closing",
+        "exchange",
+        "facts",
+        "listener",
+        "name",
+        "now",
+        "peer",
+        "pending",
+        "policy",
+        "receiving",
+        "recorder",
+        "steps",
+        "transaction",
+    )
+
+    def __init__(self, listener: Listener, peer: Peer, facts: Facts) -> None:
+        self.listener, self.peer, self.facts = listener, peer, facts
+        self.recorder = Recorder(peer, listener.nodeid)
+        self._lines = Lines(listener.settings.line_length_hard_limit)
+        self._out: list[bytes] = []
+        self._records: list[Record] = []
+        self._resume: Callable[[object], None] | None = None
+        self.pending: Pending | None = None
+        self.closing = False
+        self.steps = 0
+        self.now = 0.0
+        self.name = ""
+        self.authz: str | None = None
+        self.transaction: Transaction | None = None
+        self.receiving: Receiving | None = None
+        self.policy = listener.policy.session()
+        self.accepted = 0
+        self.exchange: Exchange | None = None
+        self.auth_refused = False
+
+    # What the owner of the socket calls.
+
+    @property
+    def idle(self) -> bool:
+        """Whether the client is between transactions, so that closing loses nothing of its own."""
+        return self.transaction is None and self.pending is None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether TLS is on."""
+        return self.recorder.tls is not None
+
+    def encrypt(self, tls: Tls) -> None:
+        """The connection is a TLS one from the start."""
+        self.recorder.tls = tls
+
+    def greet(self) -> None:
+        """The first reply."""
+        self._out.append(self.listener.banner)
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Takes what the client sent, at `now`."""
+        self.now = now
+        self._lines.add(data)
+        self._run()
+
+    def answer(self, value: object, now: float) -> None:
+        """Goes on with what `pending` wanted."""
+        resume, self._resume, self.pending = self._resume, None, None
+        assert resume
+        self.now = now
+        resume(value)
+        self._run()
+
+    def fail(self, now: float) -> None:
+        """Ends the session: something broke that is none of the client's business."""
+        self.now, self.pending = now, None
+        self._abandon()
+        self.refuse(self.listener.technical, None)
+
+    def end(self, last: Reply) -> None:
+        """Says `last`, without a record, and closes."""
+        self._out.append(last.wire)
+        self.closing = True
+
+    def lose(self) -> None:
+        """The connection is gone. What is being stored in a worker thread is left to it."""
+        self.closing = True
+        if not self.pending:
+            self._abandon()
+
+    def take(self) -> tuple[bytes, list[Record]]:
+        """What to write and what to record since the last call."""
+        out, records = self._out, self._records
+        if out:
+            self._out = []
+        if records:
+            self._records = []
+        return b"".join(out), records
+
+    # What the commands call.
+
+    def say(self, answer: bytes) -> None:
+        """Replies."""
+        self._out.append(answer)
+
+    def refuse(self, refusal: Reply, command: str | None, *, kind: Kind | None = None) -> None:
+        """Says no and makes the record of it. A 421 ends the session."""
+        self._out.append(refusal.wire)
+        sender = recipient = ""
+        if self.transaction:
+            sender, recipient = self.transaction.mail_from, self.transaction.last
+        self._records.append(
+            self.recorder.rejection(
+                self.now,
+                refusal,
+                command,
+                name=self.name,
+                sender=sender,
+                recipient=recipient,
+                kind=kind,
+            )
+        )
+        if refusal.code == 421:
+            self.closing = True
+
+    def record(self, *records: Record) -> None:
+        """Adds records that are no rejections."""
+        self._records += records
+
+    def wait(self, pending: Pending, resume: Callable[[object], None]) -> None:
+        """Stops here until `pending` is done; `resume` is given what it gave."""
+        self.pending, self._resume = pending, resume
+
+    def forget_input(self) -> None:
+        """Discards what was received and not yet looked at."""
+        self._lines.clear()
+
+    def _run(self) -> None:
+        while self._lines and not self.pending and not self.closing:
+            if self.receiving:
+                rest = self.receiving.feed(self._lines.take())
+                if rest is not None:
+                    self._lines.add(rest)
+                    self.steps += 1
+                    mailing.end_of_data(self)
+                continue
+            line = self._lines.next()
+            if line is None:
+                break
+            self.steps += 1
+            self._hear(line)
+
+    def _hear(self, line: Line) -> None:
+        if self.exchange:
+            securing.continue_exchange(self, self.exchange, line)
+        elif line.fault:
+            safe = line.text and redact(line.text, exchange=self.auth_refused)
+            self.refuse(line.fault, safe)
+        else:
+            assert line.text is not None
+            self._obey(line.text)
+
+    def _obey(self, line: str) -> None:
+        command = parse(line)
+        refusal = command.refusal
+        if refusal is None:
+            self.auth_refused = False
+            _HANDLERS[command.verb](self, command, line)
+            return
+        safe = redact(line, exchange=self.auth_refused)
+        if safe != line:
+            self.auth_refused = True  # more of the exchange may follow
+            if command.verb is Verb.UNPARSEABLE:
+                refusal = replies.unparseable(safe)
+        self.refuse(refusal, safe)
+
+    def _abandon(self) -> None:
+        """Lets go of what a session may hold beyond its memory."""
+        if self.receiving:
+            self.receiving.abort()
+        self.receiving = self.transaction = self.exchange = None
+
+
+def _greeting(dialogue: Dialogue, command: Command, _line: str) -> None:
+    # As with KumoMTA it resets no transaction.
+    dialogue.name = dialogue.facts.host_name = command.argument
+    if command.verb is Verb.EHLO:
+        dialogue.facts.extended_smtp = True
+        dialogue.say(dialogue.listener.greeting(command.argument, encrypted=dialogue.encrypted))
+    else:
+        dialogue.say(reply(f"250 Hello {command.argument}!").wire)
+
+
+def _noop(dialogue: Dialogue, _command: Command, _line: str) -> None:
+    dialogue.say(replies.NOOP.wire)
+
+
+def _quit(dialogue: Dialogue, _command: Command, _line: str) -> None:
+    dialogue.end(replies.QUIT)
+
+
+_HANDLERS: dict[Verb, Callable[[Dialogue, Command, str], None]] = {
+    Verb.EHLO: _greeting,
+    Verb.HELO: _greeting,
+    Verb.MAIL: mailing.mail,
+    Verb.RCPT: mailing.rcpt,
+    Verb.DATA: mailing.data,
+    Verb.RSET: mailing.rset,
+    Verb.NOOP: _noop,
+    Verb.QUIT: _quit,
+    Verb.STARTTLS: securing.starttls,
+    Verb.AUTH: securing.auth,
+}
