@@ -1,0 +1,133 @@
+"""Elements of nftables sets as netlink messages, and back. Pure: bytes in, bytes out.
+
+Layout: linux/netfilter/nf_tables.h. A hash set holds keys; an interval set holds two keys a range,
+the second with the flag "interval end". Times are milliseconds left, 64 bits, big endian. An
+element without a time stays for ever.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+
+from guard.firewall.intervals import Range
+from guard.firewall.netlink import DUMP, NESTED, attribute, attributes, message, text
+
+SUBSYSTEM = 10
+INET = 1
+NEW_ELEMENTS, GET_ELEMENTS, DELETE_ELEMENTS = 12, 13, 14
+_TABLE, _SET, _ELEMENTS = 1, 2, 3
+_KEY, _FLAGS, _TIMEOUT, _EXPIRATION = 1, 3, 4, 5
+_END = 1
+# An attribute's length has 16 bits; the list of elements is one attribute.
+_LIST = 60000
+# What `nf_msecs_to_jiffies64` takes, and a length that is not rounded down to "for ever" where
+# the kernel's clock ticks a hundred times a second.
+_LONGEST, _SHORTEST = 18_446_744_073_000, 20
+
+Key = tuple[bytes, float | None]
+
+
+def milliseconds(until: float | None, now: float) -> int:
+    """How long an element stays; 0 is for ever."""
+    if until is None or until - now > _LONGEST / 1000:
+        return 0
+    return max(_SHORTEST, round((until - now) * 1000))
+
+
+def keys(pairs: Iterable[tuple[bytes, int]], size: int) -> Iterator[bytes]:
+    """One element a pair of (key of `size` bytes, milliseconds or 0 for ever)."""
+    inner = 8 + size
+    head = struct.pack("=HHHH", inner, _KEY | NESTED, 4 + size, 1)
+    brief = struct.pack("=HH", 4 + inner, 1 | NESTED) + head
+    timed = struct.pack("=HH", 4 + inner + 12, 1 | NESTED) + head
+    clock = struct.pack("=HH", 12, _TIMEOUT)
+    pack = struct.Struct(f">12s{size}s4sQ").pack
+    for key, left in pairs:
+        yield pack(timed, key, clock, left) if left else brief + key
+
+
+def ranges(spans: Iterable[Range], bits: int, now: float) -> Iterator[bytes]:
+    """Two elements a range; one where the range reaches the last address."""
+    size = bits // 8
+    mark = attribute(_FLAGS, struct.pack(">I", _END))
+    for span in spans:
+        left = milliseconds(span.until, now)
+        yield from keys([(span.first.to_bytes(size, "big"), left)], size)
+        if span.last + 1 < 1 << bits:
+            end = attribute(1, (span.last + 1).to_bytes(size, "big"))
+            yield attribute(1 | NESTED, attribute(_KEY | NESTED, end) + mark)
+
+
+def change(
+    command: int, flags: int, table: str, name: str, elements: Iterable[bytes]
+) -> Iterator[bytes]:
+    """Messages that add or delete `elements`, as few as their size allows."""
+    head = text(_TABLE, table) + text(_SET, name)
+    part: list[bytes] = []
+    size = 0
+    for element in elements:
+        part.append(element)
+        size += len(element)
+        if size > _LIST:
+            yield _elements(command, flags, head, part)
+            part, size = [], 0
+    if part:
+        yield _elements(command, flags, head, part)
+
+
+def flush(table: str, name: str) -> bytes:
+    """A message that empties a set."""
+    body = text(_TABLE, table) + text(_SET, name)
+    return message(SUBSYSTEM << 8 | DELETE_ELEMENTS, 0, INET, body)
+
+
+def listing(table: str, name: str) -> bytes:
+    """A request for every element of a set."""
+    body = text(_TABLE, table) + text(_SET, name)
+    return message(SUBSYSTEM << 8 | GET_ELEMENTS, DUMP, INET, body)
+
+
+def _elements(command: int, flags: int, head: bytes, part: Sequence[bytes]) -> bytes:
+    body = head + attribute(_ELEMENTS | NESTED, b"".join(part))
+    return message(SUBSYSTEM << 8 | command, flags, INET, body)
+
+
+def parse(answers: Iterable[memoryview]) -> Iterator[tuple[bytes, int | None, bool]]:
+    """(key, milliseconds left or None, whether it ends an interval) of every element."""
+    for body in answers:
+        for kind, data in attributes(body):
+            if kind == _ELEMENTS:
+                for _, element in attributes(data):
+                    yield _element(element)
+
+
+def _element(data: memoryview) -> tuple[bytes, int | None, bool]:
+    key, left, end = b"", None, False
+    for kind, value in attributes(data):
+        if kind == _KEY:
+            key = bytes(value[4:])
+        elif kind == _EXPIRATION:
+            left = int.from_bytes(value, "big")
+        elif kind == _FLAGS:
+            end = bool(value[3] & _END)
+    return key, left, end
+
+
+def spans(elements: Iterable[tuple[bytes, int | None, bool]], bits: int, now: float) -> list[Range]:
+    """The ranges of an interval set, in order."""
+    points = sorted((int.from_bytes(key, "big"), not end, left) for key, left, end in elements)
+    found: list[Range] = []
+    start: tuple[int, int | None] | None = None
+    for value, opens, left in points:
+        if start is not None:
+            found.append(_span(start, value - 1, now))
+        start = (value, left) if opens else None
+    if start is not None:
+        found.append(_span(start, (1 << bits) - 1, now))
+    return found
+
+
+def _span(start: tuple[int, int | None], last: int, now: float) -> Range:
+    first, left = start
+    return Range(first, last, None if left is None else now + left / 1000)

@@ -1,0 +1,213 @@
+"""The chain GUARD in iptables' raw table, in both make-ups of iptables, for both families.
+
+`Legacy` speaks to the kernel's own tables through python-iptables. `Nft` runs iptables-nft, for
+kernels that have lost those tables; each program sees only its own rules, so an operator looks
+with the right one (`iptables-legacy -t raw -S` or `iptables-nft -t raw -S`). Rules are laid once;
+bans go into the ipsets that they name. Touches the chain GUARD and the jumps to it, nothing else.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from guard.firewall import commands
+from guard.roles import Refused, Unavailable
+
+CHAIN = "GUARD"
+# xt_multiport holds fifteen ports a rule.
+_PORTS = 15
+_LOCK = Path("/run/xtables.lock")
+_LOCK_SECONDS = 10.0
+_PASSING = {"ACCEPT", "RETURN", "QUEUE", "NFQUEUE"}
+
+
+class Rules(Protocol):
+    """One make-up of iptables. `version` is 4 or 6."""
+
+    name: str
+
+    def install(
+        self, version: int, sets: Sequence[str], ports: Sequence[int] | None, *, forwarded: bool
+    ) -> None:
+        """Makes chain and jump, the jump first of all rules; repeats change nothing."""
+        ...
+
+    def remove(self, version: int) -> None:
+        """Removes jump and chain, if they are there."""
+        ...
+
+    def rules(self, version: int) -> list[str]:
+        """The targets of PREROUTING's rules in order, our jumps among them."""
+        ...
+
+
+def chunks(ports: Sequence[int] | None) -> list[Sequence[int] | None]:
+    """Ports as single rules can hold them; None is every port and protocol."""
+    if ports is None:
+        return [None]
+    return [ports[at : at + _PORTS] for at in range(0, len(ports), _PORTS)]
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Holds the lock that every iptables program takes, so that none of us loses a change."""
+    try:
+        lock = _LOCK.open("a")
+    except OSError as error:
+        raise Refused(f"cannot lock {_LOCK}: {error.strerror}") from error
+    with lock:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"another program holds {_LOCK}") from error
+                time.sleep(0.05)
+        yield
+
+
+class Legacy:
+    """The kernel's own tables, through python-iptables."""
+
+    name = "legacy"
+
+    def __init__(self) -> None:
+        """Raises Refused when python-iptables is missing or cannot find libxtables."""
+        try:
+            import iptc
+        except ImportError as error:
+            hint = "needs python-iptables: pip install 'guard-smtp[iptables]'"
+            raise Refused(f"the iptables firewall {hint} ({error})") from error
+        self._iptc: Any = iptc
+
+    def install(
+        self, version: int, sets: Sequence[str], ports: Sequence[int] | None, *, forwarded: bool
+    ) -> None:
+        """Makes chain and jump in one commit."""
+        with self._table(version) as table:
+            if not table.is_chain(CHAIN):
+                table.create_chain(CHAIN)
+            chain = self._iptc.Chain(table, CHAIN)
+            chain.flush()
+            for name in sets:
+                chain.append_rule(self._drop(version, name, forwarded=forwarded))
+            entry = self._iptc.Chain(table, "PREROUTING")
+            self._unhook(entry)
+            for some in reversed(chunks(ports)):
+                entry.insert_rule(self._jump(version, some))
+
+    def remove(self, version: int) -> None:
+        """Removes jump and chain in one commit."""
+        with self._table(version) as table:
+            if table.is_chain(CHAIN):
+                self._unhook(self._iptc.Chain(table, "PREROUTING"))
+                self._iptc.Chain(table, CHAIN).flush()
+                table.delete_chain(CHAIN)
+
+    def rules(self, version: int) -> list[str]:
+        """The targets of PREROUTING's rules in order."""
+        with self._table(version) as table:
+            entry = self._iptc.Chain(table, "PREROUTING")
+            return [rule.target.name if rule.target else "" for rule in entry.rules]
+
+    @contextmanager
+    def _table(self, version: int) -> Iterator[Any]:
+        """The raw table as it is now, committed at the end, under the lock of all iptables."""
+        kind = self._iptc.Table if version == 4 else self._iptc.Table6
+        with _locked():
+            try:
+                # Tables are shared within the process and remember the namespace they saw first.
+                table = kind(kind.RAW, autocommit=False)
+                table.refresh()
+                yield table
+                table.commit()
+            except self._iptc.IPTCError as error:
+                raise Refused(f"iptables (legacy) does not work here: {error}") from error
+            finally:
+                if "table" in locals():
+                    table.close()
+
+    def _unhook(self, entry: Any) -> None:
+        for rule in list(entry.rules):
+            if rule.target and rule.target.name == CHAIN:
+                entry.delete_rule(rule)
+
+    def _rule(self, version: int) -> Any:
+        return self._iptc.Rule() if version == 4 else self._iptc.Rule6()
+
+    def _jump(self, version: int, ports: Sequence[int] | None) -> Any:
+        rule = self._rule(version)
+        if ports is not None:
+            rule.protocol = "tcp"
+            rule.create_match("multiport").dports = ",".join(map(str, ports))
+        rule.target = self._iptc.Target(rule, CHAIN)
+        return rule
+
+    def _drop(self, version: int, name: str, *, forwarded: bool) -> Any:
+        rule = self._rule(version)
+        rule.create_match("set").match_set = [name, "src"]
+        if not forwarded:
+            rule.create_match("addrtype").dst_type = "LOCAL"
+        rule.target = self._iptc.Target(rule, "DROP")
+        return rule
+
+
+class Nft:
+    """iptables-nft, whose rules live in nftables; one run of a program per change of rules."""
+
+    name = "nft"
+
+    def install(
+        self, version: int, sets: Sequence[str], ports: Sequence[int] | None, *, forwarded: bool
+    ) -> None:
+        """Makes chain and jump in one transaction."""
+        local = "" if forwarded else "-m addrtype --dst-type LOCAL "
+        lines = [f":{CHAIN} - [0:0]", *self._unhook(version)]
+        lines += [f"-A {CHAIN} -m set --match-set {name} src {local}-j DROP" for name in sets]
+        for some in reversed(chunks(ports)):
+            match = f"-p tcp -m multiport --dports {','.join(map(str, some))} " if some else ""
+            lines.append(f"-I PREROUTING 1 {match}-j {CHAIN}")
+        self._restore(version, lines)
+
+    def remove(self, version: int) -> None:
+        """Removes jump and chain in one transaction."""
+        lines = [f":{CHAIN} - [0:0]", *self._unhook(version), f"-X {CHAIN}"]
+        self._restore(version, lines)
+
+    def rules(self, version: int) -> list[str]:
+        """The targets of PREROUTING's rules in order."""
+        return [
+            words[words.index("-j") + 1] if "-j" in words else "" for words in self._entry(version)
+        ]
+
+    def _entry(self, version: int) -> list[list[str]]:
+        listed = commands.run(
+            [_program(version), "-w", "-t", "raw", "-S", "PREROUTING"], package="iptables"
+        )
+        lines = [line.split() for line in listed.splitlines()]
+        return [words for words in lines if words[:2] == ["-A", "PREROUTING"]]
+
+    def _unhook(self, version: int) -> list[str]:
+        ours = [words for words in self._entry(version) if words[-2:] == ["-j", CHAIN]]
+        return [" ".join(["-D", *words[1:]]) for words in ours]
+
+    def _restore(self, version: int, lines: Sequence[str]) -> None:
+        given = "\n".join(["*raw", *lines, "COMMIT", ""])
+        commands.run([f"{_program(version)}-restore", "-w", "--noflush"], given, package="iptables")
+
+
+def _program(version: int) -> str:
+    return "iptables-nft" if version == 4 else "ip6tables-nft"
+
+
+def passing(targets: Sequence[str]) -> list[str]:
+    """The targets ahead of our first jump that may let a blocked packet pass."""
+    ahead = targets[: targets.index(CHAIN)] if CHAIN in targets else targets
+    return [target for target in ahead if target in _PASSING]

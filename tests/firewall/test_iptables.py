@@ -1,0 +1,44 @@
+"""What is particular to iptables and ipset; the rest is in test_backends.py."""
+
+import time
+
+import pytest
+from netns import World, inside
+
+from guard.events import Block
+from guard.firewall.iptables import IPTables
+from guard.lib.networks import parse_network as net
+from guard.roles import Refused
+
+pytestmark = pytest.mark.root
+
+
+def test_a_block_beyond_ipsets_ceiling_is_laid_for_as_long_as_it_can(world: World):
+    """A year is laid for 24.8 days, which `longest` announces; for ever stays for ever."""
+    now = time.time()
+    with inside(world.server):
+        firewall = IPTables((25,))
+        firewall.open()
+        year = Block(net("192.0.2.10"), now + 365 * 86400)
+        firewall.apply([year, Block(net("192.0.2.0/24"), None)], [], now)
+        found = firewall.blocked(now)
+        assert found[net("192.0.2.10")] == pytest.approx(now + firewall.longest, abs=2)
+        assert found[net("192.0.2.0/24")] is None
+        firewall.close()
+
+
+def test_a_stranger_of_our_name_is_not_taken_over(world: World):
+    """An ipset that is not as Guard makes it is refused by name."""
+    world.run("ipset", "create", "guard_v4_addresses", "hash:mac", check=False)
+    world.run("ipset", "create", "guard_v4_addresses", "hash:net", check=False)
+    with inside(world.server):
+        firewall = IPTables((25,))
+        with pytest.raises(Refused, match="guard_v4_addresses"):
+            firewall.open()
+        firewall.close()
+
+
+def test_not_open_is_said(world: World):
+    """A call before open, or after close, is refused."""
+    with pytest.raises(Refused, match="not open"):
+        IPTables((25,)).blocked(1.0)

@@ -1,0 +1,96 @@
+"""What is particular to nftables; the rest is in test_backends.py."""
+
+import time
+
+import pytest
+from netns import World, inside
+
+from guard.events import Block
+from guard.firewall.nftables import NFTables
+from guard.lib.networks import Network
+from guard.lib.networks import parse_network as net
+from guard.roles import Refused, Unavailable
+
+pytestmark = pytest.mark.root
+
+
+def test_a_table_that_somebody_removed_is_unavailable_until_opened_again(world: World):
+    """`nft flush ruleset` is noticed at the next change; `open` makes everything anew."""
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        world.run("nft", "flush", "ruleset")
+        with pytest.raises(Unavailable, match="somebody removed"):
+            firewall.apply([Block(net("192.0.2.10"), None)], [], 1.0)
+        with pytest.raises(Unavailable, match="somebody removed"):
+            firewall.blocked(1.0)
+        firewall.open()
+        firewall.apply([Block(net("192.0.2.10"), None)], [], 1.0)
+        assert not world.offender.connects(world.v4)
+        firewall.close()
+
+
+def test_a_change_is_all_or_nothing(world: World):
+    """When a set is missing, nothing of a change that touches it is done."""
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        world.run("nft", "-f", "-", given="flush chain inet guard blocked\n")
+        world.run("nft", "delete", "set", "inet", "guard", "v4_prefixes")
+        both = [Block(net("192.0.2.10"), None), Block(net("203.0.113.0/24"), None)]
+        with pytest.raises(Unavailable):
+            firewall.apply(both, [], 1.0)
+        assert "192.0.2.10" not in world.run("nft", "list", "ruleset")
+        firewall.close()
+
+
+def test_a_longer_ban_within_a_shorter_one_outlives_it(world: World):
+    """The /25 is dropped until its own end, by the kernel's clock alone."""
+    now = time.time()
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        outer, inner = net("192.0.2.0/24"), net("192.0.2.0/25")
+        firewall.apply([Block(outer, now + 50), Block(inner, now + 500)], [], now)
+        assert firewall.blocked(now) == {outer: now + 50, inner: now + 500}
+        firewall.apply([], [outer], now)
+        assert firewall.blocked(now) == {inner: now + 500}
+        firewall.close()
+
+
+def test_a_foreign_element_is_reported(world: World):
+    """What somebody else put into our sets is told, and a release takes it out."""
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        firewall.apply([Block(net("10.0.0.0/8"), None)], [], 1.0)
+        for name, element in (("v4_addresses", "203.0.113.9"), ("v4_prefixes", "172.16.0.0/12")):
+            world.run("nft", "add", "element", "inet", "guard", name, f"{{ {element} }}")
+        foreign = {net("203.0.113.9"), net("172.16.0.0/12")}
+        assert set(firewall.blocked(1.0)) == {net("10.0.0.0/8"), *foreign}
+        firewall.apply([], sorted(foreign), 1.0)
+        assert set(firewall.blocked(1.0)) == {net("10.0.0.0/8")}
+        firewall.close()
+
+
+def test_bulk_of_every_kind_is_kept_exactly(world: World):
+    """Twenty thousand of each kind of set that jails fill, and a thousand prefixes."""
+    now = time.time()
+    blocks = [Block(Network(4, 0x0B000000 + n * 5, 32), now + 900) for n in range(20_000)]
+    blocks += [Block(Network(6, (0x20010DB8 << 96) + (n << 64), 64), None) for n in range(20_000)]
+    blocks += [Block(Network(4, 0x50000000 + (n << 10), 24), now + 900) for n in range(1000)]
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        firewall.replace(blocks, now)
+        found = firewall.blocked(now)
+        assert found.keys() == {network for network, _ in blocks}
+        firewall.apply([], [network for network, _ in blocks], now)
+        assert not firewall.blocked(now)
+        firewall.close()
+
+
+def test_not_open_is_said():
+    """A call before open, or after close, is refused."""
+    with pytest.raises(Refused, match="not open"):
+        NFTables((25,)).blocked(1.0)

@@ -1,0 +1,47 @@
+"""Elements are packed with their ends and read back as ranges."""
+
+from guard.firewall import nftsets
+from guard.firewall.intervals import Range
+from guard.firewall.netlink import attributes
+
+
+def test_an_end_is_never_rounded_to_for_ever():
+    """Zero milliseconds mean for ever to the kernel: a ban about to end is not one."""
+    assert nftsets.milliseconds(None, 100.0) == 0
+    assert nftsets.milliseconds(100.5, 100.0) == 500
+    assert nftsets.milliseconds(100.000001, 100.0) > 0
+    assert nftsets.milliseconds(100.0, 100.0) > 0
+
+
+def test_an_end_beyond_the_kernels_clock_is_for_ever():
+    """A thousand years do not fit in the kernel's 64 bits of nanoseconds."""
+    century = 100 * 365.25 * 86400
+    assert nftsets.milliseconds(century, 0.0) == century * 1000
+    assert nftsets.milliseconds(10 * century, 0.0) == 0
+
+
+def test_many_elements_are_several_messages_within_the_limit():
+    """An attribute's length has 16 bits; no list of elements exceeds it."""
+    elements = nftsets.keys(((bytes(16), 1000) for _ in range(5000)), 16)
+    messages = list(nftsets.change(nftsets.NEW_ELEMENTS, 0, "guard", "s", elements))
+    assert len(messages) > 1
+    sizes = [len(v) for m in messages for kind, v in attributes(m, 20) if kind == 3]
+    assert max(sizes) < 65532
+    assert len(sizes) == len(messages)
+
+
+def test_ranges_are_read_from_their_two_ends():
+    """Adjacent ranges share a key; the last one of all may have no end; stray ends are nothing."""
+    elements = [
+        (b"\x0a\0\2\0", None, True),
+        (b"\x0a\0\0\0", 5000, False),
+        (b"\x0a\0\1\0", None, True),
+        (b"\x0a\0\1\0", None, False),
+        (b"\xff\0\0\0", 7000, False),
+        (b"\x01\0\0\0", None, True),
+    ]
+    assert nftsets.spans(elements, 32, 100.0) == [
+        Range(0x0A000000, 0x0A0000FF, 105.0),
+        Range(0x0A000100, 0x0A0001FF, None),
+        Range(0xFF000000, 0xFFFFFFFF, 107.0),
+    ]
