@@ -12,15 +12,16 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from guard.relay.login import Login
 from guard.smtp import replies
 from guard.smtp.replies import Reply
 
 
 class Authenticator(Protocol):
-    """Who knows the passwords."""
+    """Who knows the passwords: guard/relay/credentials.py, or an operator's hook."""
 
-    def check(self, user: str, password: str) -> bool:
-        """Whether `password` is `user`'s. Slow on purpose; called in a worker thread.
+    async def check(self, login: Login) -> bool:
+        """Whether the password is the user's. Leaves what is slow to threads of its own.
 
         Takes the same time whether there is such a user or not. Raises Unavailable.
         """

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from guard.relay.verdict import Verdict
-
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -17,9 +15,9 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The relay policy asks a hook: await it; the answer is the verdict."""
+    """The relay policy or an authenticator takes its time: await it."""
 
-    verdict: Awaitable[Verdict]
+    answer: Awaitable[object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ class Connection(SMTP):
             self._job = self.server.work(wanted.job)
         elif isinstance(wanted, Question):
             transport.pause_reading()
-            self._job = self.server.ask(wanted.verdict)
+            self._job = self.server.ask(wanted.answer)
         else:
             assert isinstance(wanted, Handshake)
             self._job = self.server.ask(self._handshake(transport))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from guard.relay.login import Login
 from guard.roles import GuardError
 from guard.smtp import replies
 from guard.smtp.auth import Authenticator, Credentials, Exchange
 from guard.smtp.commands import Command
 from guard.smtp.lines import Line
 from guard.smtp.listener import Tls
-from guard.smtp.pending import Handshake, Work
+from guard.smtp.pending import Handshake, Question
 from guard.smtp.redact import mechanism, redact
 from guard.smtp.replies import reply
 
@@ -99,16 +100,16 @@ def _check(dialogue: Dialogue, credentials: Credentials) -> None:
     if authenticator is None or credentials.authz != credentials.user:
         dialogue.refuse(replies.AUTH_INVALID, "AUTH")
         return
+    user, peer = credentials.user, dialogue.peer
+    login = Login(user, credentials.password, peer.address, peer.port, peer.local, dialogue.name)
     dialogue.wait(
-        Work(lambda: _ask(authenticator, credentials)),
-        lambda outcome: _checked(dialogue, credentials.user, outcome),
+        Question(_ask(authenticator, login)), lambda outcome: _checked(dialogue, user, outcome)
     )
 
 
-def _ask(authenticator: Authenticator, credentials: Credentials) -> bool | GuardError:
-    """Runs in a worker thread."""
+async def _ask(authenticator: Authenticator, login: Login) -> bool | GuardError:
     try:
-        return authenticator.check(credentials.user, credentials.password)
+        return await authenticator.check(login)
     except GuardError as error:
         return error
 
