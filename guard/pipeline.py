@@ -1,0 +1,228 @@
+"""From what was heard to what is claimed: events -> jails -> counters -> ledger.
+
+One object, used by the one thread that also owns counters and ledger. It decides nothing by
+itself: a jail says what is counted and when that is enough, the counters say when it was, the
+protection says whom nothing may block, the ledger keeps what comes of it. Addresses are canonical
+text from structured fields; nothing that a peer wrote is looked at.
+
+Time: each event has its own, and bans begin at the rejection that filled the window. In live
+operation `now` bounds it: an event of the future is taken as of now, one that is older than a
+jail's window is not counted, and a ban that would be over already is not made (fail2ban does the
+same). Without `now` an old log is replayed as if it were happening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import SystemRandom
+
+from guard.events import Claim, Event, Kind, Offence, Overflow, Past, Rejection
+from guard.jails.escalation import ban_length
+from guard.jails.jail import Jail
+from guard.jails.settings import JailsSettings
+from guard.lib.durations import format_duration
+from guard.lib.networks import Network, parse_address
+from guard.lib.prefixes import Prefixes
+from guard.roles import Counters, Ledger, Protection
+
+# Counted in one call: long enough to be cheap, short enough to leave the store to others.
+SLICE = 2000
+MANUAL = "manual"
+
+Routes = tuple[tuple[str, float], ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of events and overflows; for status and replay."""
+
+    heard: int = 0
+    counted: int = 0
+    stale: int = 0
+    already: int = 0
+    ignored: int = 0
+    protected: int = 0
+    late: int = 0
+    claimed: int = 0
+
+
+@dataclass(slots=True)
+class _Work:
+    """How far a batch has come, so that one that met a lost store is not counted twice."""
+
+    events: Sequence[Event]
+    at: int = 0
+    overflows: list[Overflow] | None = None
+    claims: list[Claim] = field(default_factory=list)
+
+
+class Pipeline:
+    """Runs `jails`. `settings` has the widths that addresses are counted by."""
+
+    def __init__(
+        self,
+        jails: Iterable[Jail],
+        counters: Counters,
+        ledger: Ledger,
+        protection: Protection,
+        *,
+        settings: JailsSettings | None = None,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._counters, self._ledger, self._protection = counters, ledger, protection
+        widths = settings or JailsSettings(path=(), filters=())
+        self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
+        self._chance = chance or SystemRandom().random
+        self._jails = {jail.name: jail for jail in jails}
+        self._windows = {name: jail.window for name, jail in self._jails.items()}
+        self._ignored = {name: Prefixes(jail.ignoreip) for name, jail in self._jails.items()}
+        running = self._jails.values()
+        self._by_kind = {
+            kind: _routes(jail for jail in running if kind in jail.kinds) for kind in Kind
+        }
+        self._by_filter = {
+            name: _routes(jail for jail in running if jail.filter == name)
+            for name in {jail.filter for jail in running}
+        }
+        self._address = lru_cache(maxsize=65536)(self._masked)
+        self._work: _Work | None = None
+
+    def _masked(self, address: str) -> Network | None:
+        try:
+            return self.key(parse_address(address))
+        except ValueError:
+            return None
+
+    def key(self, network: Network) -> Network:
+        """The network that `network` is counted under: /32 and /64 unless configured otherwise."""
+        return network.supernet(self._widths[network.version])
+
+    def hear(self, events: Sequence[Event], now: float | None) -> list[Claim]:
+        """Counts `events`, in order, and returns the claims that came of them; None replays.
+
+        Raises Unavailable when the store is gone. Called again with the very same `events` it goes
+        on where it was: nothing is counted twice.
+        """
+        work = self._work
+        if work is None or work.events is not events:
+            work = self._work = _Work(events)
+        while work.at < len(events):
+            if work.overflows is None:
+                offences = self._offences(events[work.at : work.at + SLICE], now)
+                work.overflows = self._counters.count(offences, self._windows) if offences else []
+                self.tally.counted += len(offences)
+            if work.overflows:
+                work.claims += self._claim(work.overflows, now)
+            work.overflows = None
+            work.at += SLICE
+        self._work = None
+        self.tally.heard += len(events)
+        return work.claims
+
+    def _offences(self, events: Sequence[Event], now: float | None) -> list[Offence]:
+        """What each jail counts of `events`."""
+        found: list[Offence] = []
+        by_kind, address = self._by_kind, self._address
+        for event in events:
+            if not isinstance(event, Rejection):
+                continue
+            kind = event.kind
+            routes = by_kind[kind] if kind is not None else self._by_filter.get(event.filter, ())
+            network = address(event.address) if routes else None
+            if network is None:
+                continue
+            time, rejections = event.time, event.count
+            if now is None:
+                found += [Offence(jail, network, time, rejections) for jail, _ in routes]
+                continue
+            if not time <= now:
+                time = now
+            for jail, findtime in routes:
+                if time > now - findtime:
+                    found.append(Offence(jail, network, time, rejections))
+                else:
+                    self.tally.stale += 1
+        return found
+
+    def _claim(self, overflows: Sequence[Overflow], now: float | None) -> list[Claim]:
+        """Claims for those overflows that mean one."""
+        networks = list(dict.fromkeys(overflow.network for overflow in overflows))
+        first = min(overflow.time for overflow in overflows)
+        last = max(overflow.time for overflow in overflows)
+        pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
+        wanted: list[Claim] = []
+        for overflow in overflows:
+            past = pasts[overflow.network]
+            claim = self._judge(overflow, past, now)
+            if claim is not None:
+                wanted.append(claim)
+                strikes = {**past.strikes, claim.source: past.strikes.get(claim.source, 0) + 1}
+                pasts[overflow.network] = Past((*past.claims, claim), strikes)
+        if not wanted:
+            return []
+        made = self._ledger.claim(wanted, last if now is None else now)
+        # Where another host was faster its claim stands, and is not ours to tell of.
+        new = [m for m, asked in zip(made, wanted, strict=True) if m.since == asked.since]
+        self.tally.already += len(wanted) - len(new)
+        self.tally.claimed += len(new)
+        return new
+
+    def _judge(self, overflow: Overflow, past: Past, now: float | None) -> Claim | None:
+        """The claim that an overflow makes, unless something speaks against it."""
+        jail, source = self._jails[overflow.jail], f"jail:{overflow.jail}"
+        if any(c.source == source and _holds(c, overflow.time) for c in past.claims):
+            self.tally.already += 1
+        elif self._ignored[overflow.jail].overlaps(overflow.network):
+            self.tally.ignored += 1
+        elif self._protection.protects(overflow.network) is not None:
+            self.tally.protected += 1
+        else:
+            until = self._until(jail, overflow, past)
+            if until is None or now is None or until > now:
+                return Claim(
+                    overflow.network, source, _reason(overflow, jail), overflow.time, until
+                )
+            self.tally.late += 1
+        return None
+
+    def _until(self, jail: Jail, overflow: Overflow, past: Past) -> float | None:
+        if jail.escalation is None or jail.escalation.overalljails:
+            strikes = sum(past.strikes.values())
+        else:
+            strikes = past.strikes.get(f"jail:{jail.name}", 0)
+        length = ban_length(jail.bantime, jail.escalation, strikes, self._chance())
+        return None if length is None else overflow.time + length
+
+    # By hand --------------------------------------------------------------------------------------
+
+    def ban(self, network: Network, *, until: float | None, reason: str, now: float) -> Claim:
+        """Claims `network` by hand; the caller has asked the protection."""
+        return self._ledger.claim([Claim(network, MANUAL, reason, now, until)], now)[0]
+
+    def unban(self, network: Network | None, *, now: float) -> list[Claim]:
+        """Ends every claim on exactly `network`, or on all (None), and returns what ended.
+
+        What was counted against them is forgotten, so that one more rejection bans nobody.
+        """
+        ended = self._ledger.withdraw(network, None, now)
+        networks = {claim.network for claim in ended}
+        if network is not None:
+            networks |= {network, self.key(network)}
+        for forgotten in networks:
+            self._counters.forget(forgotten)
+        return ended
+
+
+def _routes(jails: Iterable[Jail]) -> Routes:
+    return tuple((jail.name, jail.window.findtime) for jail in jails)
+
+
+def _holds(claim: Claim, time: float) -> bool:
+    return claim.until is None or claim.until > time
+
+
+def _reason(overflow: Overflow, jail: Jail) -> str:
+    return f"{overflow.rejections} rejections within {format_duration(jail.window.findtime)}"

@@ -1,0 +1,219 @@
+"""From events to claims, with a real store in memory."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.events import Acceptance, Claim, Kind, Rejection, Window
+from guard.jails.escalation import length_of
+from guard.jails.jail import Escalation, Jail
+from guard.jails.settings import JailsSettings
+from guard.lib.networks import parse_network
+from guard.pipeline import Pipeline
+from guard.roles import Unavailable
+from guard.stores.embedded import EmbeddedStore
+
+NOW = 1_757_675_281.5
+SIX = "2001:db8:0:1::"
+
+
+def jail(name="relay", *, maxretry=3, findtime=600.0, kinds=(Kind.RELAY_DENIED,), **more):
+    return Jail(
+        name=name, filter=name, kinds=frozenset(kinds), window=Window(maxretry, findtime), **more
+    )
+
+
+class Protect:
+    """A protection of one network."""
+
+    def __init__(self, *texts: str) -> None:
+        self._networks = [parse_network(text) for text in texts]
+
+    def protects(self, network):
+        return "allowed" if any(n.overlaps(network) for n in self._networks) else None
+
+
+def pipeline(*jails: Jail, protect=(), store=None, **more) -> Pipeline:
+    store = store or EmbeddedStore(None)
+    made = Pipeline(jails or [jail()], store.counters, store.ledger, Protect(*protect), **more)
+    made.store = store
+    return made
+
+
+def rejections(*times: float, address="192.0.2.1", kind=Kind.RELAY_DENIED, count=1, line=""):
+    return [Rejection(time, address, kind, count, line) for time in times]
+
+
+def test_enough_rejections_are_a_claim():
+    """maxretry within findtime: the claim begins at the last one and says why."""
+    made = pipeline(jail(bantime=900.0)).hear(rejections(NOW - 3, NOW - 2, NOW - 1), NOW)
+    assert made == [
+        Claim(
+            parse_network("192.0.2.1"),
+            "jail:relay",
+            "3 rejections within 10m",
+            NOW - 1,
+            NOW + 899,
+            1,
+        )
+    ]
+
+
+def test_too_few_or_too_slow_are_nothing():
+    """One less, or one findtime apart from the first, bans nobody."""
+    assert pipeline().hear(rejections(NOW - 2, NOW - 1), NOW) == []
+    assert pipeline().hear(rejections(NOW - 1200, NOW - 600, NOW), None) == []
+
+
+def test_kinds_and_filters_choose_the_jails():
+    """A structured rejection goes by its kind, a line of a text log by its filter."""
+    auth = jail("auth", maxretry=1, kinds=(Kind.AUTH_FAILED,))
+    text = jail("exim", maxretry=1, kinds=())
+    heard = [
+        *rejections(NOW, kind=Kind.AUTH_FAILED),
+        *rejections(NOW, kind=None, line="exim", address="192.0.2.2"),
+        *rejections(NOW, kind=None, line="unknown", address="192.0.2.3"),
+        *rejections(NOW, kind=Kind.OTHER, address="192.0.2.4"),
+        Acceptance(NOW, "192.0.2.5", "mail"),
+    ]
+    made = pipeline(auth, text).hear(heard, NOW)
+    assert [(str(c.network), c.source) for c in made] == [
+        ("192.0.2.1", "jail:auth"),
+        ("192.0.2.2", "jail:exim"),
+    ]
+
+
+def test_one_rejection_counts_in_every_jail_that_wants_it():
+    """Two jails, two claims on one network."""
+    made = pipeline(jail(maxretry=1), jail("slow", maxretry=1)).hear(rejections(NOW), NOW)
+    assert [c.source for c in made] == ["jail:relay", "jail:slow"]
+
+
+def test_ipv6_counts_by_its_64():
+    """Addresses of one /64 are one offender; another width is a setting."""
+    heard = [r for n in range(3) for r in rejections(NOW, address=f"{SIX}{n + 1}")]
+    assert [str(c.network) for c in pipeline().hear(heard, NOW)] == [f"{SIX}/64"]
+    wide = JailsSettings(path=(), filters=(), ipv4_prefix=24, ipv6_prefix=128)
+    assert pipeline(settings=wide).hear(heard, NOW) == []
+    four = [r for n in range(3) for r in rejections(NOW, address=f"192.0.2.{n}")]
+    assert [str(c.network) for c in pipeline(settings=wide).hear(four, NOW)] == ["192.0.2.0/24"]
+
+
+def test_who_is_banned_is_not_banned_again():
+    """While its claim lives the same jail makes no other; afterwards it does."""
+    made = pipeline(jail(maxretry=1, bantime=100.0))
+    assert len(made.hear(rejections(NOW, NOW + 50, NOW + 99), None)) == 1
+    assert made.tally.already == 2
+    assert [c.since for c in made.hear(rejections(NOW + 100), None)] == [NOW + 100]
+
+
+def test_bans_get_longer_with_strikes():
+    """Each strike of the jail doubles; other jails' count only with overalljails."""
+    increment = Escalation(length=length_of())
+    overall = Escalation(length=length_of(), overalljails=True)
+    made = pipeline(
+        jail(maxretry=1, bantime=100.0, escalation=increment),
+        jail("all", maxretry=1, bantime=100.0, escalation=overall, kinds=(Kind.SCANNER,)),
+    )
+    heard = rejections(NOW, NOW + 1000, NOW + 2000)
+    claims = made.hear([*heard, *rejections(NOW + 3000, kind=Kind.SCANNER)], None)
+    assert [c.until - c.since for c in claims] == [100, 200, 400, 800]
+    assert [c.strikes for c in claims] == [1, 2, 3, 4]
+
+
+def test_chance_lengthens_by_rndtime():
+    """The random part comes from outside."""
+    increment = Escalation(length=length_of(), rndtime=60.0)
+    made = pipeline(jail(maxretry=1, bantime=100.0, escalation=increment), chance=lambda: 0.5)
+    claims = made.hear(rejections(NOW, NOW + 1000), None)
+    assert [c.until - c.since for c in claims] == [100, 230]
+
+
+def test_ignored_and_protected_networks_are_never_claimed():
+    """The whole network counts: one protected address in a /64 spares it. Both are counted."""
+    ignoring = jail(maxretry=1, ignoreip=(parse_network("192.0.2.0/25"),))
+    made = pipeline(ignoring, protect=[f"{SIX}25"])
+    heard = [*rejections(NOW), *rejections(NOW, address=f"{SIX}1")]
+    assert made.hear(heard, NOW) == []
+    assert (made.tally.ignored, made.tally.protected) == (1, 1)
+    assert len(made.hear(rejections(NOW, address="192.0.2.200"), NOW)) == 1
+
+
+def test_live_time_is_bounded_by_now():
+    """The future is now; what is older than the window, or over already, is nothing."""
+    made = pipeline(jail(maxretry=1))
+    assert made.hear(rejections(NOW + 9999), NOW)[0].since == NOW
+    assert made.hear(rejections(NOW - 600, address="192.0.2.2"), NOW) == []
+    assert made.tally.stale == 1
+    short = pipeline(jail(maxretry=1, bantime=60.0))
+    assert short.hear(rejections(NOW - 60), NOW) == []
+    assert short.tally.late == 1
+    assert made.hear(rejections(float("nan"), address="192.0.2.3"), NOW)[0].since == NOW
+
+
+def test_an_address_that_is_none_is_passed_over():
+    """Sources give canonical addresses; whatever else comes must not stop the others."""
+    heard = [*rejections(NOW, address="evil\n"), *rejections(NOW)]
+    assert len(pipeline(jail(maxretry=1)).hear(heard, NOW)) == 1
+
+
+def test_by_hand():
+    """A ban by hand stands beside those of jails; an un-ban ends all and forgets the counts."""
+    made, network = pipeline(jail(maxretry=2)), parse_network("192.0.2.1")
+    claim = made.ban(network, until=NOW + 60, reason="x", now=NOW)
+    assert claim == Claim(network, "manual", "x", NOW, NOW + 60)
+    made.hear(rejections(NOW, NOW, NOW), NOW)
+    assert {c.source for c in made.unban(network, now=NOW)} == {"manual", "jail:relay"}
+    assert made.hear(rejections(NOW), NOW) == []
+    made.hear(rejections(NOW), NOW)
+    assert [c.source for c in made.unban(None, now=NOW)] == ["jail:relay"]
+    assert made.unban(network, now=NOW) == []
+
+
+class Failing:
+    """A store's part whose next call fails."""
+
+    def __init__(self, part, method):
+        self._part, self._method, self.fail = part, method, True
+
+    def __getattr__(self, name):
+        if name == self._method and self.fail:
+            self.fail = False
+            raise Unavailable("gone")
+        return getattr(self._part, name)
+
+
+@pytest.mark.parametrize("method", ["count", "past", "claim"])
+def test_a_lost_store_neither_loses_nor_doubles(method):
+    """The same batch again, after the store came back, gives what it would have given."""
+    store = EmbeddedStore(None)
+    counters = Failing(store.counters, method) if method == "count" else store.counters
+    ledger = Failing(store.ledger, method) if method != "count" else store.ledger
+    made = Pipeline([jail(maxretry=2)], counters, ledger, Protect())
+    heard = [r for n in range(5000) for r in rejections(NOW, address=f"192.0.{n // 250}.{n % 250}")]
+    heard += rejections(NOW)
+    with pytest.raises(Unavailable):
+        made.hear(heard, NOW)
+    claims = made.hear(heard, NOW)
+    made.hear(heard[:2500], NOW)
+    expected = pipeline(jail(maxretry=2), store=EmbeddedStore(None))
+    assert [c.network for c in claims] == [c.network for c in expected.hear(heard, NOW)]
+    assert made.tally.counted == 7501
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.integers(1, 3), st.integers(1, 4)), max_size=60),
+    st.integers(1, 20),
+)
+def test_how_events_are_cut_into_batches_changes_nothing(heard, size):
+    """One by one or all at once: the same bans."""
+    events = [
+        Rejection(NOW + 7 * time, f"192.0.2.{number}", Kind.RELAY_DENIED, count)
+        for time, number, count in sorted(heard)
+    ]
+    jails = jail(maxretry=4), jail("slow", maxretry=9, findtime=5000.0, bantime=1000.0)
+    whole = pipeline(*jails).hear(events, None)
+    pieces = pipeline(*jails)
+    cut = [c for i in range(0, len(events), size) for c in pieces.hear(events[i : i + size], None)]
+    assert cut == whole
