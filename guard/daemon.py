@@ -107,6 +107,7 @@ class Daemon:
     def __post_init__(self) -> None:
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
+        self._counting = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._held_back = ""
         self._listening: list[tuple[Watched, asyncio.Task[None]]] = []
@@ -188,7 +189,21 @@ class Daemon:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _count(self, batch: Sequence[Event], engine: EngineParts) -> None:
-        """Has `batch` counted, however long the store is gone."""
+        """Has `batch` counted, however long the store is gone.
+
+        One batch at a time: the pipeline goes on where the same batch was cut off.
+        """
+        async with self._counting:
+            claims, now = await self._hear(batch, engine)
+        engine.told(batch, claims, now)
+        for claim in claims:
+            log.warning("banned %s %s", claim.network, _sentence(claim))
+        if claims:
+            self._changed.set()
+
+    async def _hear(
+        self, batch: Sequence[Event], engine: EngineParts
+    ) -> tuple[Sequence[Claim], float]:
         pause = FIRST_PAUSE
         while True:
             try:
@@ -204,11 +219,7 @@ class Daemon:
         if self._held_back:
             log.warning("the store answers again")
             self._held_back = ""
-        engine.told(batch, claims, now)
-        for claim in claims:
-            log.warning("banned %s %s", claim.network, _sentence(claim))
-        if claims:
-            self._changed.set()
+        return claims, now
 
     async def _mirror(self, engine: EngineParts) -> None:
         """Follows the ledger; now and then compares the whole."""

@@ -6,7 +6,7 @@ no daemon is there. Nothing here touches the kernel: the mirror does, when the l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,7 @@ class Operations:
 
     def do(self, name: str, arguments: Mapping[str, Any], now: float) -> Any:
         """Runs the verb `name`. Raises BadInput for an unknown one or bad arguments."""
-        verbs = {
+        verbs: dict[str, Callable[..., Any]] = {
             "bans": self.bans,
             "ban": self.ban,
             "unban": self.unban,

@@ -39,6 +39,11 @@ class StreamSink:
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
         self._thread.start()
 
+    def reach(self) -> None:
+        """Raises Unavailable or Forbidden when Redis does not answer now: for the start."""
+        with self._link.errors():
+            self._link.client.ping()
+
     def put(self, record: Record) -> None:
         """Takes `record`, or counts it as dropped."""
         if len(self._waiting) >= self._bound:

@@ -1,0 +1,264 @@
+"""Settings -> objects: the only file that names concrete classes.
+
+`up`, `listener` and `daemon` make what the three services run; `operations` opens the store for a
+command when no daemon runs; `check` reads everything and opens nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from guard import __version__
+from guard.config import DEFAULT_PATH, Settings, load
+from guard.daemon import Daemon, EngineParts, Parts
+from guard.events import Claim, Event
+from guard.firewall.choose import choose
+from guard.firewall.mirror import Mirror
+from guard.jails.files import load_jails
+from guard.jails.jail import Jail
+from guard.lib import clock
+from guard.lib.durations import format_duration
+from guard.lib.faults import Fault
+from guard.lib.fields import Endpoint
+from guard.lib.redis_url import parse_redis_url
+from guard.mail.recordlog import RecordLog
+from guard.mail.spool import FileSpool
+from guard.operations import Operations
+from guard.pipeline import Pipeline
+from guard.protect.protection import Protectors
+from guard.records import Record
+from guard.relay.build import relay_policy
+from guard.reporters.eventlog import EventLog
+from guard.roles import ConfigError, Firewall, Sink, Source
+from guard.smtp.server import Server
+from guard.smtp.settings import ListenerSettings
+from guard.sources.channel import Channel
+from guard.sources.kumomta_log import KumomtaLog
+from guard.sources.settings import SourceSettings
+from guard.sources.stream import RedisStream
+from guard.stores.open import Store, open_store
+from guard.stores.stream import StreamSink
+
+__all__ = ["Assembled", "Daemon", "check", "daemon", "listener", "operations", "up"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembled:
+    """A service, ready to run, and what an operator wants to know of it."""
+
+    parts: Parts
+    settings: Settings
+    servers: Sequence[Server] = ()
+    jails: Sequence[Jail] = ()
+    firewall: str = ""
+
+    def listening(self) -> list[Endpoint]:
+        """The addresses that the listeners really have; known once they run."""
+        return [address for server in self.servers for address in server.addresses]
+
+    def summary(self) -> Iterator[tuple[str, str]]:
+        """(title, text) for each part, in an operator's words."""
+        yield "guard", __version__
+        for address, server in ((a, s) for s in self.servers for a in s.addresses):
+            hosts = ", ".join(map(str, server.settings.relay_hosts)) or "nobody"
+            yield "listener", f"{address}, relays for {hosts}"
+        if self.firewall:
+            yield "store", _place(self.settings)
+            yield "firewall", self.firewall
+        for jail in self.jails:
+            retry, findtime = jail.window
+            yield (
+                "jail",
+                (
+                    f"{jail.name}: {retry} within {format_duration(findtime)} "
+                    f"bans for {format_duration(jail.bantime)}"
+                ),
+            )
+
+
+class Fanout:
+    """A Sink that hands each record to several."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def put(self, record: Record) -> None:
+        """Hands `record` on."""
+        for sink in self._sinks:
+            sink.put(record)
+
+
+def protection(settings: Settings) -> Protectors:
+    """Whom nothing may block, as far as settings and this machine tell."""
+    hosts = list(chain.from_iterable(item.relay_hosts for item in settings.listener))
+    return Protectors.build(settings.protect, hosts)
+
+
+def jails(settings: Settings) -> list[Jail]:
+    """The jails that run. Raises ConfigError with all faults."""
+    return load_jails(settings.jails.path, settings.jails.filters)
+
+
+def pipeline(settings: Settings, store: Store, protectors: Protectors) -> Pipeline:
+    """Rejections to claims."""
+    return Pipeline(
+        jails(settings), store.counters, store.ledger, protectors, settings=settings.jails
+    )
+
+
+@contextmanager
+def operations(settings: Settings) -> Iterator[Operations]:
+    """The ledger by hand, without a daemon."""
+    protectors = protection(settings)
+    store = open_store(settings.store, settings.state.dir)
+    try:
+        made = pipeline(settings, store, protectors)
+        yield Operations(made, store.counters, store.ledger, protectors)
+    finally:
+        store.close()
+
+
+def check(path: Path | None) -> list[Fault]:
+    """Reads all configuration, the files that it names included; returns warnings.
+
+    Raises ConfigError with the faults of every file.
+    """
+    settings = load(path)
+    faults: list[Fault] = []
+    for part in (lambda: jails(settings), *(_policy(item) for item in settings.listener)):
+        try:
+            part()
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    return []
+
+
+def _policy(item: ListenerSettings) -> Callable[[], Any]:
+    return lambda: relay_policy(item.relay_hosts, item.listener_domains)
+
+
+def _servers(settings: Settings, sink: Sink) -> list[Server]:
+    spool = FileSpool(settings.state.dir / "spool")
+    spool.open()
+    nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
+    return [
+        Server(
+            item,
+            policy=relay_policy(item.relay_hosts, item.listener_domains),
+            spool=spool,
+            sink=sink,
+            nodeid=nodeid,
+            clock=clock.now,
+        )
+        for item in settings.listener
+    ]
+
+
+def _source(settings: SourceSettings, state: Path) -> Source:
+    return KumomtaLog(settings.path, state / "checkpoints")
+
+
+def _sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
+    if settings.log.records is None:
+        return first
+    records = RecordLog(settings.log.records, clock.now)
+    stack.callback(records.close)
+    return Fanout([first, records])
+
+
+def listener(settings: Settings) -> Assembled:
+    """The listener alone. Its rejections go to Redis, where a daemon hears them."""
+    if settings.store.url is None:
+        message = "listener and daemon meet in Redis; set it, or run both at once with `guard up`"
+        raise ConfigError([Fault(str(DEFAULT_PATH), "store.url", message)])
+    stack = ExitStack()
+    stream = StreamSink(settings.store.url)
+    stack.callback(stream.close)
+    stream.reach()
+    servers = _servers(settings, _sinks(settings, stream, stack))
+    return Assembled(
+        parts=Parts(listeners=servers, close=stack.close), settings=settings, servers=servers
+    )
+
+
+def daemon(settings: Settings) -> Assembled:
+    """The daemon alone."""
+    return _engine(settings, (), [], ExitStack())
+
+
+def up(settings: Settings) -> Assembled:
+    """Both in one process."""
+    stack = ExitStack()
+    channel = Channel()
+    servers = _servers(settings, _sinks(settings, channel, stack))
+    return _engine(settings, servers, [channel], stack)
+
+
+def _engine(
+    settings: Settings, servers: Sequence[Server], sources: list[Source], stack: ExitStack
+) -> Assembled:
+    protectors = protection(settings)
+    running = jails(settings)
+    firewall, reason = choose(settings.firewall)
+    store = open_store(settings.store, settings.state.dir)
+    stack.callback(store.close)
+    firewall.open()
+    stack.callback(firewall.close)
+    made = pipeline(settings, store, protectors)
+    sources += [_source(item, settings.state.dir) for item in settings.source]
+    if settings.store.url is not None:
+        sources.append(RedisStream(settings.store.url))
+    mirror = Mirror(store.ledger, firewall, protectors)
+    parts = Parts(
+        listeners=servers,
+        sources=sources,
+        engine=EngineParts(
+            operations=Operations(made, store.counters, store.ledger, protectors),
+            mirror=mirror,
+            control=settings.state.control,
+            reconcile=settings.firewall.reconcile,
+            told=_events(settings, stack),
+            status=lambda now: {"firewall": reason, "bans": len(store.ledger.claims(now))},
+        ),
+        close=stack.close,
+    )
+    return Assembled(
+        parts=parts,
+        settings=settings,
+        servers=servers,
+        jails=running,
+        firewall=_said(firewall, reason),
+    )
+
+
+def _place(settings: Settings) -> str:
+    if settings.store.url is None:
+        return f"embedded, in {settings.state.dir}"
+    return str(parse_redis_url(settings.store.url))
+
+
+def _said(firewall: Firewall, reason: str) -> str:
+    return f"{firewall.name}: {reason}"
+
+
+def _events(
+    settings: Settings, stack: ExitStack
+) -> Callable[[Sequence[Event], Sequence[Claim], float], None]:
+    if settings.log.events is None:
+        return lambda heard, claims, now: None
+    log = EventLog(settings.log.events, clock.now)
+    stack.callback(log.close)
+
+    def told(heard: Sequence[Event], claims: Sequence[Claim], now: float) -> None:
+        log.heard(heard)
+        log.banned(claims)
+
+    return told
