@@ -18,7 +18,7 @@ Take = Callable[[bytes], object]
 HEAD = 4  # how many bytes tell the format
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878, section 3.1.1
 _GZIP = b"\x1f\x8b\x08"  # RFC 1952, section 2.3.1
-_PIECE = 128 << 10
+_PIECE = 512 << 10
 _WINDOW = 128 << 20  # the largest that zstd's own tool unpacks without being asked
 
 
@@ -61,9 +61,13 @@ class Zstd:
         )
 
     def feed(self, block: bytes, take: Take) -> None:
+        # zstandard stops when the input is taken, although a block (128 KiB at most) may not have
+        # fitted into its output any more; one last byte by itself has room for that block and its
+        # own, so that nothing stays inside until more input comes.
         self._out.take = take
         try:
-            self._in.write(block)
+            self._in.write(block[:-1])
+            self._in.write(block[-1:])
         except zstandard.ZstdError as error:
             raise Damaged(f"zstd: {error}") from None
 
@@ -76,8 +80,10 @@ class Gzip:
 
     def feed(self, block: bytes, take: Take) -> None:
         try:
-            while block:
-                take(self._member.decompress(block, _PIECE))
+            piece = b""
+            while block or len(piece) == _PIECE:
+                piece = self._member.decompress(block, _PIECE)
+                take(piece)
                 block = self._member.unconsumed_tail
                 if self._member.eof:
                     # Zeros after the last member are padding.
