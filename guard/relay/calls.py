@@ -24,7 +24,14 @@ _Outcome = tuple[object, BaseException | None]
 
 
 class CallFailed(Exception):
-    """A call gave no answer; the text says why, for the operator alone."""
+    """A call gave no answer; the text says why, for the operator alone.
+
+    `bare` is the text without anything that the function itself has written.
+    """
+
+    def __init__(self, text: str, bare: str = "") -> None:
+        super().__init__(text)
+        self.bare = bare or text
 
 
 class Calls:
@@ -121,7 +128,7 @@ class Calls:
             if error is None:
                 answer.set_result(value)
             else:
-                answer.set_exception(CallFailed(_describe(error)))
+                answer.set_exception(_failure(error))
 
         _call_soon(answer.get_loop(), settle)
 
@@ -163,17 +170,19 @@ async def _outcome(awaitable: Awaitable[object]) -> _Outcome:
         return None, error
 
 
-def _describe(error: BaseException) -> str:
+def _failure(error: BaseException) -> CallFailed:
     """`raised ValueError: no (line 7 of policy.py)`: the innermost line of the operator's file."""
+    name = type(error).__name__
     try:
-        text = f"raised {type(error).__name__}: {error}"
+        text = f"{name}: {error}"
     except Exception:  # a text of its own that raises
-        text = f"raised {type(error).__name__}"
+        text = name
     trace, file, line = error.__traceback__, "", 0
     while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if name != __file__:
-            file = file or name
-            line = trace.tb_lineno if name == file else line
+        here = trace.tb_frame.f_code.co_filename
+        if here != __file__:
+            file = file or here
+            line = trace.tb_lineno if here == file else line
         trace = trace.tb_next
-    return f"{text} (line {line} of {file})" if file else text
+    place = f" (line {line} of {file})" if file else ""
+    return CallFailed(f"raised {text}{place}", f"raised {name}{place}")

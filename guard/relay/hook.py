@@ -26,6 +26,7 @@ from typing import Any
 
 from guard.lib.faults import Fault
 from guard.relay.calls import CallFailed, Calls
+from guard.relay.login import Login
 from guard.relay.options import ListenerDomain, listener_domain
 from guard.relay.verdict import Asked
 from guard.roles import ConfigError
@@ -57,14 +58,15 @@ class ConnMeta:
         return self.meta.get(name)
 
 
-def conn_meta(asked: Asked) -> ConnMeta:
-    """The session of `asked`. KumoMTA's names: addresses are `ip:port`, IPv6 in brackets."""
-    host = f"[{asked.peer}]" if asked.peer.version == 6 else str(asked.peer)
-    meta = {"received_from": f"{host}:{asked.port}", "received_via": asked.listener}
-    if asked.ehlo:
-        meta["ehlo_domain"] = asked.ehlo
-    if asked.authz_id is not None:
-        meta["authz_id"] = asked.authz_id
+def conn_meta(session: Asked | Login) -> ConnMeta:
+    """What a hook may know. KumoMTA's names; addresses are `ip:port`, IPv6 in brackets."""
+    peer = session.peer
+    host = f"[{peer}]" if peer.version == 6 else str(peer)
+    meta = {"received_from": f"{host}:{session.port}", "received_via": session.listener}
+    if session.ehlo:
+        meta["ehlo_domain"] = session.ehlo
+    if isinstance(session, Asked) and session.authz_id is not None:
+        meta["authz_id"] = session.authz_id
     return ConnMeta(meta)
 
 
@@ -91,12 +93,18 @@ class Hook:
             f"returned {type(answer).__name__}, which is neither a listener domain nor None"
         )
 
-    async def check_password(self, user: str, password: str, meta: ConnMeta) -> bool:
-        """Whether `password` is `user`'s. Raises CallFailed."""
-        answer = await self._call("check_password", user, password, meta)
-        if isinstance(answer, bool):
-            return answer
-        raise CallFailed(f"returned {type(answer).__name__}, which is neither True nor False")
+    async def check_password(self, login: Login) -> bool:
+        """Whether the password is the user's. Raises CallFailed, which never shows it."""
+        args = login.user, login.password, conn_meta(login)
+        try:
+            answer = await self._call("check_password", *args)
+        except CallFailed as error:
+            why = error.bare
+        else:
+            if isinstance(answer, bool):
+                return answer
+            why = f"returned {type(answer).__name__}, which is neither True nor False"
+        raise CallFailed(why)  # here, where no exception with the password hangs on to it
 
     async def _call(self, name: str, *args: object) -> object:
         return await self._calls.call(self._functions[name], *args)

@@ -8,6 +8,7 @@ import pytest
 from guard.lib.networks import parse_address
 from guard.relay.calls import CallFailed, Calls
 from guard.relay.hook import ConnMeta, conn_meta, load_hook, make_listener_domain
+from guard.relay.login import Login
 from guard.relay.options import ListenerDomain
 from guard.relay.verdict import Asked, Reports
 from guard.roles import ConfigError
@@ -169,12 +170,33 @@ def test_a_changed_file_is_read_anew_and_leaves_no_byte_code(load, tmp_path):
     del sys.modules[f"guard policy {tmp_path / 'policy.py'}"]
 
 
+def login(user, password):
+    """An attempt to authenticate."""
+    return Login(user, password, parse_address("192.0.2.7"), 4242, "192.0.2.1:25", "client.test")
+
+
 def test_check_password_says_yes_or_no(load):
     """Anything but a truth value is no answer: an object would be true by accident."""
-    hook = load("def check_password(user, password, conn_meta): return password == user * 2\n")
+    hook = load(
+        "def check_password(user, password, conn_meta):\n"
+        "    assert conn_meta.get_meta('received_from') == '192.0.2.7:4242'\n"
+        "    assert conn_meta.get_meta('ehlo_domain') == 'client.test'\n"
+        "    assert conn_meta.get_meta('authz_id') is None\n"
+        "    return password == user * 2\n"
+    )
     assert hook.has("check_password")
-    assert asyncio.run(hook.check_password("a", "aa", NOBODY)) is True
-    assert asyncio.run(hook.check_password("a", "a", NOBODY)) is False
+    assert asyncio.run(hook.check_password(login("a", "aa"))) is True
+    assert asyncio.run(hook.check_password(login("a", "a"))) is False
     hook = load("def check_password(user, password, conn_meta): return object()\n")
     with pytest.raises(CallFailed, match="returned object, which is neither True nor False"):
-        asyncio.run(hook.check_password("a", "aa", NOBODY))
+        asyncio.run(hook.check_password(login("a", "aa")))
+
+
+def test_a_password_never_reaches_a_failures_text(load):
+    """Whatever check_password raises with it, the log gets type and line alone."""
+    hook = load("def check_password(user, password, conn_meta):\n    raise KeyError(password)\n")
+    with pytest.raises(CallFailed) as error:
+        asyncio.run(hook.check_password(login("ann", "hunter2")))
+    assert str(error.value).startswith("raised KeyError (line 2 of ")
+    assert "hunter2" not in repr(error.value) + repr(error.value.__context__)
+    assert "hunter2" not in repr(login("ann", "hunter2"))
