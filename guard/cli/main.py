@@ -31,6 +31,7 @@ COMMANDS = {
     "demo": "guard.cli.demo:demo",
     "protect": "guard.cli.protect:protect",
     "relay-check": "guard.cli.relay_check:relay_check",
+    "passwd": "guard.cli.passwd:passwd",
     "spool": "guard.cli.spool:spool",
 }
 
