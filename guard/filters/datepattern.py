@@ -1,0 +1,237 @@
+"""fail2ban's date patterns: strptime-like text turned into an expression and a moment.
+
+A pattern is a regular expression in which `%` tokens stand for fields (jail.conf(5),
+"datepattern"): those of strptime, fail2ban's `%k %l` (hour with a blank in front) and its exact
+forms `%ExY %Exy %Exm %Exd %ExH %ExM %ExS %Exz %ExZ`; the words `Epoch`, `LEpoch`, `TAI64N`, and
+`{EPOCH}` inside a pattern; `{^LN-BEG}` at its front for the begin of the line (two characters that
+are no letters may come before), `{UNB}` or `**` for no word boundaries.
+
+A date without a zone is local time, or in the zone that the filter is told; one without a year
+is of this year, or of the last if that would be more than a day ahead; fractions of a second are
+dropped, as fail2ban drops them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from calendar import timegm
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from guard.filters.zones import offset_of
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_LONG_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LONG_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september",
+    "october", "november", "december",
+)  # fmt: skip
+
+
+def _one_of(name: str, words: tuple[str, ...]) -> str:
+    return f"(?P<{name}>{'|'.join(sorted(words, key=len, reverse=True))})"
+
+
+_ZONE = r"[A-Z](?:[A-Z]{2,4})?"
+_OFFSET = r"[+-][01]\d(?::?\d{2})?"
+_TOKENS = {
+    "a": _one_of("a", _DAYS),
+    "A": _one_of("A", _LONG_DAYS),
+    "b": _one_of("b", _MONTHS),
+    "B": _one_of("B", _LONG_MONTHS),
+    "d": r"(?P<d>[1-2]\d|[0 ]?[1-9]|3[0-1])",
+    "Exd": r"(?P<d>[1-2]\d|0[1-9]|3[0-1])",
+    "f": r"(?P<f>[0-9]{1,6})",
+    "H": r"(?P<H>[0-1]?\d|2[0-3])",
+    "ExH": r"(?P<H>[0-1]\d|2[0-3])",
+    "k": r" ?(?P<H>[0-2]?\d)",
+    "Exk": r" ?(?P<H>[0-1]?\d|2[0-3])",
+    "I": r"(?P<I>1[0-2]|0[1-9]|[1-9])",
+    "l": r" ?(?P<I>1?\d)",
+    "Exl": r" ?(?P<I>1[0-2]|\d)",
+    "j": r"(?P<j>36[0-6]|3[0-5]\d|[1-2]\d\d|0[1-9]\d|00[1-9]|[1-9]\d|0[1-9]|[1-9])",
+    "m": r"(?P<m>0?[1-9]|1[0-2])",
+    "Exm": r"(?P<m>0[1-9]|1[0-2])",
+    "M": r"(?P<M>[0-5]?\d)",
+    "ExM": r"(?P<M>[0-5]\d)",
+    "p": r"(?P<p>am|pm)",
+    "S": r"(?P<S>[0-5]?\d|6[0-1])",
+    "ExS": r"(?P<S>[0-5]\d|6[0-1])",
+    "w": r"(?P<w>[0-6])",
+    "y": r"(?P<y>\d{2})",
+    "Exy": r"(?P<y>\d{2})",
+    "Y": r"(?P<Y>\d{4})",
+    # The exact year keeps phone numbers and the like from being dates; fail2ban derives the
+    # century from the clock, which comes to the same for the rest of this one.
+    "ExY": r"(?P<Y>20\d\d)",
+    "z": rf"(?P<z>Z|UTC|GMT|{_OFFSET})",
+    "Exz": rf"(?P<z>(?:{_ZONE})?{_OFFSET}|{_ZONE})",
+    "Z": r"(?P<Z>Z|[A-Z]{3,5})",
+    "ExZ": rf"(?P<Z>{_ZONE})",
+    "%": "%",
+}
+_TOKEN = re.compile(r"%(%|Ex[dHkKlmMSyYzZ]|[a-zA-Z])")
+_WORDS_IN_IT = re.compile(r"(?<!%)%[aAbBp]")
+_EPOCH_IN_IT = re.compile(r"(?<!\\)\{(?P<long>L?)EPOCH\}", re.IGNORECASE)
+_SECONDS = r"\d{10,11}\b(?:\.\d{3,6})?"
+_LONG_SECONDS = r"\d{10,11}(?:\d{3}(?:\.\d{1,6}|\d{3})?)?"
+_FREE_EPOCH = (
+    r"((?:^|(?P<square>(?<=^\[))|(?P<selinux>(?<=\baudit\()))(?P<EPOCH>%s))"
+    r"(?:(?(selinux)(?=:\d+\)))|(?(square)(?=\])))"
+)
+_FIRST_EPOCH = r"((?P<square>(?<=^\[))?(?P<EPOCH>%s))(?(square)(?=\]))"
+_BEGIN = "{^LN-BEG}"
+
+
+class BadDatePattern(ValueError):
+    """A date pattern that does not compile."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatePattern:
+    """A compiled pattern; group 1 is what is cut out of the line. `anchored` to begin or end."""
+
+    source: str
+    expression: re.Pattern[str]
+    anchored: bool
+
+    def moment(self, found: re.Match[str], now: float, zone: timezone | None) -> float | None:
+        """Seconds since the epoch that a match of `expression` names; None for no such date."""
+        fields = {name: text for name, text in found.groupdict().items() if text is not None}
+        try:
+            if "EPOCH" in fields:
+                return _seconds(fields["EPOCH"], long="lepoch" in self.source.lower())
+            if "TAI64N" in fields:
+                return float(int(fields["TAI64N"][2:17], 16))
+            return _moment(fields, now, zone)
+        except (ValueError, OverflowError, OSError):
+            return None
+
+
+def compile_pattern(source: str) -> DatePattern:
+    """The pattern that one line of `datepattern` is. Raises BadDatePattern."""
+    word = source.upper().removeprefix(_BEGIN).lstrip("^")
+    first = source.startswith((_BEGIN, "^"))
+    try:
+        if word in ("EPOCH", "LEPOCH"):
+            digits = _LONG_SECONDS if word == "LEPOCH" else _SECONDS
+            if first:
+                return _bounded(source, _FIRST_EPOCH % digits, begin="line", end=True)
+            return _bounded(source, _FREE_EPOCH % digits, begin="", end=True)
+        if word == "TAI64N":
+            begin = "line" if first else ""
+            return _bounded(source, "(?P<TAI64N>@[0-9a-f]{24})", begin=begin, end=True)
+        if _EPOCH_IN_IT.search(source):
+            return _bounded(source, f"({_EPOCH_IN_IT.sub(_epoch, source)})", begin="word", end=True)
+        return _of_fields(source)
+    except (re.error, KeyError) as error:
+        raise BadDatePattern(f"{error}, in date pattern {source!r}") from None
+
+
+def _epoch(found: re.Match[str]) -> str:
+    return f"(?P<EPOCH>{_LONG_SECONDS if found['long'] else _SECONDS})"
+
+
+def _of_fields(source: str) -> DatePattern:
+    text, begin, end = source, "word", True
+    if text.startswith("{UNB}"):
+        text, begin, end = text.removeprefix("{UNB}"), "", False
+    if begin and text.startswith(_BEGIN):
+        text, begin = text.removeprefix(_BEGIN), "line"
+    flags = "(?iu)" if _WORDS_IN_IT.search(text) else ""
+    text = _TOKEN.sub(lambda token: _TOKENS[token[1]], text)
+    return _bounded(source, text.strip(), begin=begin, end=end, flags=flags)
+
+
+_OWN_FLAGS = re.compile(r"^\(\?[a-z]+\)")
+_NO_BEGIN = re.compile(r"^\(*(?:\^|\(*\*\*|\((?:\?:)?\^)")
+_NO_END = re.compile(r"(?<!\\)(?:\$\)?|\\b|\\s|\*\*\)*)$")
+_STARS = re.compile(r"^(\(*)\*\*|(?<!\\)\*\*(\)*)$")
+_HAS_GROUP = re.compile(r"(?<!\(\?)(?<!\\)\((?!\?)")
+_WHOLE = re.compile(r"^(\^?)(.*?)(\$?)$", re.DOTALL)
+_LINE_BEGIN = re.compile(r"^(?:\^|\((?:\?:)?\^(?!\|))")
+_LINE_END = re.compile(r"(?<![\\|])(?:\$\)?)$")
+
+
+def _bounded(source: str, text: str, *, begin: str, end: bool, flags: str = "") -> DatePattern:
+    """The pattern with its first group around the whole and the boundaries that it asks for."""
+    own = _OWN_FLAGS.match(text)
+    if own:
+        flags, text = own[0], text[own.end() :]
+    begin = "" if _NO_BEGIN.search(text) else begin
+    end = end and not _NO_END.search(text)
+    if not _HAS_GROUP.search(text):
+        text = _WHOLE.sub(r"\1(\2)\3", text, count=1)
+    anchored = begin == "line"
+    if begin:
+        text = (r"^(?:\W{0,2})?" if anchored else r"(?=^|\b|\W)") + text
+    if end:
+        text += r"(?=\b|\W|$)"
+    anchored = anchored or bool(_LINE_BEGIN.search(text)) or bool(_LINE_END.search(text))
+    text = _STARS.sub(lambda stars: (stars[1] or "") + (stars[2] or ""), text)
+    return DatePattern(source, re.compile(flags + text), anchored)
+
+
+def _seconds(text: str, *, long: bool) -> float:
+    """An epoch; with `long`, 13 digits are milliseconds and 16 microseconds."""
+    if long and len(text) >= 16 and "." not in text:
+        return float(text) / 1_000_000
+    if long and len(text) >= 13:
+        return float(text) / 1_000
+    return float(text)
+
+
+def _moment(fields: dict[str, str], now: float, zone: timezone | None) -> float | None:
+    """The moment that the fields of a date name."""
+    offset = _offset(fields, zone)
+    here = datetime.fromtimestamp(now, offset)
+    year = _year(fields)
+    month, day = _month(fields), int(fields["d"]) if "d" in fields else None
+    if "j" in fields and (month is None or day is None):
+        start = datetime(year or here.year, 1, 1) + timedelta(days=int(fields["j"]) - 1)  # noqa: DTZ001
+        month, day = start.month, start.day
+    today = month is None and day is None
+    moment = datetime(
+        year or here.year,
+        month or (here.month if today else 1),
+        day or (here.day if today else 1),
+        _hour(fields),
+        int(fields.get("M", 0)),
+        min(int(fields.get("S", 0)), 59),
+        tzinfo=offset,
+    )
+    if today and moment > here:
+        moment -= timedelta(days=1)
+    elif year is None and moment > here + timedelta(days=1):
+        moment = moment.replace(year=here.year - 1)
+    if offset is None:
+        return time.mktime(moment.timetuple())
+    return float(timegm(moment.utctimetuple()))
+
+
+def _year(fields: dict[str, str]) -> int | None:
+    if "Y" in fields:
+        return int(fields["Y"])
+    return 2000 + int(fields["y"]) if "y" in fields else None
+
+
+def _month(fields: dict[str, str]) -> int | None:
+    if "m" in fields:
+        return int(fields["m"])
+    if "b" in fields:
+        return _MONTHS.index(fields["b"].lower()) + 1
+    return _LONG_MONTHS.index(fields["B"].lower()) + 1 if "B" in fields else None
+
+
+def _hour(fields: dict[str, str]) -> int:
+    if "I" not in fields:
+        return int(fields.get("H", 0))
+    return int(fields["I"]) % 12 + (12 if fields.get("p", "").lower() == "pm" else 0)
+
+
+def _offset(fields: dict[str, str], zone: timezone | None) -> timezone | None:
+    """The zone that the date names, else `zone`; None is local time."""
+    named = fields.get("z") or fields.get("Z")
+    return offset_of(named) if named else zone

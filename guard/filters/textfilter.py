@@ -1,0 +1,254 @@
+"""A fail2ban filter at work: a line of a text log in, an offender out.
+
+The order is fail2ban's (filter.py, findFailure): the date is found and cut out of the line,
+`prefregex` has to match and may give its content for the rest, the first failregex that matches
+counts unless an ignoreregex does. An offender is an address that the expression captured; a host
+name is none, because whoever owns a name says where it points.
+
+The lines are strangers' work. A line is cut at MAX_LINE characters, each search has a deadline
+(expressions.py), and an expression that ran into it STRIKES times is set aside for REST seconds:
+so the slowest filter costs STRIKES * DEADLINE seconds a minute for each of its expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timezone
+from pathlib import Path
+
+from guard.filters.dates import Dates
+from guard.filters.expressions import Expired, Expression, Groups, compile_expression
+from guard.filters.sessions import Sessions
+from guard.lib.conffile import Fault
+from guard.lib.conftags import Definition, find_definition, split_call
+from guard.lib.networks import parse_address
+from guard.roles import GuardError
+
+MAX_LINE = 16_384
+STRIKES = 3
+REST = 60.0
+_IDENTITIES = ("fid", "ip4", "ip6", "dns")
+
+
+class FilterError(GuardError):
+    """A filter that cannot be used; `faults` has every reason."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = list(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An offender in a line. `expression` is the index of the failregex that found it.
+
+    `address` is canonical text, empty where the expression captured a host name or an id that is
+    no address; `host` is what it captured. `user` is the account that was tried, or empty.
+    """
+
+    time: float
+    address: str
+    host: str
+    expression: int
+    user: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often each expression matched, was too slow, and what became of the lines."""
+
+    lines: int = 0
+    matched: int = 0
+    ignored: int = 0
+    undated: int = 0
+    matches: list[int] = field(default_factory=list)
+    expired: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """An expression and when it may be used again."""
+
+    expression: Expression
+    strikes: int = 0
+    rests_until: float = float("-inf")
+    expired: int = 0
+
+    def search(self, text: str, now: float) -> Groups | None:
+        if now < self.rests_until:
+            return None
+        try:
+            return self.expression.search(text)
+        except Expired:
+            self.expired += 1
+            self.strikes += 1
+            if self.strikes >= STRIKES:
+                self.strikes, self.rests_until = 0, now + REST
+            return None
+
+
+class Filter:
+    """One filter, with what it remembers of the lines before: sessions, and the last date."""
+
+    def __init__(
+        self,
+        name: str,
+        failregex: Sequence[str],
+        *,
+        ignoreregex: Sequence[str] = (),
+        prefregex: str = "",
+        datepattern: str | None = None,
+        zone: timezone | None = None,
+    ) -> None:
+        """Raises BadExpression or BadDatePattern."""
+        self.name = name
+        self._fail = [_Watched(compile_expression(text)) for text in failregex]
+        self._ignore = [_Watched(compile_expression(text)) for text in ignoreregex]
+        self._prefix = _Watched(compile_expression(prefregex)) if prefregex else None
+        self._dates = Dates(datepattern, zone)
+        self._sessions = Sessions()
+        self._last: tuple[float, float] | None = None
+        self.tally = Tally(matches=[0] * len(self._fail), expired=[0] * len(self._fail))
+
+    @property
+    def expressions(self) -> list[str]:
+        """The failregexes as the filter file says them."""
+        return [watched.expression.source for watched in self._fail]
+
+    def match(self, line: bytes, now: float) -> Match | None:
+        """The offender in `line`, a line without its end, which is read at `now`."""
+        return self.match_text(line.decode("utf-8", "replace"), now)
+
+    def match_text(self, line: str, now: float, time: float | None = None) -> Match | None:
+        """The same for text; `time` is given where it is known without the line (a journal)."""
+        self.tally.lines += 1
+        text = line[:MAX_LINE]
+        if time is None:
+            text, time = self._dated(text, now)
+        groups: Groups = {}
+        text += "\n"
+        if self._prefix is not None:
+            found = self._prefix.search(text, now)
+            if found is None:
+                return None
+            content = found.pop("content", None)
+            groups, text = found, f"{content}\n" if content else text
+        match = self._first(text, groups, now, time)
+        if match is not None:
+            self.tally.matched += 1
+        return match
+
+    def _dated(self, text: str, now: float) -> tuple[str, float]:
+        """The line without its date, and the time: its own, the last one's, or now."""
+        date = self._dates.find(text, now)
+        if date is not None:
+            text = text[: date.start] + text[date.end :]
+        if date is not None and date.time is not None:
+            self._last = (date.time, now)
+            return text, date.time
+        self.tally.undated += 1
+        if self._last is not None and now - self._last[1] < 60:
+            return text, self._last[0]
+        return text, now
+
+    def _first(self, text: str, groups: Groups, now: float, time: float) -> Match | None:
+        """What the first failregex that matches says."""
+        for index, watched in enumerate(self._fail):
+            found = watched.search(text, now)
+            self.tally.expired[index] = watched.expired
+            if found is None:
+                continue
+            self.tally.matches[index] += 1
+            if any(ignore.search(text, now) is not None for ignore in self._ignore):
+                self.tally.ignored += 1
+                return None
+            merged = self._sessions.merge({**groups, **found}, now)
+            return None if merged is None else _offender(merged, time, index)
+        return None
+
+
+def _offender(groups: Groups, time: float, index: int) -> Match | None:
+    host = next((text for name in _IDENTITIES if (text := groups.get(name))), "")
+    if not host:
+        return None
+    named = groups.get("ip4") or groups.get("ip6") or host
+    try:
+        address = str(parse_address(named))
+    except ValueError:
+        address = ""
+    return Match(time, address, host, index, groups.get("user") or "")
+
+
+def load_filter(call: str, folders: Sequence[Path], zone: timezone | None = None) -> Filter:
+    """The filter that `call`, such as `postfix[mode=auth]`, names, from the first folder with it.
+
+    Raises FilterError with all faults of the file and its expressions.
+    """
+    try:
+        name, passed = split_call(call)
+        conf = find_definition(name, tuple(folders))
+    except ValueError as error:
+        raise FilterError([Fault("", "filter", str(error))]) from None
+    if conf is None:
+        searched = ", ".join(map(str, folders))
+        raise FilterError([Fault(searched, "", f"there is no filter {name!r}")])
+    options = _Options(Definition(conf, passed), ", ".join(conf.files[-1:]))
+    failregex = options.lines("failregex")
+    if not failregex and not options.faults:
+        options.fault("failregex", "is empty: the filter can match nothing")
+    if options.text("maxlines") not in ("", "1"):
+        options.fault(
+            "maxlines", "lines are read one by one here; F-MLFID joins those of a session"
+        )
+    options.check(failregex)
+    faults = [*conf.faults, *options.faults]
+    if faults:
+        raise FilterError(faults)
+    try:
+        return Filter(
+            call,
+            failregex,
+            ignoreregex=options.lines("ignoreregex"),
+            prefregex=options.text("prefregex"),
+            datepattern=options.text("datepattern") or None,
+            zone=zone,
+        )
+    except ValueError as error:
+        raise FilterError([Fault(options.file, "[Definition]", str(error))]) from None
+
+
+class _Options:
+    """The options of a filter file, with the faults found in reading them."""
+
+    def __init__(self, definition: Definition, file: str) -> None:
+        self.definition, self.file = definition, file
+        self.faults: list[Fault] = []
+
+    def fault(self, option: str, message: str) -> None:
+        self.faults.append(Fault(self.file, f"[Definition] {option}", message))
+
+    def text(self, option: str) -> str:
+        try:
+            return (self.definition.get(option) or "").strip()
+        except ValueError as error:
+            self.fault(option, str(error))
+            return ""
+
+    def lines(self, option: str) -> list[str]:
+        return [line for line in self.text(option).split("\n") if line.strip()]
+
+    def check(self, failregex: Sequence[str]) -> None:
+        """Notes every expression that does not compile, and those that name no offender."""
+        names = frozenset[str]()
+        for option, texts in (("prefregex", self.lines("prefregex")), ("failregex", failregex)):
+            for text in texts:
+                try:
+                    groups = names | compile_expression(text).groups
+                except ValueError as error:
+                    self.fault(option, str(error))
+                    continue
+                if option == "prefregex":
+                    names = groups
+                elif not groups & {*_IDENTITIES, "mlfid"}:
+                    self.fault(option, f"captures no address: {text!r}")

@@ -1,0 +1,226 @@
+"""fail2ban's filters on its own sample logs, which come with it and are never part of Guard."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from guard.filters.textfilter import REST, STRIKES, Filter, FilterError, load_filter
+from guard.lib.conftags import join_call
+
+STOCK = Path("/etc/fail2ban/filter.d")
+LOGS = Path("/usr/lib/python3/dist-packages/fail2ban/tests/files/logs")
+# The mail filters must all be right; of the rest, four want several lines at once.
+MAIL = (
+    "assp", "courier-auth", "courier-smtp", "cyrus-imap", "domino-smtp", "dovecot", "exim",
+    "exim-spam", "horde", "kerio", "openwebmail", "oracleims", "perdition", "postfix", "qmail",
+    "roundcube-auth", "sendmail-auth", "sendmail-reject", "sieve", "sogo-auth", "solid-pop3d",
+    "squirrelmail", "uwimap-auth",
+)  # fmt: skip
+MULTI_LINE = {"ejabberd-auth", "guacamole", "mongodb-auth", "slapd"}
+NOW = 1124013600.0  # fail2ban's samples were written for Sun 14 Aug 2005 12:00 CEST
+ANNOTATION = re.compile(r"#+ ?(failJSON|fileOptions|filterOptions|addFILE):(.+)")
+
+
+@pytest.fixture
+def _samples_zone(monkeypatch):
+    """The zone that the samples were written in."""
+    monkeypatch.setenv("TZ", "CET-01CEST-02,M3.5.0,M10.5.0")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+class Samples:
+    """The annotated lines of one sample file, each with the options it holds for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.common: dict[str, str] = {}
+        self.options: list[dict[str, str]] = [{}]
+        self.files = [name]
+
+    def __iter__(self):
+        for name in self.files:
+            expected: dict | None = None
+            for line in (LOGS / name).read_bytes().split(b"\n"):
+                note = ANNOTATION.match(line.decode("utf-8", "replace"))
+                if note:
+                    expected = self.note(note[1], json.loads(note[2]))
+                elif expected is not None or (line.strip() and not line.startswith(b"#")):
+                    for options in self.options:
+                        if self.holds((expected or {}).get("constraint"), options):
+                            yield options, line.rstrip(b"\r"), expected or {}
+                    expected = None
+
+    def note(self, kind: str, data) -> dict | None:
+        """Takes an annotation in; returns what the next line is expected to be."""
+        if kind == "failJSON":
+            return data
+        if kind == "fileOptions":
+            self.common = data
+        elif kind == "addFILE":
+            self.files.append(data)
+        else:
+            sets = data if isinstance(data, list) else [data]
+            merged = [{**self.common, **options} for options in sets]
+            self.options = [o for o in merged if self.holds(o.get("test.condition"), o)]
+        return None
+
+    def holds(self, condition: str | None, options: dict[str, str]) -> bool:
+        """The few conditions there are, none of them evaluated."""
+        return {
+            None: True,
+            "name == 'sshd'": self.name == "sshd",
+            "name=='sshd'": self.name == "sshd",
+            "opts.get('mode') == 'aggressive'": options.get("mode") == "aggressive",
+            "opts.get('mode') != 'aggressive'": options.get("mode") != "aggressive",
+        }[condition]
+
+
+def complaints(name: str) -> tuple[int, list[str]]:
+    """How many samples there are for this filter, and which come out wrong."""
+    filters: dict[str, Filter] = {}
+    checked, wrong = 0, []
+    for options, line, expected in Samples(name):
+        passed = {k: v for k, v in options.items() if not k.startswith("test.")}
+        key = options.get("test.filter-name") or str(passed)
+        if key not in filters:
+            filters[key] = load_filter(join_call(name, passed), [STOCK])
+        if passed.get("logtype") == "journal":
+            text = options.get("test.prefix-line", "") + line.decode("utf-8", "replace")
+            match = filters[key].match_text(text, NOW, NOW)
+        else:
+            match = filters[key].match(line, NOW)
+        checked += 1
+        wrong += [f"{passed} {line!r}: {what}" for what in differences(match, expected)]
+    return checked, wrong
+
+
+def differences(match, expected):
+    """What is not as the sample says."""
+    if bool(match) != expected.get("match", False):
+        yield f"matched {match}, expected {expected}"
+        return
+    if match is None:
+        return
+    if "host" in expected and match.host != expected["host"]:
+        yield f"host {match.host}"
+    if "user" in expected and match.user != expected["user"]:
+        yield f"user {match.user}"
+    if "time" in expected:
+        when = time.mktime(time.strptime(expected["time"].split(".")[0], "%Y-%m-%dT%H:%M:%S"))
+        if abs(match.time - when) >= 1:
+            yield f"time {match.time}, expected {when}"
+
+
+def need_samples():
+    """Skips where the package came without its tests."""
+    if not LOGS.is_dir():
+        pytest.skip("this fail2ban came without its sample logs")
+
+
+@pytest.mark.fail2ban
+@pytest.mark.usefixtures("_samples_zone")
+@pytest.mark.parametrize("name", MAIL)
+def test_mail_filters_find_what_fail2ban_finds(name):
+    """Every sample of every mail filter: found or not, host, account and time."""
+    need_samples()
+    checked, wrong = complaints(name)
+    assert checked
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.fail2ban
+@pytest.mark.usefixtures("_samples_zone")
+def test_all_other_filters_find_what_fail2ban_finds():
+    """The rest of what Debian installs, but for filters that want several lines at once."""
+    need_samples()
+    names = {path.stem for path in STOCK.glob("*.conf")} & {path.name for path in LOGS.iterdir()}
+    checked = 0
+    for name in sorted(names - set(MAIL) - MULTI_LINE):
+        count, wrong = complaints(name)
+        checked += count
+        assert not wrong, name + "\n" + "\n".join(wrong)
+    assert checked > 600
+
+
+def test_a_filter_file_with_faults_is_refused_with_all_of_them(tmp_path):
+    """Expressions that do not compile or capture nobody, each with its text."""
+    (tmp_path / "bad.conf").write_text(
+        "[Definition]\nprefregex = ^(\nmaxlines = 3\n"
+        "failregex = ^x $\n  ^[ <HOST>\n  ^fine <HOST>\n"
+    )
+    with pytest.raises(FilterError) as caught:
+        load_filter("bad", [tmp_path])
+    keys = [fault.key for fault in caught.value.faults]
+    assert (
+        keys == ["[Definition] maxlines", "[Definition] prefregex"] + ["[Definition] failregex"] * 2
+    )
+    for call in ("gone", "../bad", "bad[x", ""):
+        with pytest.raises(FilterError):
+            load_filter(call, [tmp_path])
+
+
+def test_no_date_is_the_last_one_or_now():
+    """As fail2ban: for a minute the last date holds, then the clock."""
+    lines = Filter("x", ["^x <HOST>$"], datepattern="EPOCH")
+    assert lines.match(b"x 192.0.2.1", 5000.0).time == 5000.0
+    assert lines.match(b"1757675281x 192.0.2.1", 6000.0) is None
+    found = lines.match(b"1757675281 x 192.0.2.1", 6000.0)
+    assert found is None  # the blank after the date stays, and ^x wants none
+    anchored = Filter("x", ["x <HOST>$"], datepattern="EPOCH")
+    assert anchored.match(b"1757675281 x 192.0.2.1", 6000.0).time == 1757675281.0
+    assert anchored.match(b"x 192.0.2.1", 6059.0).time == 1757675281.0
+    assert anchored.match(b"x 192.0.2.1", 6061.0).time == 6061.0
+    assert anchored.tally.undated == 2
+
+
+def test_names_and_ids_are_no_addresses():
+    """Only an address bans; what was captured is still told."""
+    lines = Filter("x", ["^x <HOST>$", "^id <F-ID>\\S+</F-ID>$"], datepattern="{NONE}")
+    assert (lines.match(b"x mx.example.com", 0.0).address) == ""
+    assert lines.match(b"x mx.example.com", 0.0).host == "mx.example.com"
+    assert lines.match(b"x 999.1.1.1", 0.0).address == ""
+    assert lines.match(b"x ::ffff:192.0.2.1", 0.0).address == "192.0.2.1"
+    assert lines.match(b"x [2001:DB8:0::1]", 0.0).address == "2001:db8::1"
+    assert lines.match(b"id 2001:db8:0:0::1", 0.0).address == "2001:db8::1"
+    assert lines.match(b"id joe", 0.0).address == ""
+
+
+def test_ignoreregex_takes_a_match_back():
+    """And is counted."""
+    lines = Filter("x", ["^x <HOST>"], ignoreregex=["friend$"], datepattern="{NONE}")
+    assert lines.match(b"x 192.0.2.1 friend", 0.0) is None
+    assert lines.match(b"x 192.0.2.1", 0.0) is not None
+    assert (lines.tally.lines, lines.tally.matched, lines.tally.ignored) == (2, 1, 1)
+
+
+def test_a_slow_expression_is_set_aside_and_comes_back():
+    """A stranger who knows a slow line costs three deadlines a minute; other expressions go on."""
+    lines = Filter("x", ["^.*(.*)x(.*)*.*y.*<ADDR>$", "^(?:x+y)? ?<ADDR>$"], datepattern="{NONE}")
+    hostile, honest = b"x" * 3000 + b"y", b"xy 192.0.2.1"
+    for _ in range(STRIKES):
+        lines.match(hostile, 100.0)
+    began = time.monotonic()
+    for _ in range(100):
+        assert lines.match(hostile, 101.0) is None
+        assert lines.match(honest, 101.0).expression == 1
+    assert time.monotonic() - began < 2
+    assert lines.tally.expired == [STRIKES, 0]
+    assert lines.match(honest, 101.0 + REST).expression == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"\xff\xfe\x00", b"\xe2\x80\xa8" * 10, b"x" * 1_000_000, "ſ\u0085\u2028x".encode()],
+)
+def test_any_bytes_are_a_line(line):
+    """Nothing raises, nothing takes long."""
+    lines = Filter("x", ["^x <HOST>$", "(?i)s\\s+<ADDR>"])
+    began = time.monotonic()
+    assert lines.match(line, 1.0) is None
+    assert time.monotonic() - began < 1
