@@ -20,10 +20,10 @@ from pathlib import Path
 from guard.filters.dates import Dates
 from guard.filters.expressions import Expired, Expression, Groups, compile_expression
 from guard.filters.sessions import Sessions
-from guard.lib.conffile import Fault
 from guard.lib.conftags import Definition, find_definition, split_call
+from guard.lib.faults import Fault
 from guard.lib.networks import parse_address
-from guard.roles import GuardError
+from guard.roles import ConfigError
 
 MAX_LINE = 16_384
 STRIKES = 3
@@ -31,12 +31,8 @@ REST = 60.0
 _IDENTITIES = ("fid", "ip4", "ip6", "dns")
 
 
-class FilterError(GuardError):
+class FilterError(ConfigError):
     """A filter that cannot be used; `faults` has every reason."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("\n".join(map(str, faults)))
-        self.faults = list(faults)
 
 
 @dataclass(frozen=True, slots=True)

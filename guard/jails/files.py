@@ -35,10 +35,11 @@ from guard.jails.values import (
     parse_not_negative,
     parse_positive,
 )
-from guard.lib.conffile import Conf, Fault, Unresolved, load
+from guard.lib.conffile import Conf, Unresolved, load
 from guard.lib.conftags import Definition, find_definition, join_call, split_call
+from guard.lib.faults import Fault
 from guard.lib.networks import Network
-from guard.roles import GuardError
+from guard.roles import ConfigError
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -59,12 +60,8 @@ _TEN_MINUTES: float | None = 600.0
 _NOBODY: tuple[Network, ...] = ()
 
 
-class JailError(GuardError):
-    """Jail files that cannot be used; `faults` has every reason."""
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("\n".join(map(str, faults)))
-        self.faults = list(faults)
+class JailError(ConfigError):
+    """Jail files that cannot be used; `faults` has every reason, each key `[jail] option`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from guard.lib.faults import Fault
+
 DEFAULT = "DEFAULT"
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_DEPTH = 10
@@ -27,17 +29,6 @@ _OPTION = re.compile(r"(?P<name>.*?)\s*[=:]\s*(?P<value>.*)")
 _COMMENT = re.compile(r"(?:^|(?<=\s));")
 _CONDITIONAL = re.compile(r"(\w+)(\?.+)")
 _REFERENCE = re.compile(r"%\(([^)]+)\)s")
-
-
-class Fault(NamedTuple):
-    """One thing wrong with one file. `key` is `[section] option`, or as much of it as there is."""
-
-    file: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in self if part)
 
 
 class Unresolved(ValueError):
