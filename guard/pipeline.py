@@ -18,13 +18,24 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from random import SystemRandom
 
-from guard.events import Claim, Event, Kind, Offence, Overflow, Past, Rejection
+from guard.events import (
+    Acceptance,
+    Claim,
+    Event,
+    Good,
+    Kind,
+    Offence,
+    Overflow,
+    Past,
+    Rejection,
+)
 from guard.jails.escalation import ban_length
 from guard.jails.jail import Jail
 from guard.jails.settings import JailsSettings
 from guard.lib.durations import format_duration
 from guard.lib.networks import Network, parse_address
 from guard.lib.prefixes import Prefixes
+from guard.protect.restraint import Restraint
 from guard.roles import Counters, Ledger, Protection
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
@@ -44,6 +55,7 @@ class Tally:
     already: int = 0
     ignored: int = 0
     protected: int = 0
+    spared: int = 0
     late: int = 0
     claimed: int = 0
 
@@ -69,10 +81,12 @@ class Pipeline:
         protection: Protection,
         *,
         settings: JailsSettings | None = None,
+        restraint: Restraint | None = None,
         chance: Callable[[], float] | None = None,
     ) -> None:
         self.tally = Tally()
         self._counters, self._ledger, self._protection = counters, ledger, protection
+        self._restraint = restraint
         widths = settings or JailsSettings(path=(), filters=())
         self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
         self._chance = chance or SystemRandom().random
@@ -92,9 +106,12 @@ class Pipeline:
 
     def _masked(self, address: str) -> Network | None:
         try:
-            return self.key(parse_address(address))
+            network = parse_address(address)
         except ValueError:
             return None
+        if self._restraint is not None:
+            self._restraint.noticed(network)
+        return self.key(network)
 
     def key(self, network: Network) -> Network:
         """The network that `network` is counted under: /32 and /64 unless configured otherwise."""
@@ -111,6 +128,7 @@ class Pipeline:
             work = self._work = _Work(events)
         while work.at < len(events):
             if work.overflows is None:
+                self._hear_good(events[work.at : work.at + SLICE], now)
                 offences = self._offences(events[work.at : work.at + SLICE], now)
                 work.overflows = self._counters.count(offences, self._windows) if offences else []
                 self.tally.counted += len(offences)
@@ -121,6 +139,19 @@ class Pipeline:
         self._work = None
         self.tally.heard += len(events)
         return work.claims
+
+    def _hear_good(self, events: Sequence[Event], now: float | None) -> None:
+        """Has signs of good standing remembered; one of the future is taken as of now."""
+        if self._restraint is None:
+            return
+        goods = []
+        for event in events:
+            if not isinstance(event, Acceptance):
+                continue
+            if (network := self._address(event.address)) is not None:
+                time = event.time if now is None else min(event.time, now)
+                goods.append(Good(network, time, event.how))
+        self._restraint.heard(goods)
 
     def _offences(self, events: Sequence[Event], now: float | None) -> list[Offence]:
         """What each jail counts of `events`."""
@@ -135,13 +166,10 @@ class Pipeline:
             if network is None:
                 continue
             time, rejections = event.time, event.count
-            if now is None:
-                found += [Offence(jail, network, time, rejections) for jail, _ in routes]
-                continue
-            if not time <= now:
+            if now is not None and not time <= now:
                 time = now
             for jail, findtime in routes:
-                if time > now - findtime:
+                if now is None or time > now - findtime:
                     found.append(Offence(jail, network, time, rejections))
                 else:
                     self.tally.stale += 1
@@ -153,10 +181,11 @@ class Pipeline:
         first = min(overflow.time for overflow in overflows)
         last = max(overflow.time for overflow in overflows)
         pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
+        goods = self._restraint.goods(networks, last) if self._restraint is not None else {}
         wanted: list[Claim] = []
         for overflow in overflows:
             past = pasts[overflow.network]
-            claim = self._judge(overflow, past, now)
+            claim = self._judge(overflow, past, goods.get(overflow.network), now)
             if claim is not None:
                 wanted.append(claim)
                 strikes = {**past.strikes, claim.source: past.strikes.get(claim.source, 0) + 1}
@@ -170,7 +199,9 @@ class Pipeline:
         self.tally.claimed += len(new)
         return new
 
-    def _judge(self, overflow: Overflow, past: Past, now: float | None) -> Claim | None:
+    def _judge(
+        self, overflow: Overflow, past: Past, good: Good | None, now: float | None
+    ) -> Claim | None:
         """The claim that an overflow makes, unless something speaks against it."""
         jail, source = self._jails[overflow.jail], f"jail:{overflow.jail}"
         if any(c.source == source and _holds(c, overflow.time) for c in past.claims):
@@ -179,6 +210,8 @@ class Pipeline:
             self.tally.ignored += 1
         elif self._protection.protects(overflow.network) is not None:
             self.tally.protected += 1
+        elif self._spared(overflow, jail, good):
+            self.tally.spared += 1
         else:
             until = self._until(jail, overflow, past)
             if until is None or now is None or until > now:
@@ -187,6 +220,12 @@ class Pipeline:
                 )
             self.tally.late += 1
         return None
+
+    def _spared(self, overflow: Overflow, jail: Jail, good: Good | None) -> bool:
+        if self._restraint is None:
+            return False
+        why = self._restraint.spares(overflow, good, window=jail.window, weak=jail.weak)
+        return why is not None
 
     def _until(self, jail: Jail, overflow: Overflow, past: Past) -> float | None:
         if jail.escalation is None or jail.escalation.overalljails:

@@ -1,0 +1,91 @@
+"""What speaks against a ban that a jail wants, beyond the lists of the protected.
+
+    the jail's ignorecommand > good standing > brakes
+
+An address in good standing (it authenticated, had mail accepted, or takes ours, within
+`[protect] good_standing`) is spared by a jail whose evidence is weak, and for any other has to fill
+the jail's window MORE times. Asked once per ban, not per rejection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from guard.events import Good, Offence, Overflow, Window
+from guard.lib.durations import format_duration
+from guard.lib.networks import Network
+from guard.protect.brakes import Brakes
+from guard.protect.ignore import IgnoreCommand
+from guard.protect.settings import ProtectSettings
+from guard.roles import Counters, Standing
+
+log = logging.getLogger("guard.protect")
+
+MORE = 3
+SUFFIX = "/standing"  # after a jail's name: the windows in which full windows are counted
+
+
+class Restraint:
+    """Holds jails back. `commands` are the jails' ignorecommands, by jail.
+
+    `noticed` is told each address when it is first heard of. `spared` counts what was held back.
+    Raises Unavailable as the store does.
+    """
+
+    def __init__(
+        self,
+        settings: ProtectSettings,
+        standing: Standing,
+        counters: Counters,
+        commands: Mapping[str, str] | None = None,
+        *,
+        noticed: Callable[[Network], None] = lambda address: None,
+    ) -> None:
+        self._settings, self._standing, self._counters = settings, standing, counters
+        self._commands = {jail: IgnoreCommand(line) for jail, line in (commands or {}).items()}
+        self.brakes = Brakes(settings.bans_per_minute, settings.halt)
+        self.noticed = noticed
+        self.spared: Counter[str] = Counter()
+
+    def heard(self, goods: Sequence[Good]) -> None:
+        """Remembers signs of good standing."""
+        if goods and self._settings.good_standing:
+            self._standing.note(goods)
+
+    def goods(self, networks: Sequence[Network], time: float) -> dict[Network, Good]:
+        """Those of `networks` that are in good standing at `time`."""
+        if not self._settings.good_standing:
+            return {}
+        since = time - self._settings.good_standing
+        found = self._standing.known(networks)
+        return {good.network: good for good in found if good is not None and good.time > since}
+
+    def spares(
+        self, overflow: Overflow, good: Good | None, *, window: Window, weak: bool
+    ) -> str | None:
+        """Why the ban that `overflow` means is not made, or None when it is."""
+        command = self._commands.get(overflow.jail)
+        if command is not None and command.ignores(overflow.network, overflow.time):
+            return self._counted("ignorecommand")
+        if good is not None:
+            age = format_duration(overflow.time - good.time)
+            if weak:
+                return self._counted(f"good standing: {good.how} {age} ago")
+            if not self._enough(overflow, window):
+                return self._counted(f"good standing: {good.how} {age} ago, needs more")
+        ruling = self.brakes.ask(overflow.jail, overflow.time, good=good is not None)
+        if ruling.alarm:
+            log.error("%s", ruling.alarm)
+        return None if ruling.ban else self._counted("the jail is stopped")
+
+    def _counted(self, why: str) -> str:
+        self.spared[why.partition(":")[0]] += 1
+        return why
+
+    def _enough(self, overflow: Overflow, window: Window) -> bool:
+        """Whether this is the MORE-th full window in a row."""
+        name = overflow.jail + SUFFIX
+        offence = Offence(name, overflow.network, overflow.time)
+        return bool(self._counters.count([offence], {name: Window(MORE, MORE * window.findtime)}))
