@@ -28,6 +28,7 @@ COMMANDS = {
     "unban": "guard.cli.bans:unban",
     "explain": "guard.cli.bans:explain",
     "status": "guard.cli.bans:status",
+    "filter": "guard.cli.filter:filter_",
     "demo": "guard.cli.demo:demo",
     "protect": "guard.cli.protect:protect",
     "relay-check": "guard.cli.relay_check:relay_check",
