@@ -1,8 +1,8 @@
 """jail.d/*.conf -> Jail values: the same files that a stock fail2ban reads.
 
 The options are fail2ban's (jail.conf(5)): `enabled filter maxretry findtime bantime ignoreip
-ignoreself` and `bantime.increment` with its family. Two are ours, and a stock fail2ban passes over
-them as it does over every name it does not know:
+ignoreself ignorecommand` and `bantime.increment` with its family. Two are ours, and a stock
+fail2ban passes over them as it does over every name it does not know:
 
 * `guard = true`: Guard runs this jail though `enabled` is false, so that one file can be off for
   fail2ban and on for Guard. Of the two, the word in the later file counts, so `enabled = false`
@@ -29,6 +29,7 @@ from guard.jails.jail import Escalation, Jail
 from guard.jails.values import (
     parse_bantime,
     parse_bool,
+    parse_command,
     parse_count,
     parse_maxtime,
     parse_networks,
@@ -46,14 +47,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _INCREMENT = "bantime.increment"
 _OBEYED = (
     "enabled", "guard", "filter", "maxretry", "findtime", "bantime", "ignoreip", "ignoreself",
-    "ignoregood", _INCREMENT, "bantime.factor", "bantime.formula", "bantime.multipliers",
-    "bantime.maxtime", "bantime.rndtime", "bantime.overalljails",
+    "ignorecommand", "ignoregood", _INCREMENT, "bantime.factor", "bantime.formula",
+    "bantime.multipliers", "bantime.maxtime", "bantime.rndtime", "bantime.overalljails",
 )  # fmt: skip
 # fail2ban lets a jail change its filter; Guard reads these from the filter file alone.
 _OF_THE_FILTER = (
     "failregex", "prefregex", "ignoreregex", "datepattern", "maxlines", "journalmatch",
 )  # fmt: skip
-_KNOWN = frozenset((*_OBEYED, *_OF_THE_FILTER, "ignorecommand", "ignorecache", "maxmatches"))
+_KNOWN = frozenset((*_OBEYED, *_OF_THE_FILTER, "ignorecache", "maxmatches"))
 
 
 _TEN_MINUTES: float | None = 600.0
@@ -170,6 +171,7 @@ class _Section:
             escalation=self.escalation(),
             ignoreip=self.read("ignoreip", parse_networks, _NOBODY),
             ignoreself=self.read("ignoreself", parse_bool, default=True),
+            ignorecommand=self.read("ignorecommand", parse_command, ""),
             weak=self.read("ignoregood", parse_bool, default=False),
         )
 
@@ -183,8 +185,6 @@ class _Section:
                 self.warnings.append(
                     self.place(option, "is read by fail2ban only: put it into the filter file")
                 )
-        if self.read("ignorecommand", str, "") and self.runs():
-            self.fault("ignorecommand", "Guard runs no command per rejection; use ignoreip")
 
     def filter(self) -> tuple[str, frozenset[Kind]]:
         """The filter's name in one spelling, and its kinds."""

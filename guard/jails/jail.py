@@ -28,7 +28,8 @@ class Jail:
     """One section of jail.d, resolved. `bantime` None is for ever (fail2ban writes -1).
 
     `filter` is the name that text sources use; `kinds` is what structured rejections are matched
-    by (the filter file's `kinds =`). `weak` marks evidence that good standing outweighs.
+    by (the filter file's `kinds =`). `ignorecommand` is a program that says whom to spare, split
+    without a shell. `weak` marks evidence that good standing outweighs.
     """
 
     name: str
@@ -39,4 +40,5 @@ class Jail:
     escalation: Escalation | None = None
     ignoreip: tuple[Network, ...] = ()
     ignoreself: bool = True
+    ignorecommand: str = ""
     weak: bool = False

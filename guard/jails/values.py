@@ -7,6 +7,7 @@ decides who is banned is told instead.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +109,15 @@ def _netmask(text: str) -> int:
     if mask.supernet(bits).value != mask.value:
         raise ValueError(f"{text!r} is not a network mask")
     return bits
+
+
+def parse_command(text: str) -> str:
+    """A command line that can be split without a shell, with no tag but `<ip>` and `<family>`."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} cannot be split into words: {error}") from None
+    for tag in re.findall(r"<[A-Za-z][A-Za-z0-9_/-]*>", " ".join(words)):
+        if tag not in ("<ip>", "<family>"):
+            raise ValueError(f"{tag} is not known here, only <ip> and <family>")
+    return text.strip()

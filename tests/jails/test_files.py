@@ -118,7 +118,7 @@ enabled = true
 enabled = true
 filter = empty
 bantime = %(nobody)s
-ignorecommand = /bin/true
+ignorecommand = /bin/true <F-USER>
 [five]
 enabled = perhaps
 [not a name]
@@ -145,9 +145,9 @@ EXPECTED = [
     "jail.d/a.conf: [two] bantime.formula: ",
     "jail.d/a.conf: [two] ignoreip: 'mail.example.com' is not an address or network",
     "jail.d/a.conf: [three] filter: is missing",
-    "jail.d/a.conf: [four] ignorecommand: Guard runs no command",
     "jail.d/a.conf: [four] filter: matches nothing",
     "jail.d/a.conf: [four] bantime: %(nobody)s is defined nowhere",
+    "jail.d/a.conf: [four] ignorecommand: <F-USER> is not known here",
     "jail.d/a.conf: [five] enabled: 'perhaps' is neither true nor false",
     "jail.d/a.conf: [not a name]: the name of a jail has letters",
 ]
@@ -255,3 +255,18 @@ def test_the_shipped_jails_are_off_in_fail2ban(base):
     assert {"maxretry", "findtime", "bantime", "bantime.increment", "datepattern"} <= said
     assert not {"guard", "ignoregood", "kinds"} & said
     assert ["config-error"] not in [c[:1] for c in commands["kumomta-slow"]]
+
+
+def test_an_ignorecommand_is_kept_as_it_is_written(base):
+    """Checked when it is read: it can be split, and has only tags that Guard fills in."""
+    write(
+        base,
+        a_conf=(
+            "[one]\nenabled = true\nfilter = kinds\nignorecommand = /bin/x '<ip> a' <family>\n"
+            "[two]\nenabled = true\nfilter = kinds\n"
+            "[bad]\nenabled = true\nfilter = kinds\nignorecommand = /bin/x 'open\n"
+        ),
+    )
+    found = read(base)
+    assert [jail.ignorecommand for jail in found.jails][:2] == ["/bin/x '<ip> a' <family>", ""]
+    assert "cannot be split" in str(found.faults[0])
