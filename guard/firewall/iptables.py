@@ -20,7 +20,7 @@ from pathlib import Path
 from guard.events import Block
 from guard.firewall import ipset
 from guard.firewall.netlink import KernelError
-from guard.firewall.xtables import Legacy, Nft, Rules
+from guard.firewall.xtables import CHAIN, Legacy, Nft, Rules, passing
 from guard.lib.networks import Network
 from guard.roles import Refused, Unavailable
 
@@ -52,16 +52,36 @@ class IPTables:
 
     def open(self) -> None:
         """Makes sets, chain and jump, or repairs them. The sets keep what they hold."""
+        rules = self._chosen or self._choose()
         if self._opened is None:
             self._opened = ipset.IPSets()
         with self._explained():
             for name, kind, version in self._layout():
                 self._make(name, kind, version)
-        rules = self._chosen or self._choose()
         for version in self._versions:
             names = [name for name, _, each in self._layout() if each == version]
             rules.install(version, names, self._ports, forwarded=self._forwarded)
         self._chosen = rules
+
+    def faults(self) -> list[str]:
+        """What somebody removed of the chains. (A set that rules name cannot be destroyed.)"""
+        rules, found = self._rules, []
+        for version in self._versions:
+            names = [name for name, _, each in self._layout() if each == version]
+            if CHAIN not in rules.rules(version):
+                found.append(f"somebody removed the jump to {CHAIN} (IPv{version})")
+            if rules.sets(version) != names:
+                found.append(f"somebody changed the chain {CHAIN} (IPv{version})")
+        return found
+
+    def warnings(self) -> list[str]:
+        """Rules ahead of ours that may let a blocked packet pass."""
+        return [
+            f"a rule ahead of {CHAIN} may let packets of banned hosts pass ({target}); "
+            f"see {self._rules.program(version)} -t raw -S PREROUTING"
+            for version in self._versions
+            for target in passing(self._rules.rules(version))
+        ]
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Releases, then blocks; a repeat renews the end."""
@@ -113,6 +133,12 @@ class IPTables:
         if self._opened is None:
             raise Refused("the iptables firewall is not open")
         return self._opened
+
+    @property
+    def _rules(self) -> Rules:
+        if self._chosen is None:
+            raise Refused("the iptables firewall is not open")
+        return self._chosen
 
     def _layout(self) -> Iterator[tuple[str, str, int]]:
         """(name, kind, version) of every set, addresses before the prefixes of a family."""

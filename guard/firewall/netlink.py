@@ -92,18 +92,22 @@ class Netlink:
             self._write(numbered)
             self._answers(first, last)
 
-    def transact(self, subsystem: int, messages: Iterable[bytes]) -> None:
-        """Carries out all `messages` of `subsystem` or none. Raises KernelError when none."""
+    def transact(self, subsystem: int, messages: Iterable[bytes]) -> bool:
+        """Carries out all `messages` of `subsystem`, or none and raises KernelError.
+
+        False when there were no messages, and so no transaction.
+        """
         begin = message(_BATCH_BEGIN, 0, 0, b"", subsystem)
         end = message(_BATCH_END, 0, 0, b"", subsystem)
         # The kernel answers for the last message only after the commit (nfnetlink_rcv_batch).
         numbered, first, last = self._number([begin, *messages], acknowledge=False)
         if last == first:
-            return
+            return False
         _flag(numbered[-1], ACK)
         tail, _, _ = self._number([end], acknowledge=False)
         self._write(numbered + tail)
         self._answers(first, last)
+        return True
 
     def dump(self, request: bytes) -> list[memoryview]:
         """What follows the nfnetlink header in each answer to `request`, a message with DUMP.
@@ -122,7 +126,9 @@ class Netlink:
         """What follows the nfnetlink header in the one answer to `request`."""
         numbered, _, last = self._number([request], acknowledge=False)
         self._write(numbered)
-        for _, sequence, _, body in self._read():
+        for kind, sequence, _, body in self._read():
+            if sequence == last and kind == _ERROR:
+                raise _refusal(-struct.unpack_from("=i", body)[0])
             if sequence == last:
                 return body[_GENERIC.size :]
         raise Unavailable("the kernel did not answer over netlink")

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from guard.events import Block
-from guard.firewall import commands, nftsets
+from guard.firewall import commands, nftrules, nftsets
 from guard.firewall.intervals import Range, blocks_of, disjoint, read_back
 from guard.firewall.netlink import CREATE, KernelError, Netlink
 from guard.firewall.nftlayout import HASHED, RANGED, TABLE, Ports, Set, script
@@ -40,12 +40,37 @@ class NFTables:
         self._netlink: Netlink | None = None
         # What the interval sets were told to hold; they cannot be asked for nested blocks.
         self._prefixes: _Ends | None = None
+        self._shape: nftrules.Shape = {}
+        self._generation = -1
 
     def open(self) -> None:
         """Makes table, sets and rules, or repairs them. The sets keep what they hold."""
-        commands.run(["nft", "-f", "-"], self._script, package="nftables")
         if self._netlink is None:
             self._netlink = Netlink()
+        try:
+            nftrules.generation(self._netlink)
+        except KernelError as error:
+            raise Refused(f"this kernel has no nf_tables: {error}") from error
+        commands.run(["nft", "-f", "-"], self._script, package="nftables")
+        self._shape = nftrules.shape(self._netlink, self._table)
+        self._generation = nftrules.generation(self._netlink)
+
+    def faults(self) -> list[str]:
+        """What somebody removed or changed of the table since it was made."""
+        return nftrules.compare(self._shape, nftrules.shape(self._opened, self._table))
+
+    def warnings(self) -> list[str]:
+        """Nothing: an accepting rule of another table ends that table's work, not ours."""
+        return []
+
+    def disturbed(self) -> bool:
+        """Whether another program changed nftables since this was last asked."""
+        expected, self._generation = self._generation, nftrules.generation(self._opened)
+        return self._generation != expected
+
+    def dropped(self) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) that each set dropped since the table was made."""
+        return nftrules.dropped(self._opened, self._table)
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Blocks and releases in one transaction; all of it or nothing."""
@@ -170,7 +195,8 @@ class NFTables:
         return nftsets.spans(self._read(kind), kind.bits, now)
 
     def _send(self, messages: Iterable[bytes]) -> None:
-        self._opened.transact(nftsets.SUBSYSTEM, messages)
+        if self._opened.transact(nftsets.SUBSYSTEM, messages):
+            self._generation = self._generation + 1 & 0xFFFFFFFF
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

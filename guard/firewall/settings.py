@@ -11,11 +11,22 @@ from guard.lib.fields import Duration, Port
 
 @dataclass(frozen=True, kw_only=True)
 class FirewallSettings:
-    """`ports` are the TCP ports closed to whom is blocked; empty is every port and protocol."""
+    """`ports` are the TCP ports closed to whom is blocked; "all" is every port and protocol.
 
-    backend: Literal["auto", "nftables", "iptables", "blackhole", "dry-run"] = "dry-run"
+    `forwarded` closes them on the way through this machine too, not only to itself. `clear` makes
+    a stop remove all that is blocked; without it blocks stay until they end.
+    """
+
+    backend: Literal["auto", "nftables", "iptables", "dry-run"] = "dry-run"
     ports: tuple[Port, ...] | Literal["all"] = (25, 465, 587)
+    forwarded: bool = False
+    clear: bool = False
     reconcile: Duration = 60.0
+
+    @property
+    def closed(self) -> tuple[int, ...] | None:
+        """The ports as back ends take them; None is every port."""
+        return None if self.ports == "all" else tuple(dict.fromkeys(self.ports))
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""

@@ -45,6 +45,14 @@ class Rules(Protocol):
         """The targets of PREROUTING's rules in order, our jumps among them."""
         ...
 
+    def sets(self, version: int) -> list[str]:
+        """The set that each rule of our chain drops, empty for a rule that does anything else."""
+        ...
+
+    def program(self, version: int) -> str:
+        """What an operator runs to see these rules."""
+        ...
+
 
 def chunks(ports: Sequence[int] | None) -> list[Sequence[int] | None]:
     """Ports as single rules can hold them; None is every port and protocol."""
@@ -117,6 +125,18 @@ class Legacy:
             entry = self._iptc.Chain(table, "PREROUTING")
             return [rule.target.name if rule.target else "" for rule in entry.rules]
 
+    def sets(self, version: int) -> list[str]:
+        """The set that each rule of our chain drops."""
+        with self._table(version) as table:
+            if not table.is_chain(CHAIN):
+                return []
+            rules = self._iptc.Chain(table, CHAIN).rules
+            return [_dropped_set(rule) for rule in rules]
+
+    def program(self, version: int) -> str:
+        """The program that sees these tables."""
+        return f"{'iptables' if version == 4 else 'ip6tables'}-legacy"
+
     @contextmanager
     def _table(self, version: int) -> Iterator[Any]:
         """The raw table as it is now, committed at the end, under the lock of all iptables."""
@@ -159,6 +179,11 @@ class Legacy:
         return rule
 
 
+def _dropped_set(rule: Any) -> str:
+    names = [match.match_set.split()[0] for match in rule.matches if match.name == "set"]
+    return names[0] if names and rule.target and rule.target.name == "DROP" else ""
+
+
 class Nft:
     """iptables-nft, whose rules live in nftables; one run of a program per change of rules."""
 
@@ -187,12 +212,27 @@ class Nft:
             words[words.index("-j") + 1] if "-j" in words else "" for words in self._entry(version)
         ]
 
+    def sets(self, version: int) -> list[str]:
+        """The set that each rule of our chain drops."""
+        return [
+            words[words.index("--match-set") + 1]
+            if "--match-set" in words and words[-2:] == ["-j", "DROP"]
+            else ""
+            for words in self._listed(version, CHAIN)
+        ]
+
+    def program(self, version: int) -> str:
+        """The program that sees these rules."""
+        return _program(version)
+
     def _entry(self, version: int) -> list[list[str]]:
-        listed = commands.run(
-            [_program(version), "-w", "-t", "raw", "-S", "PREROUTING"], package="iptables"
-        )
+        return self._listed(version, "PREROUTING")
+
+    def _listed(self, version: int, chain: str) -> list[list[str]]:
+        """The words of each rule of `chain`."""
+        listed = commands.run([_program(version), "-w", "-t", "raw", "-S"], package="iptables")
         lines = [line.split() for line in listed.splitlines()]
-        return [words for words in lines if words[:2] == ["-A", "PREROUTING"]]
+        return [words for words in lines if words[:2] == ["-A", chain]]
 
     def _unhook(self, version: int) -> list[str]:
         ours = [words for words in self._entry(version) if words[-2:] == ["-j", CHAIN]]

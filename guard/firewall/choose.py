@@ -1,0 +1,93 @@
+"""Which back end this machine really has, and why: tried, not guessed.
+
+A back end is asked to open; the first that can is taken. Nothing is left behind by those that
+cannot, and opening the one that can is what would have happened next anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from guard.firewall.dryrun import DryRun
+from guard.firewall.settings import FirewallSettings
+from guard.roles import Firewall, Refused
+
+Maker = Callable[[FirewallSettings], Firewall]
+
+
+class Choice(NamedTuple):
+    """A back end that is open, and why it is this one, in a line for the operator."""
+
+    firewall: Firewall
+    reason: str
+
+
+def _nftables(settings: FirewallSettings) -> Firewall:
+    from guard.firewall.nftables import NFTables
+
+    return NFTables(settings.closed, forwarded=settings.forwarded)
+
+
+def _iptables(settings: FirewallSettings) -> Firewall:
+    from guard.firewall.iptables import IPTables
+
+    return IPTables(settings.closed, forwarded=settings.forwarded)
+
+
+def _dry_run(settings: FirewallSettings) -> Firewall:
+    return DryRun()
+
+
+MAKERS: dict[str, Maker] = {
+    "nftables": _nftables,
+    "iptables": _iptables,
+    "dry-run": _dry_run,
+}
+# What `auto` tries, best first.
+AUTOMATIC = ("nftables", "iptables")
+
+
+def choose(settings: FirewallSettings) -> Choice:
+    """The back end that `settings` name, open; with `auto` the first that works, else dry-run.
+
+    Raises Refused when the one named does not work here.
+    """
+    if settings.backend != "auto":
+        return Choice(_opened(settings.backend, settings), _named(settings))
+    refusals: dict[str, list[str]] = {}
+    for name in AUTOMATIC:
+        try:
+            firewall = _opened(name, settings)
+        except Refused as error:
+            refusals.setdefault(str(error), []).append(name)
+            continue
+        why = f"works here, unlike {_told(refusals)}" if refusals else "the best that there is"
+        return Choice(firewall, f"{why}, closing {_ports(settings)} to whom is banned")
+    return Choice(DryRun(), f"nobody is blocked, it only says who would be; {_told(refusals)}")
+
+
+def _opened(name: str, settings: FirewallSettings) -> Firewall:
+    firewall = MAKERS[name](settings)
+    try:
+        firewall.open()
+    except Refused:
+        firewall.close()
+        raise
+    return firewall
+
+
+def _told(refusals: dict[str, list[str]]) -> str:
+    return "; ".join(f"{' and '.join(names)} ({why})" for why, names in refusals.items())
+
+
+def _named(settings: FirewallSettings) -> str:
+    if settings.backend == "dry-run":
+        return "nobody is blocked; it only says who would be"
+    return f"as configured, closing {_ports(settings)} to whom is banned"
+
+
+def _ports(settings: FirewallSettings) -> str:
+    if settings.closed is None:
+        return "every port"
+    return f"TCP {', '.join(map(str, settings.closed))}"
