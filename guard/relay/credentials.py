@@ -96,8 +96,8 @@ class PasswordFile:
         return right and known is not None
 
     def close(self) -> None:
-        """Lets the attempts under way end."""
-        self._threads.shutdown()
+        """Takes no more attempts; those under way are answered."""
+        self._threads.shutdown(wait=False)
 
 
 class HookAuthenticator:

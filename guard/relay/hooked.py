@@ -24,7 +24,7 @@ class HookPolicy:
 
     def __init__(self, hook: Hook, files: StaticPolicy) -> None:
         self.hook, self.files = hook, files
-        self.relay_hosts, self.where = files.relay_hosts, files.where
+        self.relay_hosts, self.domains, self.where = files.relay_hosts, files.domains, files.where
 
     async def check(self, asked: Asked) -> Verdict:
         """The verdict on `asked`, with the hook asked anew."""

@@ -1,0 +1,90 @@
+"""Reads configuration anew while everything runs: on request, and when one of its files changes.
+
+Reading happens in a thread and may take its time; applying happens on the event loop, at once, so
+that no session sees half of it. What cannot be read changes nothing: the old configuration stays,
+and the log says why, fault by fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from guard.lib.filewatch import FileWatch
+
+log = logging.getLogger("guard.reload")
+T = TypeVar("T")
+_QUIET = 0.3  # seconds without a change, for editors and tools that write in several steps
+
+
+class Reloader(Generic[T]):
+    """`read` raises `broken` for what cannot be used; `apply` must not fail.
+
+    `files` names what to watch, asked again after each reload.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], T],
+        apply: Callable[[T], None],
+        files: Callable[[], Iterable[Path]],
+        broken: type[Exception],
+        quiet: float = _QUIET,
+    ) -> None:
+        self._read, self._apply, self._files = read, apply, files
+        self._broken, self._quiet = broken, quiet
+        self._asked = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def request(self) -> None:
+        """Has everything read anew, soon. For a signal handler of the loop."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Watches and reloads until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        watch = FileWatch(lambda: _call_soon(loop, self._changed))
+        try:
+            watch.watch(self._files())
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                await self.reload()
+                watch.watch(self._files())
+        finally:
+            if self._timer:
+                self._timer.cancel()
+            await asyncio.to_thread(watch.close)
+
+    async def reload(self) -> bool:
+        """Reads and applies; False when the old configuration had to stay."""
+        try:
+            new = await asyncio.to_thread(self._read)
+        except self._broken as error:
+            for line in str(error).splitlines():
+                log.error("%s", line)
+            log.error("the new configuration has faults; the old one stays in force")
+            return False
+        except Exception:  # our own fault must not end a daemon that works
+            log.exception("reading the configuration failed; the old one stays in force")
+            return False
+        self._apply(new)
+        log.info("the new configuration is in force")
+        return True
+
+    def _changed(self) -> None:
+        """A file changed; more of the same change may follow."""
+        if self._timer:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._quiet, self._asked.set)
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(function)
+    except RuntimeError:
+        return  # the loop has ended
