@@ -264,4 +264,5 @@ def _holds(claim: Claim, time: float) -> bool:
 
 
 def _reason(overflow: Overflow, jail: Jail) -> str:
-    return f"{overflow.rejections} rejections within {format_duration(jail.window.findtime)}"
+    number, within = overflow.rejections, format_duration(jail.window.findtime)
+    return f"{number} rejection{'s' if number != 1 else ''} within {within}"

@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 
@@ -66,7 +66,7 @@ class Host:
 
 
 class World:
-    """A server that listens on ports 25 and 80, and two hosts that can reach it.
+    """A server that listens on `ports`, and two hosts that can reach it.
 
     The offender has 192.0.2.10/24 and 2001:db8:1::10/64, and a neighbour's addresses .11 and ::11;
     the innocent host has 198.51.100.10/24 and 2001:db8:2::10/64. The server is .1 and ::1 of both.
@@ -74,7 +74,7 @@ class World:
 
     v4, v6 = "192.0.2.1", "2001:db8:1::1"
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, ports: Iterable[int] = (25, 80)) -> None:
         tag = f"g{os.getpid():x}-{next(_NUMBERS)}"
         self.server = f"{tag}-s"
         self.offender = Host(f"{tag}-o", "192.0.2.10", "2001:db8:1::10")
@@ -88,7 +88,7 @@ class World:
             *("-n", self.offender.name, "address", "add", "2001:db8:1::11/64"),
             *("dev", "eth0", "nodad"),
         )
-        for port in (25, 80):
+        for port in ports:
             self.listen(port)
 
     def listen(self, port: int) -> None:
