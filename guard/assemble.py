@@ -210,7 +210,6 @@ def _engine(
     firewall, reason = choose(settings.firewall)
     store = open_store(settings.store, settings.state.dir)
     stack.callback(store.close)
-    firewall.open()
     stack.callback(firewall.close)
     made = pipeline(settings, store, protectors)
     sources += [_source(item, settings.state.dir) for item in settings.source]

@@ -54,7 +54,9 @@ def show(rows: list[dict[str, Any]]) -> None:
             str(row["strikes"]),
             row["reason"],
         )
-    Console(soft_wrap=True).print(table, markup=False)
+    console = Console()
+    # Through a pipe nobody wants lines cut to the width of a terminal that is not there.
+    console.print(table, markup=False, width=None if console.is_terminal else 200)
 
 
 @click.command()

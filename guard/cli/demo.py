@@ -7,13 +7,16 @@ The peers are addresses of 127.0.0.0/8, so protection of loopback is off in here
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from guard.lib.durations import format_duration
 from guard.lib.logs import printable
 
 if TYPE_CHECKING:
@@ -23,12 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Act:
-    """A peer, what it is, what it says in each session, and how often it comes."""
+    """A peer, what it is, what it says in each session, how often it comes, how it ends."""
 
     title: str
     address: str
     lines: tuple[str, ...]
     sessions: int = 1
+    banned: bool = True
 
 
 RELAY = ("EHLO WIN-CLJ1B0GQ6JP", "MAIL FROM:<test@test.com>", "RCPT TO:<mmiihhww09@gmail.com>")
@@ -39,12 +43,13 @@ ACTS = (
         "127.0.0.67",
         ("GET / HTTP/1.1", "User-Agent: Expanse, a Palo Alto Networks company, searches"),
     ),
-    Act("somebody tries NTLM", "127.0.0.68", ("EHLO x", "AUTH NTLM", "AUTH NTLM", "AUTH NTLM")),
+    Act("somebody tries NTLM", "127.0.0.68", ("EHLO x", "AUTH NTLM", "AUTH NTLM"), 5),
     Act(
         "a customer mistypes once, then sends mail",
         "127.0.0.10",
         ("EHLO office.example.com", "MIAL FROM:<ann@example.com>", "MAIL FROM:<ann@example.com>",
          "RCPT TO:<bob@example.com>", "DATA", "Subject: hello\r\n\r\nHello Bob.\r\n."),
+        banned=False,
     ),
 )  # fmt: skip
 
@@ -79,6 +84,7 @@ def demo() -> None:
     from guard.lib.clock import now
 
     with tempfile.TemporaryDirectory(prefix="guard-demo-") as name:
+        logging.getLogger("guard").setLevel(logging.ERROR)  # the play tells what happens
         made = assemble.up(_settings(Path(name)))
         control = Path(name) / "guard.sock"
 
@@ -110,26 +116,28 @@ async def _play(server: Endpoint, control: Path) -> None:
             await _session(server, act, quiet=number > 0)
         if act.sessions > 1:
             click.echo(f"    ... {act.sessions} times in all")
-    rows = await _until_banned(control, 3)
-    click.secho("\nWhat `guard bans` says now (the firewall is a dry run):", bold=True)
-    show(rows)
-    click.secho("\n`guard unban 127.0.0.66`:", bold=True)
+        click.secho(await _outcome(act, control), fg="yellow" if act.banned else "green")
+    click.secho("\nguard bans", bold=True)
+    show(await asyncio.to_thread(call, control, "bans"))
+    click.secho("\nguard unban 127.0.0.66", bold=True)
     for row in await asyncio.to_thread(call, control, "unban", network="127.0.0.66"):
         click.echo(f"un-banned {row['network']} ({row['source']})")
-    left = await asyncio.to_thread(call, control, "bans")
-    click.echo(f"{len(left)} bans left; 127.0.0.10 was never one of them")
 
 
-async def _until_banned(control: Path, count: int) -> list[dict[str, object]]:
-    """The bans, as soon as there are `count`: counting runs a moment behind the listener."""
+async def _outcome(act: Act, control: Path) -> str:
+    """Whether Guard banned the peer; counting runs a moment behind the listener."""
     from guard.control import call
 
     for _ in range(50):
-        rows = await asyncio.to_thread(call, control, "bans")
-        if len(rows) >= count:
+        answer = await asyncio.to_thread(call, control, "explain", address=act.address)
+        if answer["claims"] or not act.banned:
             break
         await asyncio.sleep(0.1)
-    return list(rows)
+    for claim in answer["claims"]:
+        length = format_duration(claim["until"] - claim["since"])
+        return f"--> banned for {length} by {claim['source']}: {claim['reason']}"
+    by_jail = Counter(row["jail"] for row in answer["counted"])
+    return f"--> not banned: {max(by_jail.values(), default=0)} rejection, far from enough"
 
 
 async def _session(server: Endpoint, act: Act, *, quiet: bool) -> None:
@@ -149,13 +157,15 @@ async def _session(server: Endpoint, act: Act, *, quiet: bool) -> None:
 
 
 async def _reply(reader: asyncio.StreamReader, *, quiet: bool) -> bool:
-    """Shows one reply; False when the server has closed."""
+    """Shows the first line of one reply; False when the server has closed."""
+    more = False
     while True:
         line = (await asyncio.wait_for(reader.readline(), 10)).decode("ascii", "replace").rstrip()
         if not line:
             return False
-        if line[3:4] != "-":
-            if not quiet:
-                colour = {"2": "green", "3": "green"}.get(line[0], "red")
-                click.echo(f"    S: {click.style(printable(line), fg=colour)}")
+        if not (quiet or more):
+            colour = {"2": "green", "3": "green"}.get(line[0], "red")
+            click.echo(f"    S: {click.style(printable(line), fg=colour)}")
+        more = line[3:4] == "-"
+        if not more:
             return True
