@@ -2,9 +2,10 @@
 
     python -m benchmarks.day --records 200000 --seed 1 day.jsonl      (or day.zst, or - )
 
-The same seed gives the same bytes. Addresses are of the documentation and benchmark networks. Who
-does what is told by PARTS; the records have the members of KumoMTA 2026-08 in its order. Writes
-with the json module and its own words, so that it can test a reader of ours.
+The same seed gives the same bytes. Nobody is meant by the addresses: they are of 11.0.0.0/8 and
+3ffe::/16, which nobody uses in public, because documentation addresses are never banned. Who does
+what is told by PARTS; the records have the members of KumoMTA 2026-08 in its order. Writes with
+the json module and its own words, so that it can test a reader of ours.
 """
 
 from __future__ import annotations
@@ -111,12 +112,12 @@ class Part(NamedTuple):
 
 # Of 200,000 records; `hosts` grows and shrinks with the number of records.
 PARTS = {
-    "busy": Part(0.30, 15, "198.18.0.{}", 400, 0.4, (relaying, relaying, authenticating)),
-    "busy6": Part(0.02, 3, "2001:db8:bad:{}::25", 100, 0.5, (relaying, authenticating)),
-    "slow": Part(0.03, 80, "198.18.7.{}", 1, 0.0, (relaying, authenticating)),
-    "once": Part(0.06, 6000, "198.19.{}.{}", 3, 1.0, (probing, stumbling, relaying)),
+    "busy": Part(0.30, 15, "11.22.0.{}", 400, 0.4, (relaying, authenticating, stumbling)),
+    "busy6": Part(0.02, 3, "3ffe:bad:{}::25", 100, 0.5, (relaying, authenticating)),
+    "slow": Part(0.03, 80, "11.22.7.{}", 1, 0.0, (relaying, authenticating)),
+    "once": Part(0.06, 6000, "11.33.{}.{}", 3, 1.0, (probing, stumbling, relaying)),
 }
-LEGITIMATE = "192.0.2.{}"
+LEGITIMATE = "11.77.2.{}"
 MISTAKE = 0.004  # of an ordinary sender's messages come with a syntax error
 
 # What becomes of a message, and how often: types of records after its Reception.

@@ -52,15 +52,18 @@ def event_of(heard: Heard, id_: str = "") -> Event | None:
     A Reception or Delivery of KumoMTA's log hooks, which is no mail, is nothing. `id_` becomes the
     id of a rejection, for a source that may repeat itself.
     """
-    type_ = heard.type
+    type_, peer = heard.type, heard.peer_address
     if type_ not in HEARD or heard.reception_protocol == _LOG_HOOK:
         return None
-    address, time = _address(_claimed(heard)), _time(heard)
+    address = _address(peer.addr if peer and type_ != "Authentication" else _claimed(heard))
+    time = _time(heard)
     if not address or not time:
         return None
     if type_ == "Rejection":
-        count = min(max(heard.count, 1), MAX_COUNT)
-        return Rejection(time, address, _kind(heard), count, id=id_)
+        count = heard.count
+        if not 1 <= count <= MAX_COUNT:
+            count = min(max(count, 1), MAX_COUNT)
+        return Rejection(time, address, _kind(heard), count, "", id_)
     if type_ == "Authentication" and not heard.success:
         return Rejection(time, address, Kind.AUTH_FAILED, id=id_)
     return Acceptance(time, address, _how(heard))
@@ -121,17 +124,18 @@ def _time(heard: Heard) -> float:
     stamp, text = heard.timestamp, heard.event_time
     if isinstance(stamp, str):
         return _moment(stamp)
-    if not stamp:
-        return _moment(text) if text else 0.0
     if not 0 < stamp < _LATEST:
-        return 0.0
-    if text is not None and heard.type == "Rejection" and text[:17] == _minute(stamp // 60):
-        try:
-            exact = stamp // 60 * 60 + float(text[17:-1])
-        except ValueError:
-            return stamp
-        return exact if 0 <= exact - stamp < 1 else stamp
-    return stamp
+        return _moment(text) if text and not stamp else 0.0
+    if text is None or heard.type != "Rejection":
+        return stamp
+    minute = stamp // 60
+    if text[:17] != _minute(minute):
+        return stamp
+    try:
+        exact = minute * 60 + float(text[17:-1])
+    except ValueError:
+        return stamp
+    return exact if 0 <= exact - stamp < 1 else stamp
 
 
 @lru_cache(maxsize=4096)

@@ -41,11 +41,6 @@ class Reader:
         self._named = frozenset(paths)
         self._lanes = _lanes(sorted(self._named))
 
-    @property
-    def size(self) -> int:
-        """How many bytes there are to take; standard input is not known."""
-        return sum(path.stat().st_size for lane in self._lanes for path in lane if path.is_file())
-
     def batches(self) -> Iterator[list[Event]]:
         """Every event in order of time. Raises BadInput, before the first, if one is unreadable."""
         waiting = [(self._start(lane), self._read(lane)) for lane in self._lanes]
@@ -120,6 +115,11 @@ def _lanes(paths: Iterable[Path]) -> list[list[Path]]:
         else:
             lanes[path] = [path]
     return list(lanes.values())
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """How many bytes there are in files and directories; what is no file has none."""
+    return sum(path.stat().st_size for lane in _lanes(paths) for path in lane if path.is_file())
 
 
 def _merge(waiting: list[tuple[float, Iterator[list[Event]]]]) -> Iterator[list[Event]]:
