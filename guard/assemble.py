@@ -16,7 +16,7 @@ from typing import Any
 
 from guard import __version__
 from guard.config import DEFAULT_PATH, Settings, load
-from guard.daemon import Daemon, EngineParts, Parts
+from guard.daemon import Chore, Daemon, EngineParts, Parts
 from guard.events import Claim, Event
 from guard.firewall.choose import choose
 from guard.firewall.mirror import Mirror
@@ -26,12 +26,15 @@ from guard.lib import clock
 from guard.lib.durations import format_duration
 from guard.lib.faults import Fault
 from guard.lib.fields import Endpoint
+from guard.lib.networks import Network
 from guard.lib.redis_url import parse_redis_url
 from guard.mail.recordlog import RecordLog
 from guard.mail.spool import FileSpool
 from guard.operations import Operations
 from guard.pipeline import Pipeline
 from guard.protect.protection import Protectors
+from guard.protect.restraint import Restraint
+from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
 from guard.records import Record
 from guard.relay.build import relay_policy
 from guard.reporters.eventlog import EventLog
@@ -105,10 +108,25 @@ def jails(settings: Settings) -> list[Jail]:
     return load_jails(settings.jails.path, settings.jails.filters)
 
 
-def pipeline(settings: Settings, store: Store, protectors: Protectors) -> Pipeline:
-    """Rejections to claims."""
+def pipeline(
+    settings: Settings,
+    store: Store,
+    protectors: Protectors,
+    noticed: Callable[[Network], None] = lambda address: None,
+) -> Pipeline:
+    """Rejections to claims; `noticed` is told each address that is new."""
+    running = jails(settings)
+    commands = {jail.name: jail.ignorecommand for jail in running if jail.ignorecommand}
+    restraint = Restraint(
+        settings.protect, store.standing, store.counters, commands, noticed=noticed
+    )
     return Pipeline(
-        jails(settings), store.counters, store.ledger, protectors, settings=settings.jails
+        running,
+        store.counters,
+        store.ledger,
+        protectors,
+        settings=settings.jails,
+        restraint=restraint,
     )
 
 
@@ -211,7 +229,9 @@ def _engine(
     store = open_store(settings.store, settings.state.dir)
     stack.callback(store.close)
     stack.callback(firewall.close)
-    made = pipeline(settings, store, protectors)
+    watch = Watch(settings.protect, protectors, settings.state.dir)
+    stack.callback(watch.stop)
+    made = pipeline(settings, store, protectors, watch.noticed)
     sources += [_source(item, settings.state.dir) for item in settings.source]
     if settings.store.url is not None:
         sources.append(RedisStream(settings.store.url))
@@ -226,6 +246,10 @@ def _engine(
             reconcile=settings.firewall.reconcile,
             told=_events(settings, stack),
             status=lambda now: {"firewall": reason, "bans": len(store.ledger.claims(now))},
+            chores=[
+                Chore("protection", NEAR_EVERY, watch.near),
+                Chore("protection by name", FAR_EVERY, watch.far),
+            ],
         ),
         close=stack.close,
     )

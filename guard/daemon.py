@@ -73,6 +73,15 @@ class Watched:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Chore:
+    """Something to do every so many seconds, in a thread of its own: it may wait for the world."""
+
+    name: str
+    every: float
+    run: Callable[[float], object]
+
+
 @dataclass(kw_only=True)
 class Parts:
     """What assemble.py made and the daemon runs. A listener alone has no `engine`."""
@@ -94,6 +103,7 @@ class EngineParts:
     reconcile: float
     told: Callable[[Sequence[Event], Sequence[Claim], float], None]
     status: Callable[[float], dict[str, Any]]
+    chores: Sequence[Chore] = ()
 
 
 @dataclass
@@ -142,6 +152,7 @@ class Daemon:
             await self._in_thread(engine.mirror.start, self.clock())
             self._control = await serve(engine.control, self._do)
             tasks.append(group.create_task(self._mirror(engine)))
+            tasks += [group.create_task(self._repeat(chore)) for chore in engine.chores]
             for source in self.parts.sources:
                 watched = Watched(source)
                 task = group.create_task(self._listen(watched, engine))
@@ -243,6 +254,21 @@ class Daemon:
                     log.error("the kernel does not follow the ledger: %s", error)
                 said = str(error)
                 await asyncio.sleep(FIRST_PAUSE)
+
+    async def _repeat(self, chore: Chore) -> None:
+        """Does a chore for ever. What it cannot do is said once, and tried again in its time."""
+        said = ""
+        while True:
+            try:
+                await asyncio.to_thread(chore.run, self.clock())
+                said = ""
+            except GuardError as error:
+                if str(error) != said:
+                    log.warning("%s: %s", chore.name, error)
+                said = str(error)
+            except Exception:  # a fault of ours in a chore must not end the daemon
+                log.exception("%s failed", chore.name)
+            await asyncio.sleep(chore.every)
 
     async def _do(self, name: str, arguments: dict[str, Any]) -> Any:
         """Answers the control socket."""

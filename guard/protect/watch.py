@@ -26,6 +26,8 @@ from guard.roles import Unavailable
 log = logging.getLogger("guard.protect")
 
 NEAR_EVERY, FAR_EVERY = 5.0, 1.0
+# Who guesses passwords is gone before; whoever stays that long is at work.
+SSH_SETTLED = 30.0
 FIRST_REFRESH = 300.0  # after the start, so that a restart loop does not flood the DNS
 
 
@@ -43,7 +45,8 @@ class Watch:
         sessions: Callable[[Collection[int]], Entries] = ssh.read,
     ) -> None:
         self._settings, self._protectors = settings, protectors
-        self._ask = ask or resolver(settings.name_servers)
+        self._stopping = False
+        self._resolver = ask or resolver(settings.name_servers)
         self._here, self._sessions = here, sessions
         self._book = state_dir / book.NAME
         self._book_seen: object = None
@@ -53,6 +56,8 @@ class Watch:
         self._resolved = self._started = self._refreshed = float("-inf")
         self._reverse = Reverse(self._ask)
         self._said: dict[str, str] = {}
+        self._first = True
+        self._seen: dict[Network, float] = {}  # SSH peers, each with the time it counts from
 
     def near(self, now: float) -> None:
         """Looks at interfaces, SSH sessions, files and the senders' book."""
@@ -60,7 +65,7 @@ class Watch:
         if settings.own and (found := own.decide(self._here())):
             self._protectors.replace("self", found)
         if settings.ssh:
-            self._protectors.replace("ssh", self._sessions(settings.ssh_ports))
+            self._protectors.replace("ssh", self._settled(now))
         self._read_files()
         if settings.senders and (seen := _signature(self._book)) != self._book_seen:
             self._book_seen = seen
@@ -97,10 +102,27 @@ class Watch:
         self._set_senders(found)
         return found
 
+    def stop(self) -> None:
+        """Has a `far` that runs end at its next question."""
+        self._stopping = True
+
+    def _ask(self, name: str, kind: str) -> list[str]:
+        if self._stopping:
+            raise Unavailable("Guard is stopping")
+        return self._resolver(name, kind)
+
     def noticed(self, address: Network) -> None:
         """Has the reverse name of `address` asked for soon. Never waits; safe in any thread."""
         if any(entry.suffix for entry in self._entries):
             self._reverse.noticed(address)
+
+    def _settled(self, now: float) -> Entries:
+        """The sessions that have lasted for a while, and all that were there at the start."""
+        found = self._sessions(self._settings.ssh_ports)
+        since = now if self._first else now + SSH_SETTLED
+        self._first = False
+        self._seen = {address: self._seen.get(address, since) for address, _ in found}
+        return [(address, why) for address, why in found if self._seen[address] <= now]
 
     def _set_senders(self, learnt: book.Book) -> None:
         without = self._settings.except_senders

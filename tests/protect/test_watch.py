@@ -59,6 +59,34 @@ def test_interfaces_and_sessions_are_followed(tmp_path):
     assert made.protects(net("185.7.7.7")) is None
 
 
+def test_a_session_counts_once_it_has_lasted(tmp_path):
+    """Those at the start at once, later ones after half a minute: no guesser changes anything."""
+    world = World(tmp_path)
+    world.peers = [net("185.7.7.7")]
+    made, watching = world.watch()
+    watching.near(100.0)
+    assert made.protects(net("185.7.7.7")) == "ssh"
+    world.peers = [net("185.7.7.7"), net("185.8.8.8")]
+    before = made.version
+    watching.near(105.0)
+    watching.near(134.0)
+    assert made.protects(net("185.8.8.8")) is None
+    assert made.version == before
+    watching.near(135.0)
+    assert made.protects(net("185.8.8.8")) == "ssh"
+
+
+def test_a_stop_ends_the_questions(tmp_path):
+    """The daemon does not wait for a dead DNS when it is told to stop."""
+    world = World(tmp_path)
+    asked = []
+    world.ask = lambda name, kind: asked.append(name) or []
+    _, watching = world.watch(allow=(parse_allowed("home.example"),))
+    watching.stop()
+    watching.far(0.0)
+    assert asked == []
+
+
 def test_what_is_switched_off_is_not_looked_at(tmp_path):
     """own, ssh and senders each by its setting."""
     world = World(tmp_path)
