@@ -9,11 +9,11 @@ The floors, from the ground up; imports run downward only, and tests/test_floors
     events, records                         what flows, and its KumoMTA form
     roles                                   the plug-in points
     relay, filters, jails, protect          pure decisions
-    smtp, mail, sources, stores, firewall, feeds, reporters, web, pipeline
+    smtp, mail, sources, stores, firewall, feeds, reporters, web, pipeline, chronicle
                                             the parts; they never import each other
+    operations, control, daemon             what the operator can do, and what runs
     config                                  guard.toml
     assemble                                settings to objects
-    daemon, operations, control             what runs, and how the commands meet it
     cli                                     what an operator types
 """
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from guard import __version__
+from guard.chronicle import Chronicle, Told
 from guard.config import DEFAULT_PATH, Settings, load
 from guard.daemon import Chore, Daemon, EngineParts, Parts
-from guard.events import Claim, Event
 from guard.firewall.choose import choose
 from guard.firewall.mirror import Mirror
 from guard.jails.files import load_jails
@@ -137,7 +137,8 @@ def operations(settings: Settings) -> Iterator[Operations]:
     store = open_store(settings.store, settings.state.dir)
     try:
         made = pipeline(settings, store, protectors)
-        yield Operations(made, store.counters, store.ledger, protectors)
+        chronicle = Chronicle(store.ledger, ())
+        yield Operations(made, store.counters, store.ledger, protectors, chronicle)
     finally:
         store.close()
 
@@ -235,16 +236,17 @@ def _engine(
     sources += [_source(item, settings.state.dir) for item in settings.source]
     if settings.store.url is not None:
         sources.append(RedisStream(settings.store.url))
+    chronicle = Chronicle(store.ledger, _told(settings, stack))
     mirror = Mirror(store.ledger, firewall, protectors)
     parts = Parts(
         listeners=servers,
         sources=sources,
         engine=EngineParts(
-            operations=Operations(made, store.counters, store.ledger, protectors),
+            operations=Operations(made, store.counters, store.ledger, protectors, chronicle),
             mirror=mirror,
             control=settings.state.control,
             reconcile=settings.firewall.reconcile,
-            told=_events(settings, stack),
+            chronicle=chronicle,
             status=lambda now: {"firewall": reason, "bans": len(store.ledger.claims(now))},
             chores=[
                 Chore("protection", NEAR_EVERY, watch.near),
@@ -272,16 +274,9 @@ def _said(firewall: Firewall, reason: str) -> str:
     return f"{firewall.name}: {reason}"
 
 
-def _events(
-    settings: Settings, stack: ExitStack
-) -> Callable[[Sequence[Event], Sequence[Claim], float], None]:
+def _told(settings: Settings, stack: ExitStack) -> list[Told]:
     if settings.log.events is None:
-        return lambda heard, claims, now: None
+        return []
     log = EventLog(settings.log.events, clock.now)
     stack.callback(log.close)
-
-    def told(heard: Sequence[Event], claims: Sequence[Claim], now: float) -> None:
-        log.heard(heard)
-        log.banned(claims)
-
-    return told
+    return [log]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from guard.chronicle import Chronicle
 from guard.control import serve
 from guard.events import Claim, Event
 from guard.lib.clock import Clock
@@ -101,7 +102,7 @@ class EngineParts:
     mirror: Mirroring
     control: Path
     reconcile: float
-    told: Callable[[Sequence[Event], Sequence[Claim], float], None]
+    chronicle: Chronicle
     status: Callable[[float], dict[str, Any]]
     chores: Sequence[Chore] = ()
 
@@ -150,6 +151,7 @@ class Daemon:
         tasks = []
         if (engine := self.parts.engine) is not None:
             await self._in_thread(engine.mirror.start, self.clock())
+            await self._in_thread(engine.chronicle.open, self.clock())
             self._control = await serve(engine.control, self._do)
             tasks.append(group.create_task(self._mirror(engine)))
             tasks += [group.create_task(self._repeat(chore)) for chore in engine.chores]
@@ -205,21 +207,15 @@ class Daemon:
         One batch at a time: the pipeline goes on where the same batch was cut off.
         """
         async with self._counting:
-            claims, now = await self._hear(batch, engine)
-        engine.told(batch, claims, now)
-        for claim in claims:
-            log.warning("banned %s %s", claim.network, _sentence(claim))
-        if claims:
-            self._changed.set()
+            if await self._hear(batch, engine):
+                self._changed.set()
 
-    async def _hear(
-        self, batch: Sequence[Event], engine: EngineParts
-    ) -> tuple[Sequence[Claim], float]:
+    async def _hear(self, batch: Sequence[Event], engine: EngineParts) -> Sequence[Claim]:
         pause = FIRST_PAUSE
         while True:
             try:
-                now = self.clock()
-                claims = await self._in_thread(engine.operations.pipeline.hear, batch, now)
+                hear = engine.operations.pipeline.hear
+                claims = await self._in_thread(hear, batch, self.clock())
                 break
             except Unavailable as error:
                 if not self._held_back:
@@ -230,7 +226,8 @@ class Daemon:
         if self._held_back:
             log.warning("the store answers again")
             self._held_back = ""
-        return claims, now
+        await self._in_thread(engine.chronicle.heard, batch, claims)
+        return claims
 
     async def _mirror(self, engine: EngineParts) -> None:
         """Follows the ledger; now and then compares the whole."""
@@ -245,6 +242,7 @@ class Daemon:
             now = self.clock()
             try:
                 await self._in_thread(engine.mirror.step, now)
+                await self._in_thread(engine.chronicle.tick, now)
                 if not reconciled <= now < reconciled + engine.reconcile:
                     reconciled = now
                     await self._in_thread(engine.mirror.reconcile, now)
@@ -295,11 +293,6 @@ class Daemon:
                 for w, _ in self._listening
             ],
         }
-
-
-def _sentence(claim: Claim) -> str:
-    length = None if claim.until is None else claim.until - claim.since
-    return f"for {format_duration(length)}: {claim.source}, {claim.reason}"
 
 
 def notify(state: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from guard.chronicle import Chronicle
 from guard.events import Claim
 from guard.lib.durations import parse_duration
 from guard.lib.networks import Network, parse_network
@@ -46,6 +47,7 @@ class Operations:
     counters: Counters
     ledger: Ledger
     protection: Protection
+    chronicle: Chronicle
 
     def do(self, name: str, arguments: Mapping[str, Any], now: float) -> Any:
         """Runs the verb `name`. Raises BadInput for an unknown one or bad arguments."""
@@ -77,15 +79,22 @@ class Operations:
             raise BadInput(f"{parsed} is protected: {why}")
         until = None if seconds < 0 else now + seconds
         text = reason[:REASON_LIMIT] or "by hand"
-        return claim_row(self.pipeline.ban(parsed, until=until, reason=text, now=now))
+        claim = self.pipeline.ban(parsed, until=until, reason=text, now=now)
+        self.chronicle.banned([claim])
+        return claim_row(claim)
 
     def unban(self, *, now: float, network: str) -> list[dict[str, Any]]:
         """Ends every claim on exactly `network`, and forgets what was counted against it."""
-        return [claim_row(claim) for claim in self.pipeline.unban(_network(network), now=now)]
+        return self._unban(_network(network), now)
 
     def unban_all(self, *, now: float) -> list[dict[str, Any]]:
         """Ends every claim there is."""
-        return [claim_row(claim) for claim in self.pipeline.unban(None, now=now)]
+        return self._unban(None, now)
+
+    def _unban(self, network: Network | None, now: float) -> list[dict[str, Any]]:
+        ended = self.pipeline.unban(network, now=now)
+        self.chronicle.withdrawn(ended, now)
+        return [claim_row(claim) for claim in ended]
 
     def explain(self, *, now: float, address: str) -> dict[str, Any]:
         """Everything that is held against an address, and what shields it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+
 from guard.events import Claim, Event, Rejection
 from guard.lib.linefile import LineFile
 from guard.lib.networks import Network, parse_address

@@ -1,0 +1,32 @@
+"""What ends when, soonest first: to say that a ban is over at the moment when it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+
+from guard.lib.networks import Network
+
+
+class Endings:
+    """Networks with a time each. A network may be there more than once."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, Network]] = []
+
+    def add(self, network: Network, until: float | None) -> None:
+        """Remembers `network` until then; None never comes and is not kept."""
+        if until is not None:
+            heappush(self._heap, (until, network))
+
+    def due(self, now: float) -> list[Network]:
+        """Takes out every network whose time has come, each once, soonest first."""
+        found = []
+        while self._heap and self._heap[0][0] <= now:
+            found.append(heappop(self._heap)[1])
+        return list(dict.fromkeys(found))
+
+    def extend(self, ends: Iterable[tuple[Network, float | None]]) -> None:
+        """Remembers several."""
+        for network, until in ends:
+            self.add(network, until)
