@@ -91,9 +91,9 @@ class World:
         for port in ports:
             self.listen(port)
 
-    def listen(self, port: int) -> None:
+    def listen(self, port: int, host: str | None = None) -> None:
         """Lets the server accept connections on `port`, as its kernel does: nobody reads them."""
-        with inside(self.server):
+        with inside(host or self.server):
             for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
                 listener = self._stack.enter_context(socket.socket(family))
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -35,6 +35,12 @@ def _iptables(settings: FirewallSettings) -> Firewall:
     return IPTables(settings.closed, forwarded=settings.forwarded)
 
 
+def _blackhole(settings: FirewallSettings) -> Firewall:
+    from guard.firewall.blackhole import Blackhole
+
+    return Blackhole()
+
+
 def _dry_run(settings: FirewallSettings) -> Firewall:
     return DryRun()
 
@@ -42,10 +48,11 @@ def _dry_run(settings: FirewallSettings) -> Firewall:
 MAKERS: dict[str, Maker] = {
     "nftables": _nftables,
     "iptables": _iptables,
+    "blackhole": _blackhole,
     "dry-run": _dry_run,
 }
 # What `auto` tries, best first.
-AUTOMATIC = ("nftables", "iptables")
+AUTOMATIC = ("nftables", "iptables", "blackhole")
 
 
 def choose(settings: FirewallSettings) -> Choice:
@@ -63,7 +70,7 @@ def choose(settings: FirewallSettings) -> Choice:
             refusals.setdefault(str(error), []).append(name)
             continue
         why = f"works here, unlike {_told(refusals)}" if refusals else "the best that there is"
-        return Choice(firewall, f"{why}, closing {_ports(settings)} to whom is banned")
+        return Choice(firewall, f"{why}, closing {_ports(name, settings)} to whom is banned")
     return Choice(DryRun(), f"nobody is blocked, it only says who would be; {_told(refusals)}")
 
 
@@ -84,10 +91,12 @@ def _told(refusals: dict[str, list[str]]) -> str:
 def _named(settings: FirewallSettings) -> str:
     if settings.backend == "dry-run":
         return "nobody is blocked; it only says who would be"
-    return f"as configured, closing {_ports(settings)} to whom is banned"
+    return f"as configured, closing {_ports(settings.backend, settings)} to whom is banned"
 
 
-def _ports(settings: FirewallSettings) -> str:
+def _ports(name: str, settings: FirewallSettings) -> str:
+    if name == "blackhole":
+        return "every port, for a route knows none,"
     if settings.closed is None:
         return "every port"
     return f"TCP {', '.join(map(str, settings.closed))}"

@@ -12,7 +12,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from itertools import islice
 
 from guard.roles import Refused, Unavailable
 
@@ -28,6 +29,8 @@ _ATTRIBUTE = struct.Struct("=HH")
 _TIMEOUT = struct.pack("ll", 60, 0)
 _RECEIVE = 1 << 17
 _TRIES = 20
+# Every message is answered; so many answers fit in a socket's buffer before anybody reads them.
+_UNANSWERED = 100
 
 
 class KernelError(Exception):
@@ -50,9 +53,12 @@ def text(kind: int, value: str) -> bytes:
 
 def message(kind: int, flags: int, family: int, body: bytes, resource: int = 0) -> bytes:
     """A whole nfnetlink message; `kind` is subsystem << 8 | command. Numbered when it is sent."""
-    size = _HEADER.size + _GENERIC.size + len(body)
-    head = _HEADER.pack(size, kind, flags | REQUEST, 0, 0)
-    return head + _GENERIC.pack(family, 0, resource) + body
+    return request(kind, flags, _GENERIC.pack(family, 0, resource) + body)
+
+
+def request(kind: int, flags: int, body: bytes) -> bytes:
+    """A whole message of any netlink protocol."""
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags | REQUEST, 0, 0) + body
 
 
 def attributes(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, memoryview]]:
@@ -82,15 +88,17 @@ class Netlink:
         """Lets the socket go; safe to repeat."""
         self._socket.close()
 
-    def send(self, messages: Iterable[bytes]) -> None:
-        """Sends `messages`, each one a change of its own, in one system call.
+    def send(self, messages: Iterable[bytes], forgive: Container[int] = ()) -> None:
+        """Sends `messages`, each one a change of its own, many in one system call.
 
-        Raises KernelError with the first failure; the others are carried out all the same.
+        Raises KernelError with the first failure that is not one of `forgive`; the messages that
+        were sent with it are carried out all the same.
         """
-        numbered, first, last = self._number(messages)
-        if numbered:
+        rest = iter(messages)
+        while chunk := list(islice(rest, _UNANSWERED)):
+            numbered, first, last = self._number(chunk)
             self._write(numbered)
-            self._answers(first, last)
+            self._answers(first, last, forgive)
 
     def transact(self, subsystem: int, messages: Iterable[bytes]) -> bool:
         """Carries out all `messages` of `subsystem`, or none and raises KernelError.
@@ -109,22 +117,23 @@ class Netlink:
         self._answers(first, last)
         return True
 
-    def dump(self, request: bytes) -> list[memoryview]:
-        """What follows the nfnetlink header in each answer to `request`, a message with DUMP.
+    def dump(self, asked: bytes, skip: int = _GENERIC.size) -> list[memoryview]:
+        """What follows the protocol's header in each answer to `asked`, a message with DUMP.
 
-        A dump that a change interrupted is taken again.
+        That header has `skip` bytes, as nfnetlink's has. A dump that a change interrupted is
+        taken again.
         """
         for _ in range(_TRIES):
-            numbered, _, last = self._number([request], acknowledge=False)
+            numbered, _, last = self._number([asked], acknowledge=False)
             self._write(numbered)
-            found, whole = self._dumped(last)
+            found, whole = self._dumped(last, skip)
             if whole:
                 return found
         raise Unavailable("the kernel's sets change too fast to be read")
 
-    def ask(self, request: bytes) -> memoryview:
-        """What follows the nfnetlink header in the one answer to `request`."""
-        numbered, _, last = self._number([request], acknowledge=False)
+    def ask(self, asked: bytes) -> memoryview:
+        """What follows the nfnetlink header in the one answer to `asked`."""
+        numbered, _, last = self._number([asked], acknowledge=False)
         self._write(numbered)
         for kind, sequence, _, body in self._read():
             if sequence == last and kind == _ERROR:
@@ -172,7 +181,7 @@ class Netlink:
                 yield kind, sequence, flags, data[at + _HEADER.size : at + size]
                 at += size + (-size % 4)
 
-    def _answers(self, first: int, last: int) -> None:
+    def _answers(self, first: int, last: int, forgive: Container[int] = ()) -> None:
         """Reads until the answer to `last`; an error for `first` speaks of the whole batch."""
         failure = 0
         for kind, sequence, _, body in self._read():
@@ -180,13 +189,13 @@ class Netlink:
             if kind != _ERROR or not first <= sequence <= last:
                 continue
             code = -struct.unpack_from("=i", body)[0]
-            failure = failure or code
-            if sequence == last or (sequence == first and code):
+            failure = failure or (0 if code in forgive else code)
+            if sequence == last or (sequence == first and failure):
                 break
         if failure:
             raise _refusal(failure)
 
-    def _dumped(self, sequence: int) -> tuple[list[memoryview], bool]:
+    def _dumped(self, sequence: int, skip: int) -> tuple[list[memoryview], bool]:
         found: list[memoryview] = []
         whole = True
         for kind, number, flags, body in self._read():
@@ -198,7 +207,7 @@ class Netlink:
                 if code and code != errno.EINTR:
                     raise _refusal(code)
                 return found, whole and not code
-            found.append(body[_GENERIC.size :])
+            found.append(body[skip:])
         return found, False
 
 

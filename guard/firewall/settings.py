@@ -17,7 +17,7 @@ class FirewallSettings:
     a stop remove all that is blocked; without it blocks stay until they end.
     """
 
-    backend: Literal["auto", "nftables", "iptables", "dry-run"] = "dry-run"
+    backend: Literal["auto", "nftables", "iptables", "blackhole", "dry-run"] = "dry-run"
     ports: tuple[Port, ...] | Literal["all"] = (25, 465, 587)
     forwarded: bool = False
     clear: bool = False

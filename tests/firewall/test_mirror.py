@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from netns import World, inside
 
 from guard.events import Block, Claim
+from guard.firewall.blackhole import Blackhole
 from guard.firewall.dryrun import DryRun
 from guard.firewall.intervals import SLACK
 from guard.firewall.iptables import IPTables
@@ -206,11 +207,11 @@ def mirrored(world: World, firewall: Firewall) -> Iterator[Setting]:
         made.firewall.close()
 
 
-KERNELS = [lambda: NFTables((25,)), lambda: IPTables((25,))]
+KERNELS = [lambda: NFTables((25,)), lambda: IPTables((25,)), Blackhole]
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("kernel", KERNELS, ids=["nftables", "iptables"])
+@pytest.mark.parametrize("kernel", KERNELS, ids=["nftables", "iptables", "blackhole"])
 def test_the_kernel_follows_the_ledger(world: World, kernel):
     """A claim drops the offender, its end lets it in, and the innocent never notice."""
     with mirrored(world, kernel()) as made:
@@ -222,6 +223,20 @@ def test_the_kernel_follows_the_ledger(world: World, kernel):
             made.ledger.withdraw(network, None, NOW)
             made.mirror.step(time.time())
             assert world.offender.connects(address)
+
+
+@pytest.mark.root
+def test_a_back_end_without_timeouts_is_told_when_a_ban_is_over(world: World):
+    """The mirror's step ends what no kernel timer ends."""
+    with mirrored(world, Blackhole()) as made:
+        end = time.time() + 60
+        made.claim(A, until=end)
+        made.mirror.step(time.time())
+        assert made.mirror.reconcile(time.time())[:4] == (1, 1, 0, 0)
+        assert not world.offender.connects(world.v4)
+        made.mirror.step(end)
+        assert world.offender.connects(world.v4)
+        assert made.firewall.blocked(end) == {}
 
 
 @pytest.mark.root
