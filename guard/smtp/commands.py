@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
 
 import idna
+import msgspec
 
 from guard.lib.networks import parse_address
 from guard.smtp import replies
@@ -38,7 +38,7 @@ class Verb(Enum):
     UNPARSEABLE = "UNPARSEABLE"
 
 
-class Address(NamedTuple):
+class Address(msgspec.Struct, frozen=True, gc=False):
     """A mailbox; `domain` is a lower-case A-label name or a literal, empty for none."""
 
     local: str
@@ -52,7 +52,7 @@ NULL_SENDER = Address("", "")
 POSTMASTER = Address("postmaster", "")
 
 
-class Command(NamedTuple):
+class Command(msgspec.Struct, frozen=True, gc=False):
     """`argument` is the EHLO name or the AUTH mechanism; `initial` is AUTH's initial response."""
 
     verb: Verb

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from guard.smtp import replies
 from guard.smtp.replies import Reply
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One line without its end; `fault` is why it is not to be carried out.
 
     `text` is None where it cannot be shown: too long, or not UTF-8.
@@ -31,12 +31,10 @@ class Lines:
         self._limit = limit
         self._buffer, self._at, self._overlong = b"", 0, False
 
-    def __bool__(self) -> bool:
-        return self._at < len(self._buffer)
-
     def add(self, data: bytes) -> None:
         """Appends `data`."""
-        self._buffer = self._buffer[self._at :] + data if self else data
+        unread = self._at < len(self._buffer)
+        self._buffer = self._buffer[self._at :] + data if unread else data
         self._at = 0
 
     def take(self) -> bytes:
@@ -51,16 +49,18 @@ class Lines:
 
     def next(self) -> Line | None:
         """The next line, or None as long as it has no end."""
-        start = self._at
-        end = self._buffer.find(b"\n", start)
+        start, buffer = self._at, self._buffer
+        if start == len(buffer):
+            return None
+        end = buffer.find(b"\n", start)
         if end < 0:
-            if len(self._buffer) - start > self._limit + 1:  # a CR may belong to the end
+            if len(buffer) - start > self._limit + 1:  # a CR may belong to the end
                 self._overlong = True
                 self.clear()
             return None
         self._at = end + 1
-        crlf = end > start and self._buffer[end - 1] == 13
-        raw = self._buffer[start : end - 1 if crlf else end]
+        crlf = end > start and buffer[end - 1] == 13
+        raw = buffer[start : end - 1 if crlf else end]
         if self._overlong or len(raw) > self._limit:
             self._overlong = False
             return _TOO_LONG

@@ -189,7 +189,7 @@ def end_of_data(dialogue: Dialogue) -> None:
     if incoming is None:
         fault = receiving.fault or replies.NOT_STORED
         # In KumoMTA's records these two still know the transaction, the others do not.
-        if fault not in (replies.TOO_BIG, replies.LINE_TOO_LONG):
+        if fault is not replies.TOO_BIG and fault is not replies.LINE_TOO_LONG:
             dialogue.transaction = None
         dialogue.refuse(fault, "DATA")
         dialogue.transaction = None

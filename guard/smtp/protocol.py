@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from aiosmtpd.smtp import SMTP
@@ -166,7 +167,10 @@ class Connection(SMTP):
 
     async def _handshake(self, transport: asyncio.Transport) -> Tls:
         context = self.server.tls_context
-        assert context
+        assert context and self.dialogue
+        # The last of what came in the clear. What comes from here on has been decrypted, and may
+        # come before this coroutine hears that the handshake is done.
+        self.dialogue.forget_input()
         try:
             secured = await self.loop.start_tls(
                 transport, self, context, server_side=True, ssl_handshake_timeout=30.0
@@ -232,12 +236,15 @@ def _peer(transport: asyncio.BaseTransport) -> Peer:
     """Both ends; IPv4-mapped addresses are the IPv4 ones. Raises when the socket is gone."""
     host, port = transport.get_extra_info("peername")[:2]
     address = parse_address(host.partition("%")[0])
-    text = str(address)
+    # What the kernel calls an IPv4 address is how we write it.
+    text = host if ":" not in host else str(address)
     name = f"{text}:{port}" if address.version == 4 else f"[{text}]:{port}"
     local = transport.get_extra_info("sockname")
     return Peer(address, text, port, name, _endpoint(local[0], local[1]))
 
 
+@lru_cache(maxsize=64)
 def _endpoint(host: str, port: int) -> str:
+    """One of our own addresses as KumoMTA writes it."""
     address = parse_address(host.partition("%")[0])
     return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"

@@ -8,7 +8,9 @@ replies below the line at the end of the table. Nothing here decides anything.
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from guard.lib.logs import printable
 from guard.records import EnhancedCode
@@ -16,7 +18,7 @@ from guard.records import EnhancedCode
 _STATUS = re.compile(r"([2-5]\d\d) (?:([245])\.(\d{1,3})\.(\d{1,3}) )?(.*)", re.ASCII | re.DOTALL)
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """`content` has neither code nor enhanced code; `wire` is the whole, CRLF included."""
 
     code: int
@@ -44,26 +46,50 @@ def reply(text: str) -> Reply:
     return Reply(code, enhanced, content, wire.encode())
 
 
-_RELAY_DENIED = EnhancedCode(5, 7, 1)
+# The replies with something of the client's in them are put together by hand: `reply` would take
+# apart again what is known, and these are what an attack is answered with.
+_5_5_4, _5_7_1, _5_7_11 = EnhancedCode(5, 5, 4), EnhancedCode(5, 7, 1), EnhancedCode(5, 7, 11)
 
 
 def relay_denied(peer: str) -> Reply:
     """RCPT refused. `peer` is `ip:port`, IPv6 in brackets."""
     content = f"relaying not permitted for {peer}"
-    return Reply(550, _RELAY_DENIED, content, f"550 5.7.1 {content}\r\n".encode())
+    return Reply(550, _5_7_1, content, f"550 5.7.1 {content}\r\n".encode())
+
+
+def auth_unsupported(said: str, shown: str) -> Reply:
+    """No such mechanism. The client reads back the name it `said`; `shown` is for the record."""
+    wire = f"504 5.5.4 AUTH {said} not supported\r\n".encode()
+    return Reply(504, _5_5_4, f"AUTH {shown} not supported", wire)
+
+
+def auth_not_encrypted(name: str) -> Reply:
+    """A mechanism of ours, without TLS."""
+    content = f"AUTH {name} requires an encrypted channel"
+    return Reply(524, _5_7_11, content, f"524 5.7.11 {content}\r\n".encode())
 
 
 def unparseable(line: str) -> Reply:
     """A line that begins with no word. The layout is that of KumoMTA's parser (nom, 2026.04.09)."""
     if not line:
-        return reply(
-            "501 Syntax error in command or arguments: Error in TakeWhile1, got empty input\n"
-            "while parsing command-verb"
-        )
-    return reply(
-        "501 Syntax error in command or arguments: Error at line 1, in Eof:\n"
-        f"{printable(line)}\n^\n\nwhile parsing command-verb"
+        return _EMPTY_LINE
+    line = printable(line)
+    return Reply(
+        501,
+        None,
+        "Syntax error in command or arguments: Error at line 1, in Eof:\n"
+        f"{line}\n^\n\nwhile parsing command-verb",
+        (
+            "501-Syntax error in command or arguments: Error at line 1, in Eof:\r\n"
+            f"501-{line}\r\n501-^\r\n501-\r\n501 while parsing command-verb\r\n"
+        ).encode(),
     )
+
+
+_EMPTY_LINE: Final = reply(
+    "501 Syntax error in command or arguments: Error in TakeWhile1, got empty input\n"
+    "while parsing command-verb"
+)
 
 
 NOT_A_REPORT: Final = reply("550 5.7.1 relaying not permitted")
@@ -82,8 +108,6 @@ TOO_MANY_RECIPIENTS: Final = reply("452 4.5.3 too many recipients")
 TOO_MANY_ON_CONNECTION: Final = reply("452 4.5.3 too many recipients on this connection")
 XCLIENT_DENIED: Final = reply("550 insufficient authorization")
 TLS_TWICE: Final = reply("501 Cannot STARTTLS as TLS is already active")
-AUTH_NOT_ENCRYPTED: Final = "524 5.7.11 AUTH {} requires an encrypted channel"
-AUTH_UNSUPPORTED: Final = "504 5.5.4 AUTH {} not supported"
 AUTH_INVALID: Final = reply("535 5.7.8 AUTH invalid")
 AUTH_TWICE: Final = reply("503 5.5.1 AUTH me once, can't get authed again!")
 AUTH_IN_TRANSACTION: Final = reply("503 5.5.1 AUTH not permitted inside a transaction")

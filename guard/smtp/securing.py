@@ -14,7 +14,6 @@ from guard.smtp.lines import Line
 from guard.smtp.listener import Tls
 from guard.smtp.pending import Handshake, Question
 from guard.smtp.redact import mechanism, redact
-from guard.smtp.replies import reply
 
 if TYPE_CHECKING:
     from guard.smtp.session import Dialogue
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("guard.smtp")
 
 _IN_EXCHANGE = {
-    replies.LINE_TOO_LONG: replies.AUTH_LINE_TOO_LONG,
-    replies.NOT_UTF8: replies.AUTH_LINE_NOT_UTF8,
+    replies.LINE_TOO_LONG.content: replies.AUTH_LINE_TOO_LONG,
+    replies.NOT_UTF8.content: replies.AUTH_LINE_NOT_UTF8,
 }
 
 
@@ -42,7 +41,6 @@ def starttls(dialogue: Dialogue, _command: Command, line: str) -> None:
 
 def _encrypted(dialogue: Dialogue, tls: object) -> None:
     assert isinstance(tls, Tls)
-    dialogue.forget_input()
     dialogue.encrypt(tls)
     dialogue.name, dialogue.facts.host_name = "", None
     dialogue.transaction = None
@@ -58,25 +56,19 @@ def auth(dialogue: Dialogue, command: Command, line: str) -> None:
     elif dialogue.transaction:
         dialogue.refuse(replies.AUTH_IN_TRANSACTION, safe)
     elif name not in dialogue.listener.mechanisms:
-        _refuse_mechanism(dialogue, replies.AUTH_UNSUPPORTED, name, safe)
+        dialogue.refuse(replies.auth_unsupported(name, mechanism(name)), safe)
     elif not dialogue.encrypted:
-        _refuse_mechanism(dialogue, replies.AUTH_NOT_ENCRYPTED, name, safe)
+        dialogue.refuse(replies.auth_not_encrypted(name), safe)
     else:
         dialogue.exchange = dialogue.listener.mechanisms[name](command.initial)
         _step(dialogue, dialogue.exchange, None)
-
-
-def _refuse_mechanism(dialogue: Dialogue, text: str, name: str, safe: str) -> None:
-    """The client reads back what it sent; the record shows no more than a mechanism's name."""
-    shown = reply(text.format(mechanism(name))).content
-    dialogue.refuse(reply(text.format(name))._replace(content=shown), safe)
 
 
 def continue_exchange(dialogue: Dialogue, exchange: Exchange, line: Line) -> None:
     """The client's next line."""
     if line.fault:
         dialogue.exchange = None
-        dialogue.refuse(_IN_EXCHANGE.get(line.fault, line.fault), "AUTH")
+        dialogue.refuse(_IN_EXCHANGE.get(line.fault.content, line.fault), "AUTH")
     else:
         _step(dialogue, exchange, line.text)
 

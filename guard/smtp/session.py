@@ -33,48 +33,27 @@ class Dialogue:
     `steps` grows with every line and every message end, and shows who makes progress.
     """
 
-    __slots__ = (
-        "_lines",
-        "_out",
-        "_records",
-        "_resume",
-        "accepted",
-        "auth_refused",
-        "authz",
-        "closing",
-        "exchange",
-        "facts",
-        "listener",
-        "name",
-        "now",
-        "peer",
-        "pending",
-        "policy",
-        "receiving",
-        "recorder",
-        "steps",
-        "transaction",
-    )
+    # Most sessions are short and never use most of these: they begin as the class's.
+    authz: str | None = None
+    transaction: Transaction | None = None
+    receiving: Receiving | None = None
+    exchange: Exchange | None = None
+    pending: Pending | None = None
+    _resume: Callable[[object], None] | None = None
+    auth_refused = False
+    closing = False
+    accepted = 0
+    steps = 0
+    now = 0.0
+    name = ""
 
     def __init__(self, listener: Listener, peer: Peer, facts: Facts) -> None:
         self.listener, self.peer, self.facts = listener, peer, facts
+        self.policy = listener.policy.session()
         self.recorder = Recorder(peer, listener.nodeid)
         self._lines = Lines(listener.settings.line_length_hard_limit)
         self._out: list[bytes] = []
         self._records: list[Record] = []
-        self._resume: Callable[[object], None] | None = None
-        self.pending: Pending | None = None
-        self.closing = False
-        self.steps = 0
-        self.now = 0.0
-        self.name = ""
-        self.authz: str | None = None
-        self.transaction: Transaction | None = None
-        self.receiving: Receiving | None = None
-        self.policy = listener.policy.session()
-        self.accepted = 0
-        self.exchange: Exchange | None = None
-        self.auth_refused = False
 
     # What the owner of the socket calls.
 
@@ -175,19 +154,21 @@ class Dialogue:
         self._lines.clear()
 
     def _run(self) -> None:
-        while self._lines and not self.pending and not self.closing:
+        lines = self._lines
+        while not self.pending and not self.closing:
             if self.receiving:
-                rest = self.receiving.feed(self._lines.take())
-                if rest is not None:
-                    self._lines.add(rest)
-                    self.steps += 1
-                    mailing.end_of_data(self)
-                continue
-            line = self._lines.next()
-            if line is None:
-                break
-            self.steps += 1
-            self._hear(line)
+                rest = self.receiving.feed(lines.take())
+                if rest is None:
+                    break
+                lines.add(rest)
+                self.steps += 1
+                mailing.end_of_data(self)
+            else:
+                line = lines.next()
+                if line is None:
+                    break
+                self.steps += 1
+                self._hear(line)
 
     def _hear(self, line: Line) -> None:
         if self.exchange:

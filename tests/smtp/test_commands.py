@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guard.smtp.commands import Address, Verb, declared_size, parse
+from guard.smtp.commands import Address, Command, Verb, declared_size, parse
 
 # line, what it is, the reply when it is refused (its beginning)
 LINES = [
@@ -92,7 +92,7 @@ def test_addresses(line, address):
 
 def test_auth_and_its_initial_response():
     """The mechanism as it was written; `=` is an empty response, not none."""
-    assert parse("AUTH PLAIN")[1:] == ("PLAIN", Address("", ""), (), None, None)
+    assert parse("AUTH PLAIN") == Command(Verb.AUTH, "PLAIN")
     assert parse("auth plain =").initial == "="
     assert parse("AUTH NTLM TlRM").argument == "NTLM"
 
