@@ -169,6 +169,15 @@ class Protection(Protocol):
         ...
 
 
+@runtime_checkable
+class Carving(Protocol):
+    """A Protection that says what may be blocked of a network that it protects in part."""
+
+    def carve(self, network: Network) -> list[Network]:
+        """`network` itself, the pieces of it that nobody protects, or nothing at all."""
+        ...
+
+
 class Standing(Protocol):
     """Who is in good standing: authenticated, had mail accepted, or takes the mail we send.
 

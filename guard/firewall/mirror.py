@@ -1,9 +1,10 @@
 """Keeps a firewall equal to the ledger: nothing else ever tells a firewall anything.
 
 A network is blocked while the ledger has a live claim on it and nobody protects it, until the last
-of its claims ends. `step` follows the ledger's changes; `reconcile` reads what the firewall really
-holds, repairs the difference and says what it was. A mirror whose firewall failed lays everything
-anew at the next step; it does not retry by itself.
+of its claims ends; where only part of it is protected the rest may be, and the protection says how.
+`step` follows the ledger's changes; `reconcile` reads what the firewall really holds, repairs the
+difference and says what it was. A mirror whose firewall failed lays everything anew at the next
+step; it does not retry by itself.
 
 Trusts the ledger. Does not run by itself: somebody calls `step` and `reconcile` with the time.
 """
@@ -19,13 +20,15 @@ from guard.events import Block, Claim
 from guard.firewall.abilities import Capped, Checked, Untimed, Watched
 from guard.firewall.intervals import SLACK, later, outlasts
 from guard.lib.networks import Network
-from guard.roles import Firewall, GuardError, Ledger, Protection, Unavailable
+from guard.roles import Carving, Firewall, GuardError, Ledger, Protection, Unavailable
 
 _log = logging.getLogger(__name__)
 Ends = Mapping[Network, float | None]
 # From here on laying everything anew is faster than reading it: the kernel lists a hash set of
 # nftables in quadratic time (0.5 s for 100,000, 46 s for a million, which are laid in 3.5 s).
 READABLE = 200_000
+# More changes at once than this are laid as a whole: a pause, or a wide entry in `allow`.
+MANY = 10_000
 _LASTING = 2
 
 
@@ -95,6 +98,10 @@ def _wrong(until: float | None, end: float | None, now: float, longest: float | 
     return outlasts(until, end) or outlasts(end, until)
 
 
+def _flat(carved: Mapping[Network, Iterable[Network]]) -> set[Network]:
+    return {piece for pieces in carved.values() for piece in pieces}
+
+
 class Mirror:
     """One firewall that follows one ledger. Not for two threads at once."""
 
@@ -102,6 +109,7 @@ class Mirror:
         self._ledger, self._firewall, self._protection = ledger, firewall, protection
         self._cursor = ""
         self._vetoed: set[Network] = set()
+        self._carved: dict[Network, list[Network]] = {}
         self._protection_seen = self._protection_version()
         # Whether the firewall may hold anything else than was laid.
         self._broken = self._suspect = True
@@ -142,6 +150,9 @@ class Mirror:
             return
         if self._protection_changed():
             touched = touched | self._reviewed(now)
+            if len(touched) > MANY:
+                self.start(now)
+                return
         if touched:
             block, release = self._decide(touched, now)
             with self._guarded():
@@ -220,15 +231,33 @@ class Mirror:
         found = ends(self._ledger.claims(now))
         self._protection_seen = self._protection_version()
         self._vetoed = {net for net in found if self._protection.protects(net) is not None}
-        for network in self._vetoed:
-            del found[network]
-        return found
+        self._carved = self._pieces(self._vetoed)
+        kept = {net: until for net, until in found.items() if net not in self._vetoed}
+        for network, pieces in self._carved.items():
+            for piece in pieces:
+                end = found[network]
+                kept[piece] = later(kept[piece], end) if piece in kept else end
+        return kept
+
+    def _pieces(self, vetoed: Iterable[Network]) -> dict[Network, list[Network]]:
+        """What may be blocked of each network that is protected in part."""
+        if not isinstance(self._protection, Carving):
+            return {}
+        found = {net: self._protection.carve(net) for net in vetoed if not net.is_address}
+        return {net: pieces for net, pieces in found.items() if pieces}
 
     def _decide(self, touched: Iterable[Network], now: float) -> tuple[list[Block], list[Network]]:
         """What the ledger says now of networks that it said something else of before."""
         block, release = [], []
         asked = list(touched)
-        for network, past in zip(asked, self._ledger.past(asked, now), strict=True):
+        pasts = self._ledger.past(asked, now)
+        pieces = _flat(self._carved)
+        if any(
+            net in self._carved or net in pieces or (past.claims and self._in_part(net))
+            for net, past in zip(asked, pasts, strict=True)
+        ):
+            return self._decide_carved(touched, now)
+        for network, past in zip(asked, pasts, strict=True):
             vetoed = bool(past.claims) and self._protection.protects(network) is not None
             (self._vetoed.add if vetoed else self._vetoed.discard)(network)
             if past.claims and not vetoed:
@@ -237,11 +266,25 @@ class Mirror:
                 release.append(network)
         return block, release
 
+    def _in_part(self, network: Network) -> bool:
+        """Whether a block of `network` could be carved."""
+        return not network.is_address and self._protection.protects(network) is not None
+
+    def _decide_carved(
+        self, touched: Iterable[Network], now: float
+    ) -> tuple[list[Block], list[Network]]:
+        """The same where blocks are carved, so that one claim is several blocks; this is rare."""
+        before = _flat(self._carved)
+        wanted = self._wanted(now)
+        asked = before | _flat(self._carved) | set(touched)
+        block = [Block(network, wanted[network]) for network in asked if network in wanted]
+        return block, [network for network in asked if network not in wanted]
+
     def _reviewed(self, now: float) -> set[Network]:
         """The networks that a change of protection sets free or gives up."""
-        before = self._vetoed
+        before, pieces = self._vetoed, _flat(self._carved)
         self._wanted(now)
-        return before ^ self._vetoed
+        return (before ^ self._vetoed) | (pieces ^ _flat(self._carved))
 
     def _protection_changed(self) -> bool:
         return self._protection_version() != self._protection_seen

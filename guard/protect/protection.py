@@ -16,6 +16,7 @@ from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes, PrefixMap
 from guard.protect import own
 from guard.protect.allow import fixed
+from guard.protect.carve import carve
 from guard.protect.reserved import reserved
 from guard.protect.senders import entries, shipped
 from guard.protect.settings import ProtectSettings
@@ -35,7 +36,7 @@ LAYERS = (
 
 
 class Protectors:
-    """The role Protection, over the layers named in LAYERS, the first of which has precedence."""
+    """The roles Protection and Carving; of the layers in LAYERS the first has precedence."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # among those who replace; who asks takes no lock
@@ -74,6 +75,10 @@ class Protectors:
     def parts(self, network: Network) -> list[tuple[Network, str]]:
         """Which parts of `network` are protected, and why."""
         return list(self._map.within(network))
+
+    def carve(self, network: Network) -> list[Network]:
+        """What may be blocked of `network`: itself, pieces, or nothing (carve.py says when)."""
+        return carve(network, (part for part, _ in self._map.within(network)))
 
     @property
     def prefixes(self) -> Prefixes:
