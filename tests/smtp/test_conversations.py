@@ -1,0 +1,89 @@
+"""tests/conversations: dialogues as data, over a real socket. Their README is the grammar."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from guard.lib.networks import parse_network
+from guard.relay.listener_domains import load
+from guard.relay.policy import StaticPolicy
+
+FOLDER = Path(__file__).parent.parent / "conversations"
+ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|(r|n))")
+
+
+def raw(text):
+    """What `text` stands for, in bytes."""
+    parts, at = [], 0
+    for found in ESCAPE.finditer(text):
+        parts.append(text[at : found.start()].encode())
+        parts.append({"r": b"\r", "n": b"\n"}.get(found[2]) or bytes.fromhex(found[1]))
+        at = found.end()
+    return b"".join(parts) + text[at:].encode()
+
+
+def read(path):
+    """The settings, and the steps as (line number, mark, text)."""
+    settings, steps = [], []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        mark, text = line[:2].strip(), line[3:]
+        if mark == ">":
+            settings.append(line[2:])
+        elif mark and mark != "#":
+            steps.append((number, mark, text))
+    return tomllib.loads("\n".join(settings)), steps
+
+
+def policy(settings, folder):
+    """The relay policy of the settings, which it takes out of them."""
+    hosts = [parse_network(host) for host in settings.pop("relay_hosts", [])]
+    files = []
+    for name, options in settings.pop("domain", {}).items():
+        files.append(folder / f"{name}.toml")
+        lines = [
+            f"{key} = {str(value).lower() if value is True else repr(value)}"
+            for key, value in options.items()
+        ]
+        files[-1].write_text(f'["{name}"]\n' + "\n".join(lines))
+    return StaticPolicy(hosts, load(files))
+
+
+def expected(text, place):
+    """An S: line as an expression."""
+    wanted = re.escape(text.format(id="\0", **place)).replace("\0", "[0-9a-f]{32}")
+    return re.sub(r"(\\\.){3}$", ".*", wanted) + "\r\n"
+
+
+def play(steps, client):
+    """Plays the steps; a reply that is not as it should be names its line."""
+    place = dict(zip(("ip", "port"), client.socket.getsockname(), strict=True))
+    for number, mark, text in steps:
+        if mark in ("C:", "C+"):
+            client.send(raw(text) + (b"\r\n" if mark == "C:" else b""))
+        elif mark == "S:":
+            said = client.file.readline().decode()
+            assert re.fullmatch(expected(text, place), said), f"line {number}: {said!r}"
+        elif mark == "!":
+            assert client.rest() == b"", f"line {number}"
+
+
+def rejections(steps):
+    """The records that the R: lines want: code, command and kind."""
+    for _, mark, text in steps:
+        if mark == "R:":
+            code, _, rest = text.partition(" ")
+            command, _, kind = rest.rpartition(" ")
+            yield int(code), None if command == "-" else raw(command).decode(), kind
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+def test_conversation(path, listen, tmp_path):
+    """Every reply and every record is as the file says."""
+    settings, steps = read(path)
+    server = listen(policy=policy(settings, tmp_path), **settings)
+    with server.connect() as client:
+        play(steps, client)
+    found = [(code, command, kind) for code, _, command, kind in server.notes.rejections()]
+    assert found == list(rejections(steps))
