@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
 
 from guard.lib.faults import Fault
 from guard.relay.listener_domains import EVERY, Entry
@@ -22,21 +24,26 @@ _Places = dict[tuple[str, str], Entry]
 def hidden(entries: Sequence[Entry]) -> list[Fault]:
     """A warning for each entry that hides options of another, or names from a wildcard."""
     places = {(entry.listener, entry.domain): entry for entry in entries}
-    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    hides: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+    cuts: dict[str, list[Fault]] = defaultdict(list)
     for entry in entries:
         for broader in _broader(entry, places):
-            options = [o for o in _says(broader) if o not in entry.files]
-            if options:
-                groups[broader.key, ", ".join(options)].append(entry)
-    found = []
-    for (key, lost), hiding in groups.items():
-        many = len(hiding) > _ALIKE
-        more = f"; so do {len(hiding) - 1} more entries" if many else ""
-        found += [
-            Fault(entry.file, entry.key, f"hides {lost} of {key}, for entries do not merge{more}")
-            for entry in (hiding[:1] if many else hiding)
-        ]
-    return found + [fault for entry in entries for fault in _cuts(entry, places)]
+            lost = ", ".join(o for o in _says(broader) if o not in entry.files)
+            if lost:
+                message = f"hides {lost} of {broader.key}, for entries do not merge"
+                hides[broader.key, lost].append(Fault(entry.file, entry.key, message))
+        wild = _wildcard(entry.domain, entry.listener, places)
+        if wild and _says(wild) and (names := _cut(entry, wild, places)):
+            message = f"takes {', '.join(names)} out of {wild.key}: a longer key ends its reach"
+            cuts[wild.key].append(Fault(entry.file, entry.key, message))
+    return list(chain.from_iterable(map(_few, chain(hides.values(), cuts.values()))))
+
+
+def _few(alike: list[Fault]) -> list[Fault]:
+    """A long file must not bury every other warning under warnings of one kind."""
+    if len(alike) <= _ALIKE:
+        return alike
+    return [replace(alike[0], message=f"{alike[0].message}; {len(alike) - 1} more entries alike")]
 
 
 def _says(entry: Entry) -> list[str]:
@@ -71,11 +78,8 @@ def _wildcard(domain: str, listener: str, places: _Places) -> Entry | None:
     return None
 
 
-def _cuts(entry: Entry, places: _Places) -> Iterator[Fault]:
-    """Names that a wildcard would hold for and, because of the key of `entry`, does not."""
-    wild = _wildcard(entry.domain, entry.listener, places)
-    if wild is None or not _says(wild):
-        return
+def _cut(entry: Entry, wild: Entry, places: _Places) -> list[str]:
+    """Names that `wild` would hold for and, because of the key of `entry`, does not."""
     name, names = entry.domain.removeprefix("*."), []
     if name == entry.domain and (entry.listener, f"*.{name}") not in places:
         names.append(f"names below {name}")
@@ -84,9 +88,4 @@ def _cuts(entry: Entry, places: _Places) -> Iterator[Fault]:
         if (entry.listener, above) not in places:
             names.append(above)
         above = above.partition(".")[2]
-    if names:
-        yield Fault(
-            entry.file,
-            entry.key,
-            f"takes {', '.join(names)} out of {wild.key}: a longer key ends a wildcard's reach",
-        )
+    return names
