@@ -1,11 +1,10 @@
 """fail2ban's filters on its own sample logs, which come with it and are never part of Guard."""
 
-import json
-import re
 import time
 from pathlib import Path
 
 import pytest
+from failjson import Samples, moment
 
 from guard.filters.textfilter import REST, STRIKES, Filter, FilterError, load_filter
 from guard.lib.conftags import join_call
@@ -21,7 +20,6 @@ MAIL = (
 )  # fmt: skip
 MULTI_LINE = {"ejabberd-auth", "guacamole", "mongodb-auth", "slapd"}
 NOW = 1124013600.0  # fail2ban's samples were written for Sun 14 Aug 2005 12:00 CEST
-ANNOTATION = re.compile(r"#+ ?(failJSON|fileOptions|filterOptions|addFILE):(.+)")
 
 
 @pytest.fixture
@@ -34,58 +32,11 @@ def _samples_zone(monkeypatch):
     time.tzset()
 
 
-class Samples:
-    """The annotated lines of one sample file, each with the options it holds for."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.common: dict[str, str] = {}
-        self.options: list[dict[str, str]] = [{}]
-        self.files = [name]
-
-    def __iter__(self):
-        for name in self.files:
-            expected: dict | None = None
-            for line in (LOGS / name).read_bytes().split(b"\n"):
-                note = ANNOTATION.match(line.decode("utf-8", "replace"))
-                if note:
-                    expected = self.note(note[1], json.loads(note[2]))
-                elif expected is not None or (line.strip() and not line.startswith(b"#")):
-                    for options in self.options:
-                        if self.holds((expected or {}).get("constraint"), options):
-                            yield options, line.rstrip(b"\r"), expected or {}
-                    expected = None
-
-    def note(self, kind: str, data) -> dict | None:
-        """Takes an annotation in; returns what the next line is expected to be."""
-        if kind == "failJSON":
-            return data
-        if kind == "fileOptions":
-            self.common = data
-        elif kind == "addFILE":
-            self.files.append(data)
-        else:
-            sets = data if isinstance(data, list) else [data]
-            merged = [{**self.common, **options} for options in sets]
-            self.options = [o for o in merged if self.holds(o.get("test.condition"), o)]
-        return None
-
-    def holds(self, condition: str | None, options: dict[str, str]) -> bool:
-        """The few conditions there are, none of them evaluated."""
-        return {
-            None: True,
-            "name == 'sshd'": self.name == "sshd",
-            "name=='sshd'": self.name == "sshd",
-            "opts.get('mode') == 'aggressive'": options.get("mode") == "aggressive",
-            "opts.get('mode') != 'aggressive'": options.get("mode") != "aggressive",
-        }[condition]
-
-
 def complaints(name: str) -> tuple[int, list[str]]:
     """How many samples there are for this filter, and which come out wrong."""
     filters: dict[str, Filter] = {}
     checked, wrong = 0, []
-    for options, line, expected in Samples(name):
+    for options, line, expected in Samples(LOGS, name):
         passed = {k: v for k, v in options.items() if not k.startswith("test.")}
         key = options.get("test.filter-name") or str(passed)
         if key not in filters:
@@ -111,10 +62,9 @@ def differences(match, expected):
         yield f"host {match.host}"
     if "user" in expected and match.user != expected["user"]:
         yield f"user {match.user}"
-    if "time" in expected:
-        when = time.mktime(time.strptime(expected["time"].split(".")[0], "%Y-%m-%dT%H:%M:%S"))
-        if abs(match.time - when) >= 1:
-            yield f"time {match.time}, expected {when}"
+    when = moment(expected)
+    if when is not None and abs(match.time - when) >= 1:
+        yield f"time {match.time}, expected {when}"
 
 
 def need_samples():

@@ -1,6 +1,6 @@
 """What the installed fail2ban finds in lines of a log. Run with the system's Python.
 
-Reads {"base": FOLDER, "filter": NAME, "options": {..}, "lines": [..], "slow": SECONDS} from stdin
+Reads {"base": FOLDER, "filter": NAME, "options": {..}, "lines": [..], "now": TIME} from stdin
 and prints {"found": [[[ID, TIME, EXPRESSION], ..] per line], "slowest": SECONDS}.
 """
 
@@ -12,6 +12,7 @@ import time
 sys.path.insert(0, "/usr/lib/python3/dist-packages")
 from fail2ban.client.filterreader import FilterReader
 from fail2ban.server.filter import Filter
+from fail2ban.server.mytime import MyTime
 
 logging.getLogger("fail2ban").setLevel(logging.CRITICAL)
 SETTERS = {
@@ -44,6 +45,8 @@ def engine_of(base, name, options):
 def main():
     """One question, one answer."""
     asked = json.load(sys.stdin)
+    if "now" in asked:
+        MyTime.setTime(asked["now"])
     engine = engine_of(asked["base"], asked["filter"], asked.get("options", {}))
     found, slowest = [], 0.0
     for line in asked["lines"]:
