@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from random import SystemRandom
 
 from guard.events import (
@@ -33,13 +32,14 @@ from guard.jails.escalation import ban_length
 from guard.jails.jail import Jail
 from guard.jails.settings import JailsSettings
 from guard.lib.durations import format_duration
-from guard.lib.networks import Network, parse_address
+from guard.lib.networks import Network, read_address
 from guard.lib.prefixes import Prefixes
 from guard.protect.restraint import Restraint
-from guard.roles import Counters, Ledger, Protection
+from guard.roles import Carving, Counters, Ledger, Protection
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 2000
+KNOWN = 50_000
 MANUAL = "manual"
 
 Routes = tuple[tuple[str, float], ...]
@@ -86,7 +86,7 @@ class Pipeline:
     ) -> None:
         self.tally = Tally()
         self._counters, self._ledger, self._protection = counters, ledger, protection
-        self._restraint = restraint
+        self.restraint = restraint
         widths = settings or JailsSettings(path=(), filters=())
         self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
         self._chance = chance or SystemRandom().random
@@ -101,17 +101,26 @@ class Pipeline:
             name: _routes(jail for jail in running if jail.filter == name)
             for name in {jail.filter for jail in running}
         }
-        self._address = lru_cache(maxsize=65536)(self._masked)
+        self._known: dict[str, Network] = {}
         self._work: _Work | None = None
 
-    def _masked(self, address: str) -> Network | None:
+    def _address(self, text: str) -> Network | None:
+        """The key of the address `text`; None when it is none."""
+        known = self._known
+        return known[text] if text in known else self._masked(text)
+
+    def _masked(self, text: str) -> Network | None:
+        """The same for one that is not known, or no longer."""
         try:
-            network = parse_address(address)
+            network = read_address(text)
         except ValueError:
             return None
-        if self._restraint is not None:
-            self._restraint.noticed(network)
-        return self.key(network)
+        if self.restraint is not None:
+            self.restraint.noticed(network)
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        masked = self._known[text] = self.key(network)
+        return masked
 
     def key(self, network: Network) -> Network:
         """The network that `network` is counted under: /32 and /64 unless configured otherwise."""
@@ -142,7 +151,7 @@ class Pipeline:
 
     def _hear_good(self, events: Sequence[Event], now: float | None) -> None:
         """Has signs of good standing remembered; one of the future is taken as of now."""
-        if self._restraint is None:
+        if self.restraint is None:
             return
         goods = []
         for event in events:
@@ -151,18 +160,22 @@ class Pipeline:
             if (network := self._address(event.address)) is not None:
                 time = event.time if now is None else min(event.time, now)
                 goods.append(Good(network, time, event.how))
-        self._restraint.heard(goods)
+        self.restraint.heard(goods)
 
     def _offences(self, events: Sequence[Event], now: float | None) -> list[Offence]:
         """What each jail counts of `events`."""
         found: list[Offence] = []
-        by_kind, address = self._by_kind, self._address
+        by_kind, by_filter, known = self._by_kind, self._by_filter, self._known
+        append, new = found.append, tuple.__new__  # half the cost of a named tuple's own
         for event in events:
             if not isinstance(event, Rejection):
                 continue
             kind = event.kind
-            routes = by_kind[kind] if kind is not None else self._by_filter.get(event.filter, ())
-            network = address(event.address) if routes else None
+            routes = by_kind[kind] if kind is not None else by_filter.get(event.filter, ())
+            if not routes:
+                continue
+            address = event.address
+            network = known[address] if address in known else self._masked(address)
             if network is None:
                 continue
             time, rejections = event.time, event.count
@@ -170,7 +183,7 @@ class Pipeline:
                 time = now
             for jail, findtime in routes:
                 if now is None or time > now - findtime:
-                    found.append(Offence(jail, network, time, rejections))
+                    append(new(Offence, (jail, network, time, rejections)))
                 else:
                     self.tally.stale += 1
         return found
@@ -181,7 +194,7 @@ class Pipeline:
         first = min(overflow.time for overflow in overflows)
         last = max(overflow.time for overflow in overflows)
         pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
-        goods = self._restraint.goods(networks, last) if self._restraint is not None else {}
+        goods = self.restraint.goods(networks, last) if self.restraint is not None else {}
         wanted: list[Claim] = []
         for overflow in overflows:
             past = pasts[overflow.network]
@@ -208,7 +221,7 @@ class Pipeline:
             self.tally.already += 1
         elif self._ignored[overflow.jail].overlaps(overflow.network):
             self.tally.ignored += 1
-        elif self._protection.protects(overflow.network) is not None:
+        elif self._protected(overflow.network):
             self.tally.protected += 1
         elif self._spared(overflow, jail, good):
             self.tally.spared += 1
@@ -221,10 +234,17 @@ class Pipeline:
             self.tally.late += 1
         return None
 
-    def _spared(self, overflow: Overflow, jail: Jail, good: Good | None) -> bool:
-        if self._restraint is None:
+    def _protected(self, network: Network) -> bool:
+        """Whether no part of `network` may be blocked; the mirror carves where some may."""
+        if self._protection.protects(network) is None:
             return False
-        why = self._restraint.spares(overflow, good, window=jail.window, weak=jail.weak)
+        carving = isinstance(self._protection, Carving) and not network.is_address
+        return not (carving and self._protection.carve(network))
+
+    def _spared(self, overflow: Overflow, jail: Jail, good: Good | None) -> bool:
+        if self.restraint is None:
+            return False
+        why = self.restraint.spares(overflow, good, window=jail.window, weak=jail.weak)
         return why is not None
 
     def _until(self, jail: Jail, overflow: Overflow, past: Past) -> float | None:

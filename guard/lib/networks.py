@@ -88,6 +88,11 @@ def parse_address(text: str) -> Network:
 
     Raises ValueError when it is none: no names, no blanks, no zone, no port, no leading zeros.
     """
+    return read_address(text)
+
+
+def read_address(text: str) -> Network:
+    """As `parse_address`, for a caller that remembers by itself."""
     try:
         return _unpack(_pack(text))
     except (OSError, ValueError):

@@ -37,7 +37,7 @@ class EmbeddedStore:
             raise
 
     def _open(self, directory: Path, strikes_kept: float) -> None:
-        journal = Journal(directory / "counters.db")
+        journal = Journal(directory / "counters.journal")
         try:
             self.counters = EmbeddedCounters(journal)
             file = Database(directory / "ledger.db", schema=SCHEMA, version=VERSION, durable=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from guard.events import Offence, Overflow, Window
-from guard.jails.window import add, times_of
+from guard.jails.window import EMPTY, add, times_of
 from guard.lib.networks import Network
-from guard.stores.journal import Journal
+from guard.stores.journal import Batch, Journal, Limits
+from guard.stores.journal import Table as Stored
 from guard.stores.keys import Key, key_of
 from guard.stores.tables import Table
 
@@ -47,7 +48,10 @@ class EmbeddedCounters:
             version, value, length = network
             key: Key = value << 6 | length if version == 4 else key_of(network)
             young = table.young
-            hits, filled = add(young.get(key) or table.take(key), time, rejections, table.window)
+            hits = young.get(key, EMPTY)
+            if not hits and table.elders:
+                hits = table.take(key)
+            hits, filled = add(hits, time, rejections, table.window)
             if filled:
                 young.pop(key, None)
                 overflows.append(Overflow(jail, network, time, filled))
@@ -93,12 +97,15 @@ class EmbeddedCounters:
                 yield jail, table.turn, generation
 
     def _load(self, journal: Journal) -> None:
-        for jail, turn, windows in journal.snapshot():
-            # The batches that follow bring the jail's real window.
-            table = self._tables.setdefault(jail, Table(Window(1, 0.0), turn))
-            table.young = {**windows, **table.young}
-        for batch in journal.since():
-            if isinstance(batch, Network):
-                self._forget(batch)
+        windows: dict[str, Window] = {}
+        for entry in journal.entries():
+            if isinstance(entry, Stored):
+                # The limits that follow bring the jail's real window.
+                table = self._tables.setdefault(entry.jail, Table(Window(1, 0.0), entry.turn))
+                table.young.update(entry.windows)
+            elif isinstance(entry, Limits):
+                windows = {name: Window(*window) for name, window in entry.windows.items()}
+            elif isinstance(entry, Batch):
+                self._count(entry.offences(), windows)
             else:
-                self._count(*batch)
+                self._forget(entry.network())

@@ -1,107 +1,194 @@
-"""What was counted, on disk: a snapshot of all windows, and every batch counted since.
+"""What was counted, in one file: a snapshot of all windows, and every batch counted since.
 
-A batch costs one row, whatever it holds, and is there after SIGKILL. When the batches outgrow the
-snapshot a new one replaces both. Reading it again is counting it again. What lies here was written
-by us and is read strictly; it is still only data.
+Entries are `length, CRC-32, MessagePack`. A batch is one entry, written before it is counted, and
+is there after SIGKILL; a power cut may take the last ones. Reading the file is counting again. When
+the batches outgrow the snapshot, a new file with a new snapshot takes its place. A damaged end is
+cut off with a word in the log: better to forget some rejections than not to start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from struct import Struct
+from typing import BinaryIO
+from zlib import crc32
 
 import msgspec
 
 from guard.events import Offence, Window
 from guard.lib.networks import Network
-from guard.roles import Refused
-from guard.stores.database import Database
+from guard.roles import Forbidden, Refused, Unavailable
 from guard.stores.keys import Key, key_of, network_of
 
-_SCHEMA = """
-CREATE TABLE snapshot (jail TEXT, turn REAL, windows BLOB);
-CREATE TABLE batches (id INTEGER PRIMARY KEY, windows BLOB, offences BLOB)
-"""
-_VERSION = 1
-_SMALLEST_REWRITE = 16 << 20
+log = logging.getLogger("guard.stores.journal")
+
+MAGIC = b"guard counters 1\n"
+SMALLEST_REWRITE = 16 << 20
+_HEAD = Struct("<II")
+_pack = msgspec.msgpack.Encoder().encode
 
 Packed = tuple[str, tuple[int, int | bytes, int], float, int]
-_pack = msgspec.msgpack.Encoder().encode
-_read_windows = msgspec.msgpack.Decoder(dict[str, tuple[int, float]]).decode
-_read_offences = msgspec.msgpack.Decoder(list[Packed]).decode
-_read_snapshot = msgspec.msgpack.Decoder(dict[Key, bytes]).decode
-_read_key = msgspec.msgpack.Decoder(Key).decode
 
-Read = TypeVar("Read")
-Batch = tuple[list[Offence], dict[str, Window]]
+
+class Table(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """Some windows of one jail, as of the snapshot."""
+
+    jail: str
+    turn: float
+    windows: dict[Key, bytes]
+
+
+class Limits(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The windows' sizes that the batches after it were counted by."""
+
+    windows: dict[str, tuple[int, float]]
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Offences of one call."""
+
+    packed: list[Packed]
+
+    def offences(self) -> list[Offence]:
+        """As they were counted."""
+        return [_unpacked(packed) for packed in self.packed]
+
+
+class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A network whose counts were dropped."""
+
+    key: Key
+
+    def network(self) -> Network:
+        """Which."""
+        return network_of(self.key)
+
+
+Entry = Table | Limits | Batch | Forgotten
+_read = msgspec.msgpack.Decoder(Entry).decode
+# What `_pack(Batch(offences))` gives, without building one: an array of tag and offences.
+_BATCH = b"\x92\x02"
 
 
 class Journal:
     """The file of the embedded counters."""
 
     def __init__(self, path: Path) -> None:
-        self._file = Database(path, schema=_SCHEMA, version=_VERSION, durable=False)
-        self._noted = 0
-        self._threshold = _SMALLEST_REWRITE
+        self._path = path
+        self._threshold = SMALLEST_REWRITE
+        self._limits: dict[str, Window] = {}
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            raise Forbidden(f"cannot write {path}: {error.strerror}") from None
+        try:
+            self._end = self._begin()
+        except BaseException:
+            os.close(self._file)
+            raise
 
-    def snapshot(self) -> Iterator[tuple[str, float, dict[Key, bytes]]]:
-        """Jail, turn and windows of each table at the last snapshot. Raises Refused."""
-        for jail, turn, windows in self._file.query("SELECT jail, turn, windows FROM snapshot"):
-            yield jail, turn, self._read(_read_snapshot, windows)
+    def _begin(self) -> int:
+        """Checks the first line; returns where the file ends."""
+        size = os.fstat(self._file).st_size
+        first = os.pread(self._file, len(MAGIC), 0)
+        if MAGIC.startswith(first):
+            os.pwrite(self._file, MAGIC, 0)
+        elif first != MAGIC:
+            raise Refused(f"{self._path} was written by another release")
+        return max(size, len(MAGIC))
 
-    def since(self) -> Iterator[Batch | Network]:
-        """Batches counted and networks forgotten since the snapshot, in order. Raises Refused."""
-        for windows, held in self._file.query("SELECT windows, offences FROM batches ORDER BY id"):
-            if windows is None:
-                yield network_of(self._read(_read_key, held))
-                continue
-            limits = {n: Window(*w) for n, w in self._read(_read_windows, windows).items()}
-            yield [_unpacked(packed) for packed in self._read(_read_offences, held)], limits
+    def entries(self) -> Iterator[Entry]:
+        """All that is in the file, in order. To be read before anything is written."""
+        with open(self._path, "rb") as stream:  # noqa: PTH123 a path of our own, read as a stream
+            at = stream.seek(len(MAGIC))
+            while head := stream.read(_HEAD.size):
+                entry = self._entry(head, stream)
+                if entry is None:
+                    log.warning("%s is damaged at byte %d: cut off there", self._path, at)
+                    os.ftruncate(self._file, at)
+                    self._end = at
+                    return
+                yield entry
+                at = stream.tell()
+
+    def _entry(self, head: bytes, stream: BinaryIO) -> Entry | None:
+        """The entry after `head`; None when it is not whole."""
+        if len(head) < _HEAD.size:
+            return None
+        length, check = _HEAD.unpack(head)
+        payload = stream.read(min(length, self._end))
+        if len(payload) != length or crc32(payload) != check:
+            return None
+        try:
+            entry: Entry = _read(payload)
+        except msgspec.DecodeError:
+            return None
+        return entry
 
     def note(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> None:
-        """Writes a batch. Raises Unavailable."""
+        """Writes a batch. Raises Unavailable, with nothing written."""
+        data = b""
+        if windows != self._limits:
+            data = _framed(_pack(Limits(dict(windows))))
         try:
             packed = _pack(offences)
         except OverflowError:
             packed = _pack([_packed(offence) for offence in offences])
-        self._insert(_pack(windows), packed)
+        self._append(data + _framed(_BATCH + packed))
+        self._limits = dict(windows)
 
     def forget(self, network: Network) -> None:
         """Writes that `network` was forgotten. Raises Unavailable."""
-        self._insert(None, _pack(key_of(network)))
+        self._append(_framed(_pack(Forgotten(key_of(network)))))
 
-    def _insert(self, windows: bytes | None, packed: bytes) -> None:
-        with self._file.transaction() as connection:
-            connection.execute("INSERT INTO batches VALUES (NULL, ?, ?)", (windows, packed))
-        self._noted += len(packed)
+    def _append(self, data: bytes) -> None:
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._file, data[written:], self._end + written)
+        except OSError as error:
+            os.ftruncate(self._file, self._end)
+            raise Unavailable(f"{self._path}: {error.strerror}") from None
+        self._end += len(data)
 
     @property
     def overgrown(self) -> bool:
         """Whether a new snapshot is worth its cost."""
-        return self._noted > self._threshold
+        return self._end > self._threshold
 
     def rewrite(self, tables: Iterable[tuple[str, float, dict[Key, bytes]]]) -> None:
-        """Replaces everything by a snapshot. Raises Unavailable."""
-        written = 0
-        with self._file.transaction() as connection:
-            connection.execute("DELETE FROM snapshot")
-            connection.execute("DELETE FROM batches")
-            for jail, turn, windows in tables:
-                packed = _pack(windows)
-                written += len(packed)
-                connection.execute("INSERT INTO snapshot VALUES (?, ?, ?)", (jail, turn, packed))
-        self._noted, self._threshold = 0, max(_SMALLEST_REWRITE, written)
+        """Replaces the file by a snapshot. Raises Unavailable, with the old file as it was."""
+        fresh = self._path.with_suffix(".new")
+        try:
+            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+            try:
+                end = os.write(descriptor, MAGIC)
+                for jail, turn, windows in tables:
+                    data = _framed(_pack(Table(jail, turn, windows)))
+                    while data:
+                        written = os.pwrite(descriptor, data, end)
+                        end, data = end + written, data[written:]
+                os.fsync(descriptor)
+                fresh.replace(self._path)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        except OSError as error:
+            raise Unavailable(f"{fresh}: {error.strerror}") from None
+        os.close(self._file)
+        self._file, self._end, self._limits = descriptor, end, {}
+        self._threshold = max(SMALLEST_REWRITE, 2 * end)
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        os.close(self._file)
 
-    def _read(self, decode: Callable[[bytes], Read], data: bytes) -> Read:
-        try:
-            return decode(data)
-        except msgspec.DecodeError as error:
-            raise Refused(f"{self._file.path} is damaged: {error}") from None
+
+def _framed(payload: bytes) -> bytes:
+    return _HEAD.pack(len(payload), crc32(payload)) + payload
 
 
 def _packed(offence: Offence) -> Packed:

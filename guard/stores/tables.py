@@ -15,15 +15,19 @@ Generation = dict[Key, bytes]
 
 
 class Table:
-    """The windows of one jail. `turn` is the time at which the generations move on."""
+    """The windows of one jail.
 
-    __slots__ = ("middle", "old", "turn", "window", "young")
+    `turn` is the time at which the generations move on; `elders` is false while there are none.
+    """
+
+    __slots__ = ("elders", "middle", "old", "turn", "window", "young")
 
     def __init__(self, window: Window, turn: float) -> None:
         self.window, self.turn = window, turn
         self.young: Generation = {}
         self.middle: Generation = {}
         self.old: Generation = {}
+        self.elders = False
 
     def take(self, key: Key) -> bytes:
         """The window of `key` out of the elder generations; empty when there is none."""
@@ -42,6 +46,7 @@ class Table:
         """Begins a young generation at `time`."""
         self.turn = time + self.window.findtime
         self.young, self.middle, self.old = {}, self.young, self.middle
+        self.elders = bool(self.middle or self.old)
 
     def generations(self) -> tuple[Generation, Generation, Generation]:
         """All three, youngest first."""
