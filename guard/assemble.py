@@ -32,6 +32,7 @@ from guard.mail.recordlog import RecordLog
 from guard.mail.spool import FileSpool
 from guard.operations import Operations
 from guard.pipeline import Pipeline
+from guard.protect.pause import Pause
 from guard.protect.protection import Protectors
 from guard.protect.restraint import Restraint
 from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
@@ -138,7 +139,8 @@ def operations(settings: Settings) -> Iterator[Operations]:
     try:
         made = pipeline(settings, store, protectors)
         chronicle = Chronicle(store.ledger, ())
-        yield Operations(made, store.counters, store.ledger, protectors, chronicle)
+        switch = Pause(protectors, settings.state.dir)
+        yield Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
     finally:
         store.close()
 
@@ -237,18 +239,30 @@ def _engine(
     if settings.store.url is not None:
         sources.append(RedisStream(settings.store.url))
     chronicle = Chronicle(store.ledger, _told(settings, stack))
-    mirror = Mirror(store.ledger, firewall, protectors)
+    switch = Pause(protectors, settings.state.dir)
+    mirror = Mirror(store.ledger, firewall, switch)
+    operations = Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
+
+    def status(now: float) -> dict[str, Any]:
+        stopped = made.restraint.brakes.stopped(now) if made.restraint else {}
+        return {
+            "firewall": switch.said(now) or reason,
+            "bans": len(store.ledger.claims(now)),
+            "stopped jails": [{"name": jail, "why": why} for jail, (_, why) in stopped.items()],
+        }
+
     parts = Parts(
         listeners=servers,
         sources=sources,
         engine=EngineParts(
-            operations=Operations(made, store.counters, store.ledger, protectors, chronicle),
+            operations=operations,
             mirror=mirror,
             control=settings.state.control,
             reconcile=settings.firewall.reconcile,
             chronicle=chronicle,
-            status=lambda now: {"firewall": reason, "bans": len(store.ledger.claims(now))},
+            status=status,
             chores=[
+                Chore("pause", 1.0, switch.expire),
                 Chore("protection", NEAR_EVERY, watch.near),
                 Chore("protection by name", FAR_EVERY, watch.far),
             ],

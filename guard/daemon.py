@@ -275,7 +275,7 @@ class Daemon:
         if name == "status":
             return {**await self._in_thread(engine.status, now), **self._status(now)}
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
-        if name in ("ban", "unban", "unban_all"):
+        if name in ("ban", "unban", "unban_all", "pause", "resume"):
             # The command's answer means that the kernel has it.
             await self._in_thread(engine.mirror.step, self.clock())
         return answer

@@ -6,16 +6,21 @@ no daemon is there. Nothing here touches the kernel: the mirror does, when the l
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from guard.chronicle import Chronicle
-from guard.events import Claim
+from guard.events import Claim, Good
 from guard.lib.durations import parse_duration
 from guard.lib.networks import Network, parse_network
 from guard.pipeline import Pipeline
-from guard.roles import BadInput, Counters, Ledger, Protection
+from guard.protect.pause import Pause
+from guard.roles import BadInput, Carving, Counters, Ledger, Protection
+
+log = logging.getLogger("guard.operations")
 
 REASON_LIMIT = 200
 
@@ -48,6 +53,7 @@ class Operations:
     ledger: Ledger
     protection: Protection
     chronicle: Chronicle
+    switch: Pause | None = None
 
     def do(self, name: str, arguments: Mapping[str, Any], now: float) -> Any:
         """Runs the verb `name`. Raises BadInput for an unknown one or bad arguments."""
@@ -57,6 +63,8 @@ class Operations:
             "unban": self.unban,
             "unban_all": self.unban_all,
             "explain": self.explain,
+            "pause": self.pause,
+            "resume": self.resume,
         }
         if name not in verbs:
             raise BadInput(f"the daemon knows no {name!r}; are command and daemon of one version?")
@@ -69,19 +77,29 @@ class Operations:
     def ban(
         self, *, now: float, network: str, length: str | None = None, reason: str = ""
     ) -> dict[str, Any]:
-        """Claims `network` for `length` (None: for ever); refused where it is protected."""
+        """Claims `network` for `length` (None: for ever); refused where it is protected.
+
+        Where a part of it is protected, and not the most, the kernel blocks the rest (`blocks`).
+        """
         parsed = _network(network)
         try:
             seconds = -1.0 if length is None else parse_duration(length)
         except ValueError as error:
             raise BadInput(str(error)) from None
-        if (why := self.protection.protects(parsed)) is not None:
-            raise BadInput(f"{parsed} is protected: {why}")
+        pieces = self._blockable(parsed)
+        if not pieces:
+            raise BadInput(f"{parsed} is protected: {self.protection.protects(parsed)}")
         until = None if seconds < 0 else now + seconds
         text = reason[:REASON_LIMIT] or "by hand"
         claim = self.pipeline.ban(parsed, until=until, reason=text, now=now)
         self.chronicle.banned([claim])
-        return claim_row(claim)
+        return {**claim_row(claim), "blocks": [str(piece) for piece in pieces]}
+
+    def _blockable(self, network: Network) -> list[Network]:
+        """What the mirror blocks for a claim on `network`, while nothing is paused."""
+        if isinstance(self.protection, Carving):
+            return self.protection.carve(network)
+        return [] if self.protection.protects(network) else [network]
 
     def unban(self, *, now: float, network: str) -> list[dict[str, Any]]:
         """Ends every claim on exactly `network`, and forgets what was counted against it."""
@@ -96,16 +114,49 @@ class Operations:
         self.chronicle.withdrawn(ended, now)
         return [claim_row(claim) for claim in ended]
 
+    def pause(self, *, now: float, length: str | None = None) -> dict[str, Any]:
+        """Stops enforcement on this host for `length` (None: until `resume`)."""
+        try:
+            seconds = math.inf if length is None else parse_duration(length)
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        if seconds <= 0 or self.switch is None:
+            raise BadInput(f"{length!r} is no time to pause for")
+        self.switch.pause(now + seconds)
+        log.warning("%s", self.switch.said(now))
+        return {"seconds": None if math.isinf(seconds) else seconds}
+
+    def resume(self, *, now: float) -> dict[str, Any]:
+        """Ends a pause and lets stopped jails go on."""
+        jails: list[str] = []
+        if (restraint := self.pipeline.restraint) is not None:
+            jails = [
+                jail for jail in restraint.brakes.stopped(now) if restraint.brakes.release(jail)
+            ]
+        paused = self.switch is not None and self.switch.resume()
+        log.warning("enforcement goes on")
+        return {"paused": paused, "jails": jails}
+
+    def _good(self, key: Network, now: float) -> Good | None:
+        restraint = self.pipeline.restraint
+        return None if restraint is None else restraint.goods([key], now).get(key)
+
     def explain(self, *, now: float, address: str) -> dict[str, Any]:
         """Everything that is held against an address, and what shields it."""
         asked = _network(address)
         claims = [c for c in self.ledger.claims(now) if c.network.overlaps(asked)]
         key = self.pipeline.key(asked)
         counted = self.counters.counted(key)
+        blocks = {claim: self._blockable(claim.network) for claim in claims}
+        paused = "" if self.switch is None else self.switch.said(now)
+        good = self._good(key, now)
         return {
             "address": str(asked),
             "protected": self.protection.protects(asked),
-            "blocked": bool(claims) and self.protection.protects(asked) is None,
+            "paused": paused or None,
+            "blocked": not paused and any(p.overlaps(asked) for b in blocks.values() for p in b),
+            "spared": [str(c.network) for c, pieces in blocks.items() if pieces != [c.network]],
+            "standing": good and {"how": good.how, "time": good.time},
             "claims": [claim_row(claim) for claim in claims],
             "counted": [
                 {"jail": o.jail, "time": o.time, "rejections": o.rejections} for o in counted

@@ -238,8 +238,9 @@ class Pipeline:
         """Whether no part of `network` may be blocked; the mirror carves where some may."""
         if self._protection.protects(network) is None:
             return False
-        carving = isinstance(self._protection, Carving) and not network.is_address
-        return not (carving and self._protection.carve(network))
+        if network.is_address or not isinstance(self._protection, Carving):
+            return True
+        return not self._protection.carve(network)
 
     def _spared(self, overflow: Overflow, jail: Jail, good: Good | None) -> bool:
         if self.restraint is None:

@@ -30,7 +30,7 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
             raise
         with assemble.operations(settings) as operations:
             answer = operations.do(name, arguments, clock())
-        if name in ("ban", "unban", "unban_all"):
+        if name in ("ban", "unban", "unban_all", "pause", "resume"):
             click.echo("no daemon runs: noted in the ledger, enforced when it starts", err=True)
         return answer
 
@@ -98,6 +98,8 @@ def ban(
             else f"for {format_duration(row['until'] - row['since'])}"
         )
         click.echo(f"banned {row['network']} {end}")
+        if row["blocks"] != [row["network"]]:
+            click.echo(f"a part of it is protected: carved into {len(row['blocks'])} blocks")
 
 
 @click.command()
@@ -139,6 +141,14 @@ def _explain(answer: dict[str, Any]) -> None:
     click.echo(f"{answer['address']}: {'blocked' if answer['blocked'] else 'not blocked'}")
     if answer["protected"] is not None:
         click.echo(f"  protected: {answer['protected']}")
+    if answer["paused"] is not None:
+        click.echo(f"  {answer['paused']}")
+    if answer["standing"] is not None:
+        standing = answer["standing"]
+        ago = format_duration(now - standing["time"])
+        click.echo(f"  in good standing: {standing['how']} {ago} ago")
+    for network in answer["spared"]:
+        click.echo(f"  {network} covers somebody protected: blocked around him, or not at all")
     for row in answer["claims"]:
         ends = "never" if row["until"] is None else f"in {format_duration(row['until'] - now)}"
         click.echo(

@@ -26,6 +26,8 @@ COMMANDS = {
     "bans": "guard.cli.bans:bans",
     "ban": "guard.cli.bans:ban",
     "unban": "guard.cli.bans:unban",
+    "pause": "guard.cli.pause:pause",
+    "resume": "guard.cli.pause:resume",
     "explain": "guard.cli.bans:explain",
     "status": "guard.cli.bans:status",
     "filter": "guard.cli.filter:filter_",
