@@ -20,7 +20,7 @@ from guard.firewall.settings import FirewallSettings
 from guard.jails.settings import JailsSettings
 from guard.lib.faults import Fault
 from guard.lib.fields import RelativePath
-from guard.mail.settings import LogSettings, QueueSettings
+from guard.mail.settings import DeliverySettings, LogSettings, QueueSettings
 from guard.protect.settings import ProtectSettings
 from guard.roles import ConfigError
 from guard.smtp.settings import ListenerSettings
@@ -38,6 +38,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     log: LogSettings = field(default_factory=LogSettings)
     listener: tuple[ListenerSettings, ...] = ()
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
     queue: dict[str, QueueSettings] = field(default_factory=dict)
     source: tuple[SourceSettings, ...] = ()
     jails: JailsSettings = field(default_factory=JailsSettings)

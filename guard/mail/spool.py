@@ -101,14 +101,15 @@ class FileSpool:
             log.info("removed %d unfinished messages that a dead process left behind", removed)
 
     def create(
-        self, sender: str, recipients: Sequence[str], meta: Mapping[str, str]
+        self, sender: str, recipients: Sequence[str], meta: Mapping[str, str], *, id_: str = ""
     ) -> IncomingFile:
         """Begins a message with its envelope. Raises Unavailable when the disk does not take it.
 
-        Raises Refused when the envelope is not Unicode text (lone surrogates).
+        Raises Refused when the envelope is not Unicode text (lone surrogates). A message with a
+        given `id_` takes the place of the one that has it.
         """
         now = self._clock()
-        envelope = Envelope(new_id(now), sender, list(recipients), dict(meta), now)
+        envelope = Envelope(id_ or new_id(now), sender, list(recipients), dict(meta), now)
         try:
             line = msgspec.json.encode(envelope) + b"\n"
         except UnicodeEncodeError as error:

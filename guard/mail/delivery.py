@@ -1,0 +1,399 @@
+"""The queue runner: takes what waits in the spool to where it goes, and keeps account of it.
+
+    spool -> agenda (what is due) -> sites (route and policy) -> workers -> outcomes -> spool
+
+Holds the spool's lock, so that of several processes one delivers. A message is whole on disk until
+the last of its recipients is served, refused or given up; what is known of its delivery is on disk
+before anything else is done with it, so that a kill at any moment repeats no more than what was in
+flight. In memory are ids, and the messages that sites have room for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from guard.lib.clock import Clock
+from guard.mail.agenda import Agenda
+from guard.mail.client import Timeouts
+from guard.mail.content import PIECE, Opened, facts
+from guard.mail.deliveryrecords import Outcome, kind, record
+from guard.mail.dsn import Bounce, Failure, bounce_id, write
+from guard.mail.policy import Policies, route_of
+from guard.mail.replies import failure
+from guard.mail.resolver import Mx, Resolver
+from guard.mail.settings import DeliverySettings, QueueSettings
+from guard.mail.site import Job, Shared, Site
+from guard.mail.spool import FileSpool
+from guard.mail.terms import TermsMaker
+from guard.mail.ticket import Ticket
+from guard.mail.waiting import Damaged, Gone, Message, Verb, Waiting
+from guard.mail.worker import Worker
+from guard.relay.domain import domain_of
+from guard.roles import Sink, Unavailable
+
+log = logging.getLogger("guard.delivery")
+T = TypeVar("T")
+
+_TICK = 0.2
+_TURN = 1.0  # how often it is tried to take over from another process
+_AGAIN = 5.0  # how long to wait for a disk that fails
+_MOST_OPEN = 2000
+_THREADS = 8
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an operator and a graph want to know. Ages are seconds, counts are of this process."""
+
+    waiting: int
+    oldest: float
+    open: int
+    destinations: int
+    delivered: int
+    deferred: int
+    bounced: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the runner is given beside its spool and settings. The defaults are those of a daemon.
+
+    `step` is told each thing that was made durable; tests end the process there.
+    """
+
+    sink: Sink
+    resolver: Resolver
+    clock: Clock
+    nodeid: str
+    timeouts: Timeouts = Timeouts()
+    chance: Callable[[], float] = random.random
+    step: Step = lambda _: None
+
+
+class Deliverer:
+    """Delivers what is in `spool`. `run` ends after `finish`, or when it is cancelled."""
+
+    def __init__(
+        self,
+        spool: FileSpool,
+        settings: DeliverySettings,
+        queues: Mapping[str, QueueSettings],
+        around: Surroundings,
+    ) -> None:
+        self._spool, self._settings, self._around = spool, settings, around
+        self._hostname = settings.hostname or socket.getfqdn()
+        self._waiting = Waiting(spool.folder)
+        self._policies = Policies(queues)
+        self._agenda = Agenda()
+        self._sites: dict[object, Site] = {}
+        self._finishing = asyncio.Event()
+        self._counts = {"Delivery": 0, "TransientFailure": 0, "Bounce": 0}
+        self._shared = Shared(
+            resolver=around.resolver,
+            terms=TermsMaker(self._hostname, around.timeouts),
+            slots=asyncio.Semaphore(settings.connections),
+            clock=around.clock,
+            shuffle=self._shuffle,
+            read=self._in_thread,
+        )
+
+    def finish(self) -> None:
+        """Begins no more transactions; `run` ends when those under way have."""
+        self._finishing.set()
+        for site in self._sites.values():
+            site.finish()
+
+    def status(self) -> Status:
+        """A look at the queue."""
+        now, agenda = self._around.clock(), self._agenda
+        return Status(
+            waiting=len(agenda),
+            oldest=agenda.oldest(now),
+            open=agenda.open,
+            destinations=len(self._sites),
+            delivered=self._counts["Delivery"],
+            deferred=self._counts["TransientFailure"],
+            bounced=self._counts["Bounce"],
+        )
+
+    async def run(self) -> None:
+        """Delivers. Raises Refused when the spool's folders cannot be made."""
+        self._threads = ThreadPoolExecutor(_THREADS, "delivery")
+        try:
+            self._spool.open()
+            self._waiting.open()
+            while not self._finishing.is_set():
+                with self._waiting.lock() as mine:
+                    if mine:
+                        await self._hold()
+                        return
+                log.info("another process delivers; standing by")
+                await self._pause(_TURN)
+        finally:
+            self._threads.shutdown(wait=True)
+
+    async def _hold(self) -> None:
+        """Delivers, with the lock."""
+        self._agenda, self._sites, first = Agenda(), {}, True
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            while not self._finishing.is_set():
+                began = loop.time()
+                try:
+                    await self._look(tidy=first)
+                    first = False
+                    self._sweep()
+                    self._begin()
+                except Unavailable as error:
+                    log.error("%s", error)
+                    await self._pause(_AGAIN)
+                # A large spool takes longer to list, and is listed less often.
+                await self._pause(max(_TICK, 5 * (loop.time() - began)))
+
+    async def _look(self, *, tidy: bool) -> None:
+        """Hears wishes, and of messages that came."""
+        for verb, id_ in await self._in_thread(self._waiting.asked):
+            await self._wish(verb, id_)
+        stamp = await self._in_thread(self._waiting.changed)
+        if self._agenda.seen(stamp):
+            return
+        ids = await self._in_thread(self._waiting.ids)
+        self._agenda.update(ids, stamp, self._around.clock())
+        if tidy:
+            await self._in_thread(lambda: self._waiting.tidy(set(ids)))
+
+    async def _wish(self, verb: Verb, id_: str) -> None:
+        if self._agenda.is_open(id_):
+            # It is under way; afterwards it is either gone or can be changed.
+            await self._in_thread(lambda: self._waiting.ask(verb, id_))
+            return
+        try:
+            if verb == "drop":
+                message = await self._in_thread(lambda: self._waiting.load(id_))
+                said = Outcome(failure(551, (5, 7, 1), "dropped by the operator"))
+                self._record("AdminBounce", message, dict.fromkeys(message.left, said))
+            await self._in_thread(lambda: self._waiting.apply(verb, id_))
+        except (Gone, Damaged) as error:
+            log.info("%s: %s", verb, error)
+            return
+        self._agenda.schedule(id_, 0.0)
+
+    def _begin(self) -> None:
+        """Opens what is due, as far as there is room."""
+        now = self._around.clock()
+        if self._finishing.is_set():
+            return
+        while self._agenda.open < _MOST_OPEN and (id_ := self._agenda.pop(now)) is not None:
+            self._group.create_task(self._open(id_))
+
+    def _sweep(self) -> None:
+        """Fills sites that have room again, and forgets those that have nothing to do."""
+        for key, site in list(self._sites.items()):
+            self._unpark(site, site.room)
+            if site.empty:
+                del self._sites[key]
+
+    async def _open(self, id_: str) -> None:
+        """Reads one message and hands it to its sites."""
+        try:
+            message = await self._in_thread(lambda: self._waiting.load(id_))
+        except Gone:
+            self._agenda.forget(id_)
+            return
+        except Damaged as error:
+            log.error("%s", error)
+            self._agenda.forget(id_)
+            return
+        except Unavailable as error:
+            log.error("%s", error)
+            self._agenda.schedule(id_, self._around.clock() + _AGAIN)
+            return
+        state = message.state
+        if state.held:
+            self._agenda.schedule(id_, float("inf"))
+        elif state.due > self._around.clock():
+            self._agenda.schedule(id_, state.due)
+        else:
+            await self._hand_over(message)
+
+    async def _hand_over(self, message: Message) -> None:
+        parts, lost = self._parts(message)
+        full = next((site for site in parts if not site.room), None)
+        if self._finishing.is_set():
+            return
+        if full is not None:
+            self._agenda.park(message.envelope.id)
+            full.parked.append(message.envelope.id)
+            return
+        ticket = Ticket(message, len(parts) + bool(lost))
+        for site, recipients in parts.items():
+            site.put(self._job(ticket, site, recipients))
+        if lost:
+            await self._settle(ticket, None, lost)
+
+    def _parts(self, message: Message) -> tuple[dict[Site, list[str]], dict[str, Outcome]]:
+        """The recipients of each site, and those who have none."""
+        parts: dict[Site, list[str]] = {}
+        lost: dict[str, Outcome] = {}
+        for address in message.left:
+            domain = domain_of(address)
+            policy = self._policies.of(domain)
+            try:
+                route = route_of(domain, policy)
+            except ValueError:
+                said = failure(550, (5, 1, 2), f"there is no way to {domain or 'no domain'}")
+                lost[address] = Outcome(said)
+                continue
+            site = self._sites.get((route, policy))
+            if site is None:
+                site = self._sites[route, policy] = Site(route, policy, self._shared, self._start)
+            parts.setdefault(site, []).append(address)
+        return parts, lost
+
+    def _start(self, site: Site) -> None:
+        self._group.create_task(Worker(site).run())
+
+    def _job(self, ticket: Ticket, site: Site, recipients: Sequence[str]) -> Job:
+        message = ticket.message
+
+        async def opened() -> Opened:
+            return await self._in_thread(lambda: self._read(message))
+
+        async def done(outcomes: dict[str, Outcome]) -> None:
+            await self._settle(ticket, site, outcomes)
+
+        return Job(message.envelope.sender, recipients, message.size, opened, done)
+
+    def _read(self, message: Message) -> Opened:
+        file = self._waiting.body(message)
+        return Opened(file, message.offset, facts(iter(lambda: file.read(PIECE), b"")))
+
+    async def _settle(
+        self, ticket: Ticket, site: Site | None, outcomes: dict[str, Outcome]
+    ) -> None:
+        """Writes down what became of one job, and at the last of a message what becomes of it."""
+        message = ticket.message
+        served = ticket.note(outcomes)
+        for address, outcome in outcomes.items():
+            self._record(kind(outcome), message, {address: outcome}, site)
+        id_ = message.envelope.id
+        if ticket.open_jobs:
+            if served:
+                await self._durably(lambda: self._waiting.save(id_, ticket.interim()))
+                self._around.step("interim")
+        else:
+            await self._close(ticket)
+        if site is not None and site.parked:
+            self._unpark(site, 1)
+            self._begin()
+
+    async def _close(self, ticket: Ticket) -> None:
+        message, now = ticket.message, self._around.clock()
+        id_, schedule = message.envelope.id, self._policies.of(domain_of(message.left[0])).schedule
+        verdict = ticket.close(schedule, now, self._around.chance())
+        self._record("Expiration", message, verdict.expired)
+        if verdict.failures and message.envelope.sender and self._settings.bounces:
+            await self._durably(lambda: self._bounce(message, verdict.failures, now))
+            self._around.step("bounce")
+        state = verdict.state
+        if state is None:
+            await self._durably(lambda: self._waiting.remove(id_))
+            self._agenda.forget(id_)
+            self._around.step("removed")
+        else:
+            await self._durably(lambda: self._waiting.save(id_, state))
+            self._agenda.schedule(id_, state.due)
+            self._around.step("deferred")
+
+    def _bounce(self, message: Message, failures: Sequence[Failure], now: float) -> None:
+        """Spools the bounce to the sender."""
+        with self._waiting.body(message) as file:
+            head = facts([file.read(PIECE)]).head
+        id_ = bounce_id(message.envelope.id, message.state.attempts)
+        text = write(
+            Bounce(
+                id=id_,
+                hostname=self._hostname,
+                sender=message.envelope.sender,
+                created=message.envelope.created,
+                now=now,
+                failures=failures,
+                head=head,
+            )
+        )
+        meta = {"bounce_of": message.envelope.id}
+        incoming = self._spool.create("", [message.envelope.sender], meta, id_=id_)
+        try:
+            incoming.write(text)
+            incoming.commit()
+        finally:
+            incoming.abort()
+
+    def _unpark(self, site: Site, most: int) -> None:
+        """Has messages opened again for which `site` had no room."""
+        for _ in range(min(most, len(site.parked))):
+            self._agenda.schedule(site.parked.popleft(), 0.0)
+
+    def _record(
+        self,
+        type_: str,
+        message: Message,
+        outcomes: Mapping[str, Outcome],
+        site: Site | None = None,
+    ) -> None:
+        for address, outcome in outcomes.items():
+            domain = domain_of(address)
+            route = self._policies.of(domain).route
+            if type_ in self._counts:
+                self._counts[type_] += 1
+            self._around.sink.put(
+                record(
+                    type_,
+                    message,
+                    address,
+                    outcome,
+                    queue=f"{domain}!{route}" if route else domain,
+                    site=str(site.route) if site else "",
+                    now=self._around.clock(),
+                    nodeid=self._around.nodeid,
+                )
+            )
+
+    async def _durably(self, work: Callable[[], None]) -> None:
+        """Does `work`, however long the disk fails: what was delivered must not be forgotten."""
+        said = ""
+        while True:
+            try:
+                await self._in_thread(work)
+            except Gone:
+                return
+            except Unavailable as error:
+                if str(error) != said:
+                    log.error("%s; trying again", error)
+                said = str(error)
+                await asyncio.sleep(_AGAIN)
+            else:
+                return
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._finishing.wait()
+        except TimeoutError:
+            pass
+
+    def _shuffle(self, records: Sequence[Mx]) -> Sequence[Mx]:
+        return sorted(records, key=lambda _: self._around.chance())
