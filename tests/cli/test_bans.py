@@ -1,0 +1,107 @@
+"""The ledger by hand, without a daemon: the store itself is asked."""
+
+import json
+
+import pytest
+
+from guard.cli.main import run
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A configuration with a store of its own."""
+    path = tmp_path / "guard.toml"
+    path.write_text('[state]\ndir = "state"\n[protect]\nreserved = false\nown = false\nallow = ["192.0.2.7"]\n')
+    return str(path)
+
+
+@pytest.fixture
+def guard(config, capsys):
+    """Runs a command and returns exit code, standard output and standard error."""
+
+    def command(*arguments):
+        code = run([*arguments, "-c", config])
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def rows(out):
+    """JSON Lines as values."""
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_ban_list_unban(guard):
+    """A ban is listed with all its members until it is taken back."""
+    code, out, err = guard("ban", "192.0.2.0/30", "--for", "1h", "--reason", "noise", "--json")
+    assert code == 0
+    assert "no daemon runs" in err
+    (made,) = rows(out)
+    code, out, _ = guard("bans", "--json")
+    assert (code, rows(out)) == (0, [made])
+    assert made["network"] == "192.0.2.0/30"
+    assert made["source"] == "manual"
+    assert made["reason"] == "noise"
+    assert made["until"] - made["since"] == pytest.approx(3600)
+    assert set(made) == {"network", "source", "reason", "since", "until", "strikes"}
+    code, out, _ = guard("unban", "192.0.2.0/30")
+    assert (code, out) == (0, "un-banned 192.0.2.0/30 (manual)\n")
+    assert guard("bans")[1] == "nobody is banned\n"
+    assert guard("bans", "--json")[:2] == (0, "")
+
+
+def test_for_ever_and_everybody(guard):
+    """Without a time a ban is for ever; --all ends every one."""
+    guard("ban", "192.0.2.1")
+    guard("ban", "2001:db8::/64", "--for", "2d")
+    code, out, _ = guard("bans")
+    assert code == 0
+    assert "never" in out
+    assert "2001:db8::/64" in out
+    code, out, _ = guard("unban", "--all", "--json")
+    assert code == 0
+    assert {row["network"] for row in rows(out)} == {"192.0.2.1", "2001:db8::/64"}
+    assert guard("unban", "--all")[0] == 0
+
+
+def test_the_answer_no_is_1(guard):
+    """Un-banning or explaining who is not banned exits with 1."""
+    assert guard("unban", "192.0.2.1")[0] == 1
+    assert guard("explain", "192.0.2.1")[0] == 1
+
+
+@pytest.mark.parametrize("bad", ["192.0.2.1/24", "example.com", "", "1.2.3", "192.0.2.1 "])
+def test_bad_input_is_65(guard, bad):
+    """What is no network is named, and nothing is done."""
+    code, out, err = guard("ban", bad)
+    assert (code, out) == (65, "")
+    assert err.startswith("guard: ")
+    assert guard("ban", "192.0.2.1", "--for", "soon")[0] == 65
+    assert guard("bans", "--json")[1] == ""
+
+
+def test_protection_outranks_the_operator(guard):
+    """Who is protected is not banned by hand; a block around them is banned without them."""
+    code, out, err = guard("ban", "192.0.2.7")
+    assert (code, out) == (65, "")
+    assert "protected" in err
+    code, out, _ = guard("ban", "192.0.2.0/24", "--json")
+    assert code == 0
+    (row,) = rows(out)
+    assert "192.0.2.6" in row["blocks"]
+    assert "192.0.2.7" not in row["blocks"]
+
+
+def test_explain_says_all_there_is(guard):
+    """Claims of the address and of blocks around it, and why it is protected."""
+    guard("ban", "198.51.100.0/24", "--for", "1h", "--reason", "noise")
+    code, out, _ = guard("explain", "198.51.100.9", "--json")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["blocked"] is True
+    assert answer["claims"][0]["network"] == "198.51.100.0/24"
+    code, out, _ = guard("explain", "198.51.100.9")
+    assert "198.51.100.0/24 is claimed by manual" in out
+    code, out, _ = guard("explain", "192.0.2.7")
+    assert code == 1
+    assert "protected" in out
