@@ -37,6 +37,7 @@ def test_ban_list_unban(guard):
     assert code == 0
     assert "no daemon runs" in err
     (made,) = rows(out)
+    assert made.pop("blocks", ["192.0.2.0/30"]) == ["192.0.2.0/30"]
     code, out, _ = guard("bans", "--json")
     assert (code, rows(out)) == (0, [made])
     assert made["network"] == "192.0.2.0/30"
