@@ -1,0 +1,120 @@
+"""Redis restarted, failed over by Sentinel, or in Cluster mode: real servers on loopback."""
+
+import socket
+from contextlib import ExitStack
+
+import pytest
+from redis_servers import Servers, start_cluster, start_sentinel, until
+
+from guard.events import Claim, Offence, Overflow, Window
+from guard.lib.networks import parse_network
+from guard.roles import Unavailable
+from guard.stores.redis_store import RedisStore
+
+pytestmark = [pytest.mark.redis, pytest.mark.xdist_group("fleet")]
+NOW = 1_757_675_281.5
+WINDOWS = {"relay": Window(3, 600.0)}
+MANY = [parse_network(f"192.0.2.{n}") for n in range(200)] + [
+    parse_network(f"2001:db8:0:{n:x}::/64") for n in range(1, 100)
+]
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports that nobody listens on, each with its successor free too."""
+    with ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < number:
+            first, second = (stack.enter_context(socket.socket()) for _ in range(2))
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            found.append(port)
+        return found
+
+
+@pytest.fixture
+def servers(tmp_path):
+    made = Servers(tmp_path)
+    yield made
+    made.close()
+
+
+def jail(network):
+    return Claim(network, "jail:relay", "x", NOW, NOW + 600)
+
+
+def test_cluster(servers):
+    """A batch of networks in many slots counts and claims as on one server."""
+    store = RedisStore(start_cluster(servers, free_ports(3)))
+    twice = [Offence("relay", n, NOW + i / 1000) for i, n in enumerate([*MANY, *MANY])]
+    assert store.counters.count(twice, WINDOWS) == []
+    third = [Offence("relay", n, NOW + 1 + i / 1000) for i, n in enumerate(MANY)]
+    assert store.counters.count(third, WINDOWS) == [Overflow(*o[:3], 3) for o in third]
+    cursor, _ = store.ledger.changes("")
+    store.ledger.claim([jail(n) for n in MANY], NOW)
+    assert store.ledger.changes(cursor)[1] == set(MANY)
+    assert [p.strikes for p in store.ledger.past(MANY, NOW)] == [{"jail:relay": 1}] * len(MANY)
+    feed = [Claim(n, "feed:x", "y", NOW, None) for n in MANY]
+    assert store.ledger.replace("feed:x", feed, NOW) == (len(MANY), 0)
+    assert len(store.ledger.withdraw(None, None, NOW)) == 2 * len(MANY)
+    store.counters.count([Offence("relay", MANY[0], NOW + 5)], WINDOWS)
+    store.counters.forget(MANY[0])
+    assert store.counters.counted(MANY[0]) == []
+    store.close()
+
+
+def test_sentinel_fails_over(servers):
+    """The primary dies: for a moment Redis is unavailable, then the replica goes on with it all."""
+    primary, replica, sentinel = free_ports(3)
+    store = RedisStore(start_sentinel(servers, primary, replica, sentinel))
+    store.ledger.claim([jail(MANY[0])], NOW)
+    store.counters.count([Offence("relay", MANY[0], NOW, 2)], WINDOWS)
+    cursor, _ = store.ledger.changes("")
+    store._link.client.wait(1, 5000)
+    servers.kill(primary)
+
+    def again() -> bool:
+        try:
+            return bool(store.ledger.claim([jail(MANY[1])], NOW))
+        except Unavailable as error:
+            assert "redis+sentinel://" in str(error)
+            return False
+
+    assert not again()
+    until(again)
+    assert {c.network for c in store.ledger.claims(NOW)} == {MANY[0], MANY[1]}
+    assert store.ledger.changes(cursor)[1] == {MANY[1]}
+    assert store.counters.count([Offence("relay", MANY[0], NOW + 1)], WINDOWS)
+    store.close()
+
+
+def test_restart(redis_server):
+    """Redis is restarted: unavailable while it is gone, then everything is as it was."""
+    store = RedisStore(redis_server.url)
+    store.ledger.claim([jail(MANY[0])], NOW)
+    store.counters.count([Offence("relay", MANY[0], NOW, 2)], WINDOWS)
+    cursor, _ = store.ledger.changes("")
+    redis_server.stop()
+    for call in (
+        lambda: store.counters.count([Offence("relay", MANY[0], NOW)], WINDOWS),
+        lambda: store.counters.counted(MANY[0]),
+        lambda: store.counters.forget(MANY[0]),
+        lambda: store.ledger.claim([jail(MANY[0])], NOW),
+        lambda: store.ledger.claims(NOW),
+        lambda: store.ledger.changes(cursor),
+        lambda: store.ledger.past([MANY[0]], NOW),
+        lambda: store.ledger.withdraw(None, None, NOW),
+        lambda: store.ledger.replace("feed:x", [jail(MANY[0])], NOW),
+    ):
+        with pytest.raises(Unavailable, match="Redis at redis://127"):
+            call()
+    redis_server.start()
+    assert store.ledger.claims(NOW)[0].network == MANY[0]
+    assert store.ledger.changes(cursor) == (cursor, set())
+    assert store.counters.count([Offence("relay", MANY[0], NOW + 1)], WINDOWS) == [
+        Overflow("relay", MANY[0], NOW + 1, 3)
+    ]
+    store.close()
