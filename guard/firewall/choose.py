@@ -41,6 +41,12 @@ def _blackhole(settings: FirewallSettings) -> Firewall:
     return Blackhole()
 
 
+def _exec(settings: FirewallSettings) -> Firewall:
+    from guard.firewall.exec import Exec
+
+    return Exec(settings.command)
+
+
 def _dry_run(settings: FirewallSettings) -> Firewall:
     return DryRun()
 
@@ -49,6 +55,7 @@ MAKERS: dict[str, Maker] = {
     "nftables": _nftables,
     "iptables": _iptables,
     "blackhole": _blackhole,
+    "exec": _exec,
     "dry-run": _dry_run,
 }
 # What `auto` tries, best first.
@@ -91,6 +98,8 @@ def _told(refusals: dict[str, list[str]]) -> str:
 def _named(settings: FirewallSettings) -> str:
     if settings.backend == "dry-run":
         return "nobody is blocked; it only says who would be"
+    if settings.backend == "exec":
+        return f"as configured, by {settings.command[0]}"
     return f"as configured, closing {_ports(settings.backend, settings)} to whom is banned"
 
 

@@ -4,8 +4,11 @@ A server in a network namespace listens on port 25; an offender and an innocent 
 Blocks end by the kernel's own clock, so that a test of an end waits for that clock.
 """
 
+import os
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from netns import World, eventually, inside
@@ -13,6 +16,7 @@ from netns import World, eventually, inside
 from guard.events import Block
 from guard.firewall.abilities import Untimed
 from guard.firewall.blackhole import Blackhole
+from guard.firewall.exec import Exec
 from guard.firewall.iptables import IPTables
 from guard.firewall.nftables import NFTables
 from guard.firewall.xtables import Legacy, Nft
@@ -26,8 +30,21 @@ FILTERS = {
     "iptables-legacy": lambda ports=MAIL, **more: IPTables(ports, rules=Legacy(), **more),
     "iptables-nft": lambda ports=MAIL, **more: IPTables(ports, rules=Nft(), **more),
 }
-KINDS = {**FILTERS, "blackhole": lambda ports=None: Blackhole()}
+KINDS = {
+    **FILTERS,
+    "blackhole": lambda ports=None: Blackhole(),
+    "exec": lambda ports=None: Exec([str(documented())]),
+}
 filters = pytest.mark.parametrize("make", FILTERS.values(), ids=FILTERS)
+
+
+def documented() -> Path:
+    """The program that the documentation prints, as a file."""
+    text = (Path(__file__).parents[2] / "docs" / "firewall.md").read_text()
+    path = Path(tempfile.gettempdir()) / f"guard-test-firewall-{os.getpid()}.sh"
+    path.write_text(text.split("```sh\n")[1].split("```")[0])
+    path.chmod(0o700)
+    return path
 
 
 @pytest.fixture(params=KINDS)
@@ -216,8 +233,22 @@ def test_the_edges_of_the_address_space(firewall: Firewall):
     edges = [edge for edge in edges if edge not in ("0.0.0.0", "::")]
     firewall.apply(block(*edges), [], now)
     assert texts(firewall) == set(edges)
-    firewall.replace(block("0.0.0.0/0", "::/0"), now)
-    assert texts(firewall) == {"0.0.0.0/0", "::/0"}
+
+
+@filters
+def test_everybody_can_be_blocked(make, world: World):
+    """A /0 is a prefix like any other, though ipset has none."""
+    with inside(world.server):
+        firewall = make()
+        firewall.open()
+        for _ in range(2):
+            firewall.replace(block("0.0.0.0/0", "::/0"), time.time())
+            assert texts(firewall) == {"0.0.0.0/0", "::/0"}
+            assert not world.innocent.connects(world.v4)
+            assert not world.innocent.connects(world.v6)
+        firewall.apply([], [net("0.0.0.0/0"), net("::/0")], time.time())
+        assert not texts(firewall)
+        firewall.close()
 
 
 def test_blocks_outlive_the_process_that_made_them(make, world: World):
