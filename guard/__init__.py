@@ -13,6 +13,7 @@ The floors, from the ground up; imports run downward only, and tests/test_floors
                                             the parts; they never import each other
     operations, control, daemon             what the operator can do, and what runs
     config                                  guard.toml
+    listeners                               the listeners, made from it and kept up to date
     assemble                                settings to objects
     cli                                     what an operator types
 """

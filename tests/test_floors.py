@@ -14,6 +14,7 @@ FLOORS = [
     {"operations", "control"},
     {"daemon"},
     {"config"},
+    {"listeners"},
     {"assemble"},
     {"cli"},
     {"__main__"},

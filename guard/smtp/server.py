@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from guard.lib.clock import Clock
@@ -59,6 +60,11 @@ class Server:
         self._server: asyncio.Server | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._empty: asyncio.Event | None = None
+
+    def reconfigure(self, settings: ListenerSettings, authenticator: Authenticator | None) -> None:
+        """Other settings and passwords, for sessions that begin from now on. `listen` stays."""
+        self.settings, self.patience = settings, settings.client_timeout
+        self.listener = replace(self.listener, settings=settings, authenticator=authenticator)
 
     @property
     def addresses(self) -> list[Endpoint]:

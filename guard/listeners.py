@@ -1,0 +1,170 @@
+"""The listeners of a configuration: made from it, and brought up to date with it while they run.
+
+On SIGHUP and when guard.toml or a file that a listener names changes, everything is read anew. Is
+there no fault in it, then it holds at once: relay rules and passwords for open sessions too, other
+settings for sessions that begin. Is there one, the old configuration stays and the log says why.
+Addresses are bound at the start only, and so it is with all other sections of guard.toml.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from guard.config import DEFAULT_PATH, Settings, load
+from guard.lib.clock import Clock
+from guard.lib.faults import Fault
+from guard.lib.reload import Reloader
+from guard.relay.live import Live, Rules, examine
+from guard.relay.reports import ReportReader
+from guard.roles import ConfigError, Sink, Spool
+from guard.smtp.server import Server
+from guard.smtp.settings import ListenerSettings
+
+log = logging.getLogger("guard.listeners")
+_Ready = Callable[[], None]
+
+
+def rules(settings: Settings, path: Path | None) -> list[Rules]:
+    """What each `[[listener]]` of `settings`, which were read from `path`, says about relaying."""
+    return [
+        Rules(
+            relay_hosts=item.relay_hosts,
+            listener_domains=item.listener_domains,
+            policy=item.policy,
+            policy_timeout=item.policy_timeout,
+            credentials=item.credentials,
+            file=str(path or DEFAULT_PATH),
+            key=f"listener[{index}].relay_hosts",
+        )
+        for index, item in enumerate(settings.listener)
+    ]
+
+
+def check(settings: Settings, path: Path | None) -> list[Fault]:
+    """Reads all files of all listeners; returns warnings. Raises ConfigError with all faults."""
+    found: list[Fault] = []
+    faults: list[Fault] = []
+    for some in rules(settings, path):
+        try:
+            found += examine(some)
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults)))
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What listeners share."""
+
+    spool: Spool
+    sink: Sink
+    nodeid: str
+    clock: Clock
+    reports: ReportReader
+
+
+class Listeners:
+    """All `[[listener]]` blocks, made. Raises ConfigError with the faults of all their files."""
+
+    def __init__(self, settings: Settings, path: Path | None, parts: Parts) -> None:
+        self._settings, self._path = settings, path
+        self._running: list[tuple[Server, Live]] = []
+        faults: list[Fault] = []
+        for item, some in zip(settings.listener, rules(settings, path), strict=True):
+            try:
+                live = Live(some)
+            except ConfigError as error:
+                faults += error.faults
+            else:
+                self._running.append((_server(item, live, parts), live))
+        if faults:
+            self.close()
+            raise ConfigError(list(dict.fromkeys(faults)))
+        self._files = self._named(settings)
+
+    @property
+    def servers(self) -> list[Server]:
+        """Ready to be started."""
+        return [server for server, _ in self._running]
+
+    def reloader(self) -> Reloader[list[_Ready]]:
+        """Keeps the listeners up to date while its `run` runs; `request` is for SIGHUP."""
+        return Reloader(self.read, _apply, lambda: self._files, ConfigError)
+
+    def read(self) -> list[_Ready]:
+        """Reads everything anew; what it returns, called, puts it in force. Raises ConfigError."""
+        settings = load(self._path)
+        # Also those of a configuration with faults: mending one of them is what is waited for.
+        self._files = self._named(settings)
+        found = {
+            item.listen: (item, some)
+            for item, some in zip(settings.listener, rules(settings, self._path), strict=True)
+        }
+        faults: list[Fault] = []
+        ready: list[_Ready] = [lambda: self._keep(settings)]
+        for server, live in self._running:
+            if server.settings.listen not in found:
+                continue
+            item, some = found[server.settings.listen]
+            try:
+                ready.append(_change(server, live, item, live.prepare(some)))
+            except ConfigError as error:
+                faults += error.faults
+        if faults:
+            raise ConfigError(list(dict.fromkeys(faults)))
+        return ready
+
+    def close(self) -> None:
+        """Lets go of threads."""
+        for _, live in self._running:
+            live.close()
+
+    def _named(self, settings: Settings) -> list[Path]:
+        named: Iterable[Path] = [
+            file for some in rules(settings, self._path) for file in some.files
+        ]
+        return [self._path or DEFAULT_PATH, *named]
+
+    def _keep(self, settings: Settings) -> None:
+        """Remembers what is in force, and tells what is not."""
+        old, self._settings = self._settings, settings
+        later = [
+            spec.name
+            for spec in fields(Settings)
+            if spec.name != "listener" and getattr(old, spec.name) != getattr(settings, spec.name)
+        ]
+        if {item.listen for item in old.listener} != {item.listen for item in settings.listener}:
+            later.append("listen")
+        if later:
+            log.warning("changes of %s take a restart", ", ".join(later))
+
+
+def _server(item: ListenerSettings, live: Live, parts: Parts) -> Server:
+    return Server(
+        item,
+        policy=live.policy,
+        spool=parts.spool,
+        sink=parts.sink,
+        nodeid=parts.nodeid,
+        clock=parts.clock,
+        authenticator=live if live.authenticates else None,
+        reports=parts.reports,
+    )
+
+
+def _change(server: Server, live: Live, item: ListenerSettings, apply: _Ready) -> _Ready:
+    def change() -> None:
+        apply()
+        server.reconfigure(item, live if live.authenticates else None)
+
+    return change
+
+
+def _apply(ready: list[_Ready]) -> None:
+    for change in ready:
+        change()

@@ -1,0 +1,241 @@
+"""Listeners made from guard.toml and reloaded while clients are connected."""
+
+import asyncio
+import contextlib
+import logging
+
+import pytest
+from conftest import free_port
+
+from guard.config import load
+from guard.listeners import Listeners, Parts, check
+from guard.mail.reports import read_report
+from guard.mail.spool import FileSpool
+from guard.relay.credentials import hash_password
+from guard.roles import ConfigError
+
+REFUSED = "550 5.7.1 "
+
+
+class Notes(list):
+    """A Sink that keeps what it is given."""
+
+    def put(self, record):
+        """Keeps `record`."""
+        self.append(record)
+
+
+class Client:
+    """One connection, by hand, on the loop of the listeners."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def connect(cls, port):
+        """A client that has read the banner."""
+        client = cls(*await asyncio.open_connection("127.0.0.1", port))
+        client.banner = await client.reply()
+        return client
+
+    async def reply(self):
+        """One reply, its lines joined."""
+        lines = []
+        while not lines or lines[-1][3:4] == "-":
+            async with asyncio.timeout(20):
+                lines.append((await self.reader.readline()).decode().rstrip())
+        return "\n".join(lines)
+
+    async def say(self, line):
+        """A command and its reply."""
+        self.writer.write(f"{line}\r\n".encode())
+        return await self.reply()
+
+    async def to(self, recipient, sender=""):
+        """The reply to RCPT in a new transaction."""
+        await self.say("RSET")
+        await self.say(f"MAIL FROM:<{sender}>")
+        return await self.say(f"RCPT TO:<{recipient}>")
+
+    async def close(self):
+        """Hangs up."""
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+class World:
+    """guard.toml, its files, and what runs by them."""
+
+    def __init__(self, folder):
+        self.folder, self.port = folder, free_port()
+        self.path = folder / "guard.toml"
+        self.settings()
+        self.domains('["first.test"]\nrelay_to = true\n')
+
+    def settings(self, more="", before=""):
+        """Writes guard.toml, in one go as a careful editor does."""
+        self.write(
+            "guard.toml",
+            f'{before}\n[[listener]]\nlisten = "127.0.0.1:{self.port}"\nhostname = "mx.test"\n'
+            f'relay_hosts = []\nlistener_domains = ["domains.toml"]\n{more}\n',
+        )
+
+    def domains(self, text):
+        """Writes the domain file."""
+        self.write("domains.toml", text)
+
+    def write(self, name, text):
+        """Writes a file beside guard.toml."""
+        new = self.folder / f".{name}.new"
+        new.write_text(text)
+        new.rename(self.folder / name)
+
+    def make(self):
+        """The listeners."""
+        spool = FileSpool(self.folder / "spool")
+        spool.open()
+        parts = Parts(spool, Notes(), "node", lambda: 1757675281.0, read_report)
+        return Listeners(load(self.path), self.path, parts)
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        """Runs them, with their reloader."""
+        listeners = self.make()
+        reloader = listeners.reloader()
+        try:
+            for server in listeners.servers:
+                await server.start()
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(reloader.run())
+                yield listeners, reloader
+                task.cancel()
+            for server in listeners.servers:
+                await server.stop(0.0)
+        finally:
+            listeners.close()
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A configuration in a folder of its own."""
+    return World(tmp_path)
+
+
+class Log(logging.Handler):
+    """The log, line by line, for whoever waits for a line."""
+
+    def __init__(self):
+        super().__init__(logging.INFO)
+        self.lines = asyncio.Queue()
+
+    def emit(self, record):
+        """Hears one line."""
+        self.lines.put_nowait(record.getMessage())
+
+    async def until(self, text):
+        """Waits for a line with `text` in it."""
+        async with asyncio.timeout(20):
+            while text not in await self.lines.get():
+                pass
+
+
+@pytest.fixture
+def log(caplog):
+    """What Guard logs."""
+    handler, root = Log(), logging.getLogger("guard")
+    root.addHandler(handler)
+    with caplog.at_level(logging.INFO, "guard"):
+        yield handler
+    root.removeHandler(handler)
+
+
+IN_FORCE = "the new configuration is in force"
+
+
+def test_a_changed_domain_file_holds_for_open_sessions(world, log):
+    """Noticed by itself; the client that was there stays connected and meets the new rules."""
+
+    async def test():
+        async with world.running():
+            client = await Client.connect(world.port)
+            assert await client.to("x@first.test") == "250 OK <x@first.test>"
+            assert (await client.to("x@second.test")).startswith(REFUSED)
+            world.domains('["second.test"]\nrelay_to = true\n')
+            await log.until(IN_FORCE)
+            assert await client.to("x@second.test") == "250 OK <x@second.test>"
+            assert (await client.to("x@first.test")).startswith(REFUSED)
+            await client.close()
+
+    asyncio.run(test())
+
+
+def test_a_broken_file_keeps_the_old_rules_and_mending_it_is_noticed(world, log):
+    """With every fault in the log; the file that guard.toml names anew is watched already."""
+
+    async def test():
+        async with world.running():
+            client = await Client.connect(world.port)
+            world.settings('credentials = "cred.toml"')
+            await log.until("the old one stays in force")
+            assert await client.to("x@first.test") == "250 OK <x@first.test>"
+            world.write("cred.toml", f'ann = "{hash_password("x")}"\n')
+            await log.until(IN_FORCE)
+            world.write("cred.toml", "ann = 5\n")
+            await log.until('cred.toml: "ann": is no argon2 hash')
+            assert await client.to("x@first.test") == "250 OK <x@first.test>"
+            await client.close()
+
+    asyncio.run(test())
+
+
+def test_a_signal_reloads_all_and_new_sessions_meet_new_settings(world, log):
+    """Banner and limits hold for who comes next; what takes a restart is named."""
+
+    async def test():
+        async with world.running() as (_, reloader):
+            old = await Client.connect(world.port)
+            world.settings(
+                'banner = "reloaded"\nmax_message_size = 1000\n[[listener]]\nlisten = ":1"',
+                '[store]\nurl = "redis://127.0.0.1:1/0"\n',
+            )
+            reloader.request()
+            await log.until("changes of store, listen take a restart")
+            new = await Client.connect(world.port)
+            assert old.banner == "220 mx.test ESMTP Guard"
+            assert new.banner == "220 mx.test reloaded"
+            assert "SIZE 1000" in await new.say("EHLO client.test")
+            assert "SIZE 20971520" in await old.say("EHLO client.test")
+            for client in (old, new):
+                await client.close()
+
+    asyncio.run(test())
+
+
+def test_all_faults_of_all_listeners_are_told_at_once(world):
+    """At the start and by `guard check`, each with file and key, once."""
+    world.domains('["a.test"]\nlog_fbl = true\n')
+    world.settings(
+        'credentials = "none.toml"\n[[listener]]\nlisten = "127.0.0.1:1"\n'
+        'listener_domains = ["domains.toml"]\npolicy = "none.py"\n'
+    )
+    for attempt in (world.make, lambda: check(load(world.path), world.path)):
+        with pytest.raises(ConfigError) as error:
+            attempt()
+        assert [str(f).removeprefix(f"{world.folder}/") for f in error.value.faults] == [
+            'domains.toml: "a.test".log_fbl: unknown option, did you mean log_arf?',
+            "none.toml: No such file or directory",
+            "none.py: No such file or directory",
+        ]
+
+
+def test_checking_warns_of_traps(world):
+    """Each once, though two listeners share the file."""
+    world.domains('["*"]\nlog_arf = true\n')
+    world.settings(
+        '[[listener]]\nlisten = "127.0.0.1:1"\nrelay_hosts = ["0.0.0.0/0"]\n'
+        'listener_domains = ["domains.toml"]\n'
+    )
+    assert [(f.file.rpartition("/")[2], f.key) for f in check(load(world.path), world.path)] == [
+        ("domains.toml", '"*".log_arf'),
+        ("guard.toml", "listener[1].relay_hosts"),
+    ]
