@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,25 @@ class Mirroring(Protocol):
         ...
 
 
+class Running(Protocol):
+    """Something that runs beside the rest: delivery, reloading, a web server.
+
+    It may be Finishing: then an orderly stop lets it end by itself first.
+    """
+
+    async def run(self) -> None:
+        """Works until it is cancelled or told to finish. What it raises has it run again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What runs beside the rest, with the name that the log has for it."""
+
+    name: str
+    work: Running
+
+
 @dataclass
 class Watched:
     """A source with what the operator wants to know of it."""
@@ -89,6 +108,7 @@ class Parts:
 
     listeners: Sequence[Listening] = ()
     sources: Sequence[Source] = ()
+    jobs: Sequence[Job] = ()
     engine: EngineParts | None = None
     reload: Callable[[], None] = lambda: None
     close: Callable[[], None] = lambda: None
@@ -107,6 +127,22 @@ class EngineParts:
     chores: Sequence[Chore] = ()
 
 
+class Backoff:
+    """How long to wait before the next try: twice as long after each failure in a row."""
+
+    def __init__(self) -> None:
+        self.pause = FIRST_PAUSE
+
+    def reset(self) -> None:
+        """It worked: the next failure is a first one."""
+        self.pause = FIRST_PAUSE
+
+    async def wait(self) -> None:
+        """Waits, and makes the next wait longer."""
+        await asyncio.sleep(self.pause)
+        self.pause = min(2 * self.pause, LONGEST_PAUSE)
+
+
 @dataclass
 class Daemon:
     """Runs `parts` until a signal or `stop()`. Use one for one run."""
@@ -121,6 +157,7 @@ class Daemon:
         self._counting = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._held_back = ""
+        self._jobs: list[tuple[Job, asyncio.Task[None]]] = []
         self._listening: list[tuple[Watched, asyncio.Task[None]]] = []
         self._control: asyncio.Server | None = None
 
@@ -160,6 +197,10 @@ class Daemon:
                 task = group.create_task(self._listen(watched, engine))
                 self._listening.append((watched, task))
                 tasks.append(task)
+        for job in self.parts.jobs:
+            task = group.create_task(self._keep(job.name, job.work.run, Backoff()))
+            self._jobs.append((job, task))
+            tasks.append(task)
         for listener in self.parts.listeners:
             await listener.start()
         return tasks
@@ -169,9 +210,10 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             for listener in self.parts.listeners:
                 group.create_task(listener.stop(GRACE))
-        for watched, task in self._listening:
-            if isinstance(watched.source, Finishing):
-                watched.source.finish()
+        ending = [(watched.source, task) for watched, task in self._listening]
+        for part, task in [*ending, *((job.work, task) for job, task in self._jobs)]:
+            if isinstance(part, Finishing):
+                part.finish()
                 await asyncio.wait([task], timeout=GRACE)
         if self._control is not None:
             self._control.close()
@@ -183,23 +225,40 @@ class Daemon:
         return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
     async def _listen(self, watched: Watched, engine: EngineParts) -> None:
-        """Keeps one source going; the pause doubles with each failure in a row."""
-        pause = FIRST_PAUSE
+        """Keeps one source going, and remembers what the operator wants to know of it."""
+        backoff = Backoff()
+
+        async def hear() -> None:
+            async for batch in watched.source.batches():
+                await self._count(batch, engine)
+                watched.heard += len(batch)
+                watched.last, watched.error = self.clock(), ""
+                backoff.reset()
+
+        def failed(error: str) -> None:
+            watched.error = error
+
+        await self._keep(f"source {watched.source.name}", hear, backoff, failed)
+
+    async def _keep(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[None]],
+        backoff: Backoff,
+        failed: Callable[[str], None] = lambda error: None,
+    ) -> None:
+        """Does `work` until it ends by itself; begins again, with a pause, when it fails."""
         while True:
             try:
-                async for batch in watched.source.batches():
-                    await self._count(batch, engine)
-                    watched.heard += len(batch)
-                    watched.last, watched.error, pause = self.clock(), "", FIRST_PAUSE
+                await work()
                 return
             except GuardError as error:
-                watched.error = str(error)
-                log.warning("source %s: %s; again in %gs", watched.source.name, error, pause)
-            except Exception:  # a fault of ours in one source must not end the others
-                watched.error = "fault in Guard, see the log"
-                log.exception("source %s failed; again in %gs", watched.source.name, pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+                failed(str(error))
+                log.warning("%s: %s; again in %gs", name, error, backoff.pause)
+            except Exception:  # a fault of ours in one part must not end the others
+                failed("fault in Guard, see the log")
+                log.exception("%s failed; again in %gs", name, backoff.pause)
+            await backoff.wait()
 
     async def _count(self, batch: Sequence[Event], engine: EngineParts) -> None:
         """Has `batch` counted, however long the store is gone.
@@ -211,7 +270,7 @@ class Daemon:
                 self._changed.set()
 
     async def _hear(self, batch: Sequence[Event], engine: EngineParts) -> Sequence[Claim]:
-        pause = FIRST_PAUSE
+        backoff = Backoff()
         while True:
             try:
                 hear = engine.operations.pipeline.hear
@@ -221,8 +280,7 @@ class Daemon:
                 if not self._held_back:
                     log.error("%s; rejections wait", error)
                 self._held_back = str(error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+                await backoff.wait()
         if self._held_back:
             log.warning("the store answers again")
             self._held_back = ""
