@@ -107,7 +107,7 @@ def _hear(settings: Settings, filter_: str | None) -> Hear:
 
 
 def _replay(settings: Settings, jails: list[Jail]) -> Replay:
-    from guard.cli.replaying import Remembering, Replay
+    from guard.cli.replaying import Hindsight, Remembering, Replay
     from guard.pipeline import Pipeline
     from guard.protect.protection import Protectors
     from guard.stores.embedded import EmbeddedStore
@@ -116,8 +116,16 @@ def _replay(settings: Settings, jails: list[Jail]) -> Replay:
     counters = Remembering(store.counters)
     hosts = [host for item in settings.listener for host in item.relay_hosts]
     protectors = Protectors.build(settings.protect, hosts)
-    pipeline = Pipeline(jails, counters, store.ledger, protectors, settings=settings.jails)
-    return Replay(pipeline, counters)
+    restraint = Hindsight(settings.protect, store)
+    pipeline = Pipeline(
+        jails,
+        counters,
+        store.ledger,
+        protectors,
+        settings=settings.jails,
+        restraint=restraint,
+    )
+    return Replay(pipeline, counters, restraint.spared)
 
 
 @contextmanager
@@ -194,6 +202,9 @@ def _summary(run: Replay, reader: Reader, jails: list[Jail]) -> None:
         f"{jail.name} {sum(ban.jail == jail.name for ban in run.bans)}" for jail in jails
     )
     _say(f"{len(run.bans)} bans of {len(networks)} addresses ({made})")
+    spared = {**run.spared, "protected": run.protected}
+    if held := ", ".join(f"{why} {count}" for why, count in spared.items() if count):
+        _say(f"not banned: {held}")
     if networks:
         _say(f"{len(run.later)} of them later had mail accepted or authenticated")
 

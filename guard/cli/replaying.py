@@ -7,14 +7,18 @@ as nothing more than that.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from guard.events import Acceptance, Claim, Event, Offence, Overflow, Rejection, Window
+from guard.events import Acceptance, Claim, Event, Good, Offence, Overflow, Rejection, Window
 from guard.lib.networks import Network, parse_address
 from guard.pipeline import Pipeline
+from guard.protect.restraint import Restraint
+from guard.protect.settings import ProtectSettings
 from guard.roles import Counters
+from guard.stores.open import Store
 
 LEGITIMATE = ("mail", "auth")
 
@@ -57,10 +61,53 @@ class Remembering:
         self._counters.close()
 
 
-class Replay:
-    """One replay. `bans` and `later` grow as batches are heard."""
+class Hindsight(Restraint):
+    """A restraint that knows at each moment of the log only what had happened by then.
 
-    def __init__(self, pipeline: Pipeline, counters: Remembering) -> None:
+    The live one is asked within a moment of what it is told; here a batch may span hours.
+    """
+
+    def __init__(self, settings: ProtectSettings, store: Store) -> None:
+        # An ignorecommand is not run: it may ask the world of today, or change it.
+        super().__init__(settings, store.standing, store.counters)
+        self._history: dict[Network, list[Good]] = {}
+        self._kept = settings.good_standing
+
+    def heard(self, goods: Sequence[Good]) -> None:
+        """Remembers signs of good standing, one a minute of each network."""
+        for good in goods:
+            known = self._history.setdefault(good.network, [])
+            if not known or good.time > known[-1].time + 60:
+                known.append(good)
+
+    def goods(self, networks: Sequence[Network], time: float) -> dict[Network, Good]:
+        """Those of `networks` that are in good standing at any time; `spares` looks closer."""
+        return {n: self._history[n][-1] for n in networks if n in self._history}
+
+    def spares(
+        self, overflow: Overflow, good: Good | None, *, window: Window, weak: bool
+    ) -> str | None:
+        """Why a ban is not made, by the standing that `overflow` met."""
+        if good is not None:
+            known = self._history[overflow.network]
+            at = bisect_right(known, overflow.time, key=_time_of)
+            good = known[at - 1] if at else None
+            if good is not None and good.time <= overflow.time - self._kept:
+                good = None
+        return super().spares(overflow, good, window=window, weak=weak)
+
+
+def _time_of(good: Good) -> float:
+    return good.time
+
+
+class Replay:
+    """One replay. `bans` and `later` grow as batches are heard; `spared` is the restraint's."""
+
+    def __init__(
+        self, pipeline: Pipeline, counters: Remembering, spared: Mapping[str, int]
+    ) -> None:
+        self.spared = spared
         self.bans: list[Ban] = []
         self.later: Counter[Network] = Counter()
         self.rejections = 0
@@ -83,6 +130,11 @@ class Replay:
             yield ban
         self._counters.overflows.clear()
         self._look_back(events)
+
+    @property
+    def protected(self) -> int:
+        """How many bans protection forbade."""
+        return self._pipeline.tally.protected
 
     def _ban(self, claim: Claim) -> Ban:
         jail = claim.source.removeprefix("jail:")

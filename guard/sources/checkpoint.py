@@ -25,6 +25,11 @@ class Checkpoint(Generic[T]):
         self._decoder = msgspec.json.Decoder(dict[str, kind])  # type: ignore[valid-type]
         self._saved: dict[str, T] = {}
 
+    @property
+    def saved(self) -> dict[str, T]:
+        """What was loaded or saved last."""
+        return self._saved
+
     def load(self) -> dict[str, T]:
         """What was saved last; nothing where nothing was, or where it cannot be understood."""
         try:

@@ -75,6 +75,11 @@ class KumomtaLog:
         """How many bytes of log, packed as they are, have not been read."""
         return self._following.behind if self._following else 0
 
+    @property
+    def counted(self) -> dict[str, Place]:
+        """The saved place of each stream."""
+        return self._checkpoint.saved
+
 
 class _Following:
     """All lanes of one directory. One call at a time; `close` waits for the one under way."""

@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from guard.lib.fields import FilePath
+from guard.lib.fields import Duration, Endpoint, FilePath, Listen
 
 
 @dataclass(frozen=True, kw_only=True)
 class KumomtaLogSettings:
-    """A KumoMTA log directory, or one file of JSON lines."""
+    """A KumoMTA log directory, or one file of JSON lines.
+
+    Without a checkpoint it begins with what was written in the last `look_back`.
+    """
 
     type: Literal["kumomta-log"]
     path: FilePath
+    look_back: Duration = 86400.0
 
 
-SourceSettings = KumomtaLogSettings
+@dataclass(frozen=True, kw_only=True)
+class WebhookSettings:
+    """Where log records may be sent by HTTP.
+
+    `max_body` is bytes as sent, `backlog` bytes that may wait to be counted, `rate` requests a
+    second (0 is any number); who comes faster is held back. `busy` is how a sender learns that it
+    has to try again: a closed connection, which KumoMTA obeys, or an answer of 503.
+    """
+
+    type: Literal["webhook"]
+    listen: Listen = Endpoint("127.0.0.1", 8026)
+    socket: FilePath | None = None
+    secret_file: FilePath | None = None
+    tls_certificate: FilePath | None = None
+    tls_private_key: FilePath | None = None
+    max_body: int = 4 << 20
+    backlog: int = 1 << 30
+    rate: int = 0
+    busy: Literal["close", "503"] = "close"
+
+    @property
+    def key(self) -> str:
+        """A name for its files, the same after every start."""
+        text = str(self.socket or self.listen)
+        return "".join(c if c.isalnum() else "-" for c in text).strip("-")
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What no single value shows: (key, message)."""
+        local = self.socket is not None or self.listen.host in ("127.0.0.1", "::1", "localhost")
+        if not local and self.secret_file is None:
+            yield "secret_file", f"is missing, and {self.listen} can be reached by others"
+        if (self.tls_certificate is None) is not (self.tls_private_key is None):
+            yield "tls_certificate", "needs tls_private_key, and the other way round"
+        for name, least in (("max_body", 1), ("backlog", 1), ("rate", 0)):
+            if getattr(self, name) < least:
+                yield name, f"must be at least {least}"
+
+
+SourceSettings = KumomtaLogSettings | WebhookSettings

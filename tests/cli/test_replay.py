@@ -33,7 +33,9 @@ maxretry = 2
 findtime = 1h
 bantime = -1
 """
-RELAY = "[Definition]\nfailregex = ^\\s*refused <HOST>$\nkinds = relay_denied\ndatepattern = ^{EPOCH}\n"
+RELAY = (
+    "[Definition]\nfailregex = ^\\s*refused <HOST>$\nkinds = relay_denied\ndatepattern = ^{EPOCH}\n"
+)
 AUTH = "[Definition]\nfailregex = ^bad password <HOST>$\nkinds = auth_failed auth_unsupported\n"
 
 
@@ -120,7 +122,20 @@ def test_protected_addresses_are_not_banned(replay, tmp_path):
     """What would never be blocked is not shown as banned."""
     log = tmp_path / "log"
     log.write_bytes(b"".join(record(i, "10.1.1.1") for i in range(9)))
-    assert replay(log)[:2] == (0, [])
+    code, bans, said = replay(log)
+    assert (code, bans) == (0, [])
+    assert "not banned: protected 3" in said
+
+
+def test_good_standing_holds_bans_back_as_it_would_live(replay, tmp_path):
+    """Who had mail accepted before is given more room; the summary says how often."""
+    log = tmp_path / "log"
+    log.write_bytes(
+        record(0, "11.1.1.1", "Reception") + b"".join(record(i, "11.1.1.1") for i in range(9))
+    )
+    code, bans, said = replay(log)
+    assert (code, [ban["time"] for ban in bans]) == (0, [AT + 8.0])
+    assert "not banned: good standing 2" in said
 
 
 def test_faults_are_told_and_hide_nothing(replay, tmp_path):
@@ -206,15 +221,15 @@ def test_the_table_tells_of_mail_accepted_later(setting, tmp_path):
     """On a terminal: a table of bans with what the banned did afterwards, and a summary."""
     log = tmp_path / "log"
     log.write_bytes(
-        record(0, "11.1.1.1", "Reception")
-        + b"".join(record(i, "11.1.1.1") for i in range(3))
+        b"".join(record(i, "11.1.1.1") for i in range(3))
         + b"".join(record(10, "11.1.1.1", "Reception") for _ in range(7))
         + b"".join(record(20 + i, "11.1.1.2") for i in range(3))
     )
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "guard", "replay", "-c", str(setting), str(log)]
-    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as child:
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "dumb"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=theirs, stderr=pipe, env=environment) as child:
         os.close(theirs)
         shown = b""
         try:

@@ -1,0 +1,212 @@
+"""Log records by HTTP: KumoMTA's log hooks, or anybody who can POST JSON.
+
+A sender hears 200 when its records are on disk, and only then; what it sends again is recognised.
+KumoMTA gives up a record for good on any answer but 2xx, and tries again when there is none, so
+that whatever may pass with time (a full disk, a backlog) closes the connection without an answer.
+Trusts nobody without the secret, and nothing in a record but what any log record is trusted with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import os
+import ssl
+import stat
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from guard.events import Event
+from guard.lib.clock import Clock, now
+from guard.lib.logs import printable
+from guard.roles import Forbidden, Refused, Unavailable
+from guard.sources.bodies import Body, Damaged, TooLarge, records_of, unpack
+from guard.sources.inbox import Inbox
+from guard.sources.kumomta_log import KumomtaLog
+from guard.sources.settings import WebhookSettings
+
+log = logging.getLogger("guard.sources")
+
+AT_ONCE = 64  # bodies in memory; more connections wait before they may send theirs
+TRIM_EVERY = 60.0
+SIGNATURE = "X-Guard-Signature"
+UNPACKED = 8  # a body may grow so many times the largest that is taken
+
+
+class Webhook:
+    """Listens as `settings` say. What came and is not counted yet lies in the folder `state`."""
+
+    def __init__(self, settings: WebhookSettings, state: Path, *, clock: Clock = now) -> None:
+        self.name = f"webhook {settings.socket or settings.listen}"
+        self.addresses: list[str] = []
+        self._settings, self._clock = settings, clock
+        folder = state / "inbox" / settings.key
+        self._inbox = Inbox(folder)
+        self._log = KumomtaLog(
+            folder, state / "checkpoints", name=self.name, look_back=1e12, clock=clock
+        )
+        self._secret = b""
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._next = 0.0
+        self._checked, self._backlog = 0.0, 0
+        self._refusing = False
+
+    async def batches(self) -> AsyncIterator[Sequence[Event]]:
+        """Events as records come. Raises Unavailable or Refused when it cannot listen."""
+        self._secret = _secret(self._settings.secret_file)
+        await asyncio.to_thread(self._inbox.open, self._clock())
+        runner = web.AppRunner(self._app(), auto_decompress=False, access_log=None)
+        await runner.setup()
+        trimmed = self._clock()
+        try:
+            await self._listen(runner)
+            async for batch in self._log.batches():
+                yield batch
+                if self._clock() > trimmed + TRIM_EVERY:
+                    trimmed = self._clock()
+                    await asyncio.to_thread(self._trim, trimmed)
+        finally:
+            await runner.cleanup()
+            self._inbox.close()
+
+    @property
+    def behind(self) -> int:
+        """How many bytes were received and not counted yet."""
+        return self._log.behind
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=self._settings.max_body)
+        app.router.add_post("/{path:.*}", self._post)
+        return app
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        settings = self._settings
+        context = _tls(settings)
+        site: web.BaseSite
+        if settings.socket is not None:
+            _remove_stale(settings.socket)
+            site = web.UnixSite(runner, str(settings.socket), ssl_context=context)
+        else:
+            host, port = settings.listen
+            site = web.TCPSite(runner, host or None, port, ssl_context=context)
+        try:
+            await site.start()
+        except PermissionError:
+            raise Forbidden(f"{self.name}: not allowed to listen here") from None
+        except OSError as error:
+            raise Unavailable(f"{self.name}: {error.strerror or error}") from None
+        if settings.socket is not None:
+            settings.socket.chmod(0o660)
+        self.addresses = [str(address) for address in runner.addresses]
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        await self._pace()
+        signature = request.headers.get(SIGNATURE)
+        if signature is None and not self._bearer(request):
+            return _refuse(401, "wrong or missing secret")
+        async with self._room:
+            body = await request.read()
+            if signature is not None and not self._signed(signature, body):
+                return _refuse(401, "wrong signature")
+            try:
+                found = records_of(unpack(body, UNPACKED * self._settings.max_body))
+            except TooLarge as error:
+                return _refuse(413, str(error))
+            except Damaged as error:
+                return _refuse(400, str(error))
+            if found.faults and not found.records:
+                return _refuse(400, "no log records")
+            return await self._keep(request, found)
+
+    async def _keep(self, request: web.Request, found: Body) -> web.StreamResponse:
+        """Answers when the records are on disk; without an answer they are sent again."""
+        try:
+            await self._check_backlog()
+            new = await self._inbox.put(found.records, self._clock())
+        except Unavailable as error:
+            if not self._refusing:
+                log.error("%s: %s; senders have to try again", self.name, error)
+            self._refusing = True
+            if self._settings.busy == "503":
+                return _refuse(503, "busy")
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=503)  # never sent
+        self._refusing = False
+        told = {"records": len(found.records), "new": new, "faults": found.faults}
+        return web.Response(text=json.dumps(told), content_type="application/json")
+
+    async def _check_backlog(self) -> None:
+        """Raises Unavailable while too much waits to be counted."""
+        time = asyncio.get_running_loop().time()
+        if time > self._checked + 1:
+            self._checked = time
+            self._backlog = await asyncio.to_thread(lambda: self._log.behind)
+        if self._backlog > self._settings.backlog:
+            raise Unavailable(f"more than {self._settings.backlog} bytes wait to be counted")
+
+    async def _pace(self) -> None:
+        """Holds requests back to `rate` a second."""
+        if self._settings.rate:
+            loop = asyncio.get_running_loop()
+            self._next = max(self._next + 1 / self._settings.rate, loop.time())
+            await asyncio.sleep(self._next - loop.time())
+
+    def _bearer(self, request: web.Request) -> bool:
+        """Whether the secret, if there is one, came as a bearer token (RFC 6750, section 2.1)."""
+        if not self._secret:
+            return True
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        scheme, _, token = given.partition(b" ")
+        return hmac.compare_digest(token.strip(), self._secret) and scheme.lower() == b"bearer"
+
+    def _signed(self, signature: str, body: bytes) -> bool:
+        """Whether `signature` is the HMAC-SHA256 of the body as it was sent."""
+        expected = hmac.new(self._secret, body, "sha256").hexdigest()
+        given = signature.removeprefix("sha256=").encode("utf-8", "surrogateescape")
+        return not self._secret or hmac.compare_digest(given, expected.encode())
+
+    def _trim(self, now: float) -> None:
+        for place in self._log.counted.values():
+            self._inbox.trim(place.file, now)
+
+
+def _refuse(status: int, why: str) -> web.Response:
+    headers = {"Retry-After": "60"} if status == 503 else {}
+    return web.json_response({"error": why}, status=status, headers=headers)
+
+
+def _secret(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from None
+    if len(secret) < 16:
+        raise Refused(f"{path}: a secret needs 16 characters at least")
+    return secret
+
+
+def _tls(settings: WebhookSettings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_private_key)
+    except (OSError, ssl.SSLError) as error:
+        raise Refused(f"{settings.tls_certificate}: {printable(str(error))}") from None
+    return context
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes the socket that a crash left behind; anything else of that name stays."""
+    try:
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            path.unlink()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
