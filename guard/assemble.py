@@ -17,7 +17,7 @@ from typing import Any
 from guard import __version__
 from guard.chronicle import Chronicle, Told
 from guard.config import DEFAULT_PATH, Settings, load
-from guard.daemon import Chore, Daemon, EngineParts, Parts
+from guard.daemon import Chore, Daemon, EngineParts, Job, Parts
 from guard.firewall.choose import choose
 from guard.firewall.mirror import Mirror
 from guard.jails.files import load_jails
@@ -28,7 +28,11 @@ from guard.lib.faults import Fault
 from guard.lib.fields import Endpoint
 from guard.lib.networks import Network
 from guard.lib.redis_url import parse_redis_url
+from guard.listeners import Listeners
+from guard.listeners import Parts as ListenerParts
+from guard.listeners import check as check_listeners
 from guard.mail.recordlog import RecordLog
+from guard.mail.reports import read_report
 from guard.mail.spool import FileSpool
 from guard.operations import Operations
 from guard.pipeline import Pipeline
@@ -37,14 +41,11 @@ from guard.protect.protection import Protectors
 from guard.protect.restraint import Restraint
 from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
 from guard.records import Record
-from guard.relay.build import relay_policy
 from guard.reporters.eventlog import EventLog
 from guard.roles import ConfigError, Firewall, Sink, Source
 from guard.smtp.server import Server
-from guard.smtp.settings import ListenerSettings
 from guard.sources.channel import Channel
-from guard.sources.kumomta_log import KumomtaLog
-from guard.sources.settings import SourceSettings
+from guard.sources.make import make_source
 from guard.sources.stream import RedisStream
 from guard.stores.open import Store, open_store
 from guard.stores.stream import StreamSink
@@ -151,40 +152,29 @@ def check(path: Path | None) -> list[Fault]:
     Raises ConfigError with the faults of every file.
     """
     settings = load(path)
+    found: list[Fault] = []
     faults: list[Fault] = []
-    for part in (lambda: jails(settings), *(_policy(item) for item in settings.listener)):
-        try:
-            part()
-        except ConfigError as error:
-            faults += error.faults
+    try:
+        jails(settings)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        found += check_listeners(settings, path)
+    except ConfigError as error:
+        faults += error.faults
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
-    return []
+    return found
 
 
-def _policy(item: ListenerSettings) -> Callable[[], Any]:
-    return lambda: relay_policy(item.relay_hosts, item.listener_domains)
-
-
-def _servers(settings: Settings, sink: Sink) -> list[Server]:
+def _listeners(settings: Settings, path: Path | None, sink: Sink, stack: ExitStack) -> Listeners:
     spool = FileSpool(settings.state.dir / "spool")
     spool.open()
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
-    return [
-        Server(
-            item,
-            policy=relay_policy(item.relay_hosts, item.listener_domains),
-            spool=spool,
-            sink=sink,
-            nodeid=nodeid,
-            clock=clock.now,
-        )
-        for item in settings.listener
-    ]
-
-
-def _source(settings: SourceSettings, state: Path) -> Source:
-    return KumomtaLog(settings.path, state / "checkpoints")
+    parts = ListenerParts(spool, sink, nodeid, clock.now, read_report)
+    made = Listeners(settings, path, parts)
+    stack.callback(made.close)
+    return made
 
 
 def _sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
@@ -195,7 +185,7 @@ def _sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
     return Fanout([first, records])
 
 
-def listener(settings: Settings) -> Assembled:
+def listener(settings: Settings, path: Path | None = None) -> Assembled:
     """The listener alone. Its rejections go to Redis, where a daemon hears them."""
     if settings.store.url is None:
         message = "listener and daemon meet in Redis; set it, or run both at once with `guard up`"
@@ -204,28 +194,35 @@ def listener(settings: Settings) -> Assembled:
     stream = StreamSink(settings.store.url)
     stack.callback(stream.close)
     stream.reach()
-    servers = _servers(settings, _sinks(settings, stream, stack))
-    return Assembled(
-        parts=Parts(listeners=servers, close=stack.close), settings=settings, servers=servers
+    listeners = _listeners(settings, path, _sinks(settings, stream, stack), stack)
+    reloader = listeners.reloader()
+    parts = Parts(
+        listeners=listeners.servers,
+        jobs=[Job("reload", reloader)],
+        reload=reloader.request,
+        close=stack.close,
     )
+    return Assembled(parts=parts, settings=settings, servers=listeners.servers)
 
 
-def daemon(settings: Settings) -> Assembled:
+def daemon(settings: Settings, path: Path | None = None) -> Assembled:
     """The daemon alone."""
-    return _engine(settings, (), [], ExitStack())
+    return _engine(settings, None, [], ExitStack())
 
 
-def up(settings: Settings) -> Assembled:
-    """Both in one process."""
+def up(settings: Settings, path: Path | None = None) -> Assembled:
+    """Both in one process. `path` is where `settings` were read from."""
     stack = ExitStack()
     channel = Channel()
-    servers = _servers(settings, _sinks(settings, channel, stack))
-    return _engine(settings, servers, [channel], stack)
+    listeners = _listeners(settings, path, _sinks(settings, channel, stack), stack)
+    return _engine(settings, listeners, [channel], stack)
 
 
 def _engine(
-    settings: Settings, servers: Sequence[Server], sources: list[Source], stack: ExitStack
+    settings: Settings, listeners: Listeners | None, sources: list[Source], stack: ExitStack
 ) -> Assembled:
+    servers = listeners.servers if listeners else []
+    reloader = listeners.reloader() if listeners else None
     protectors = protection(settings)
     running = jails(settings)
     firewall, reason = choose(settings.firewall)
@@ -235,7 +232,9 @@ def _engine(
     watch = Watch(settings.protect, protectors, settings.state.dir)
     stack.callback(watch.stop)
     made = pipeline(settings, store, protectors, watch.noticed)
-    sources += [_source(item, settings.state.dir) for item in settings.source]
+    sources += [
+        make_source(item, settings.state.dir, settings.jails.filters) for item in settings.source
+    ]
     if settings.store.url is not None:
         sources.append(RedisStream(settings.store.url))
     chronicle = Chronicle(store.ledger, _told(settings, stack))
@@ -267,6 +266,8 @@ def _engine(
                 Chore("protection by name", FAR_EVERY, watch.far),
             ],
         ),
+        jobs=[Job("reload", reloader)] if reloader else [],
+        reload=reloader.request if reloader else lambda: None,
         close=stack.close,
     )
     return Assembled(

@@ -128,7 +128,8 @@ class Listeners:
         named: Iterable[Path] = [
             file for some in rules(settings, self._path) for file in some.files
         ]
-        return [self._path or DEFAULT_PATH, *named]
+        main = self._path or DEFAULT_PATH
+        return [*([main] if main.exists() else ()), *named]
 
     def _keep(self, settings: Settings) -> None:
         """Remembers what is in force, and tells what is not."""

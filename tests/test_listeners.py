@@ -11,7 +11,6 @@ from guard.config import load
 from guard.listeners import Listeners, Parts, check
 from guard.mail.reports import read_report
 from guard.mail.spool import FileSpool
-from guard.relay.credentials import hash_password
 from guard.roles import ConfigError
 
 REFUSED = "550 5.7.1 "
@@ -175,13 +174,13 @@ def test_a_broken_file_keeps_the_old_rules_and_mending_it_is_noticed(world, log)
     async def test():
         async with world.running():
             client = await Client.connect(world.port)
-            world.settings('credentials = "cred.toml"')
+            world.settings('policy = "policy.py"')
             await log.until("the old one stays in force")
             assert await client.to("x@first.test") == "250 OK <x@first.test>"
-            world.write("cred.toml", f'ann = "{hash_password("x")}"\n')
+            world.write("policy.py", "def get_listener_domain(*about): return None\n")
             await log.until(IN_FORCE)
-            world.write("cred.toml", "ann = 5\n")
-            await log.until('cred.toml: "ann": is no argon2 hash')
+            world.write("policy.py", "def get_listener_domain(domain): return None\n")
+            await log.until("get_listener_domain: must be a function of (domain, listener, conn_")
             assert await client.to("x@first.test") == "250 OK <x@first.test>"
             await client.close()
 
@@ -215,16 +214,16 @@ def test_all_faults_of_all_listeners_are_told_at_once(world):
     """At the start and by `guard check`, each with file and key, once."""
     world.domains('["a.test"]\nlog_fbl = true\n')
     world.settings(
-        'credentials = "none.toml"\n[[listener]]\nlisten = "127.0.0.1:1"\n'
-        'listener_domains = ["domains.toml"]\npolicy = "none.py"\n'
+        'policy = "none.py"\n[[listener]]\nlisten = "127.0.0.1:1"\n'
+        'listener_domains = ["domains.toml", "none.toml"]\n'
     )
     for attempt in (world.make, lambda: check(load(world.path), world.path)):
         with pytest.raises(ConfigError) as error:
             attempt()
         assert [str(f).removeprefix(f"{world.folder}/") for f in error.value.faults] == [
+            "none.py: No such file or directory",
             'domains.toml: "a.test".log_fbl: unknown option, did you mean log_arf?',
             "none.toml: No such file or directory",
-            "none.py: No such file or directory",
         ]
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 
-def serve(config: Path | None, verbose: bool, build: Callable[[Settings], Assembled]) -> None:
+def serve(
+    config: Path | None, verbose: bool, build: Callable[[Settings, Path | None], Assembled]
+) -> None:
     """Assembles what `build` names and runs it until a signal."""
     import uvloop
 
@@ -31,7 +33,7 @@ def serve(config: Path | None, verbose: bool, build: Callable[[Settings], Assemb
 
     settings = load(config)
     set_up(verbose=verbose, journal="JOURNAL_STREAM" in os.environ)
-    made = build(settings)
+    made = build(settings, config)
 
     async def main() -> None:
         await Daemon(made.parts, now, lambda: _welcome(made)).run()

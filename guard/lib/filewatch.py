@@ -15,6 +15,7 @@ from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import ObservedWatch
 
 log = logging.getLogger("guard.files")
 _Signature = tuple[tuple[int, int, int] | None, ...]
@@ -28,6 +29,7 @@ class FileWatch(FileSystemEventHandler):
         self._lock = threading.Lock()
         self._files: tuple[Path, ...] = ()
         self._seen: _Signature = ()
+        self._watched: dict[Path, ObservedWatch] = {}
         self._observer = Observer()
         self._observer.daemon = True
         self._observer.start()
@@ -38,10 +40,11 @@ class FileWatch(FileSystemEventHandler):
         folders = {folder for file in wanted for folder in (file.parent, _real(file).parent)}
         with self._lock:
             self._files, self._seen = wanted, _signature(wanted)
-        self._observer.unschedule_all()
-        for folder in sorted(folders):
+        for folder in self._watched.keys() - folders:
+            self._observer.unschedule(self._watched.pop(folder))
+        for folder in sorted(folders - self._watched.keys()):
             try:
-                self._observer.schedule(self, str(folder))
+                self._watched[folder] = self._observer.schedule(self, str(folder))
             except OSError as error:
                 log.warning("changes in %s will not be noticed: %s", folder, error.strerror)
 
