@@ -6,6 +6,7 @@ kernel then follows when the daemon starts.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,11 @@ def show(rows: list[dict[str, Any]]) -> None:
             str(row["strikes"]),
             row["reason"],
         )
-    console = Console()
     # Through a pipe nobody wants lines cut to the width of a terminal that is not there.
-    console.print(table, markup=False, width=None if console.is_terminal else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    with console.capture() as shown:
+        console.print(table, markup=False)
+    click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
 
 
 @click.command()
