@@ -31,8 +31,10 @@ from guard.lib.redis_url import parse_redis_url
 from guard.listeners import Listeners
 from guard.listeners import Parts as ListenerParts
 from guard.listeners import check as check_listeners
+from guard.mail.delivery import Deliverer, Surroundings
 from guard.mail.recordlog import RecordLog
 from guard.mail.reports import read_report
+from guard.mail.resolver import DnsResolver
 from guard.mail.spool import FileSpool
 from guard.operations import Operations
 from guard.pipeline import Pipeline
@@ -167,14 +169,31 @@ def check(path: Path | None) -> list[Fault]:
     return found
 
 
-def _listeners(settings: Settings, path: Path | None, sink: Sink, stack: ExitStack) -> Listeners:
+@dataclass(frozen=True, kw_only=True)
+class _Front:
+    """What answers strangers, with what has to run beside it."""
+
+    servers: Sequence[Server] = ()
+    jobs: Sequence[Job] = ()
+    reload: Callable[[], None] = lambda: None
+
+
+def _front(settings: Settings, path: Path | None, sink: Sink, stack: ExitStack) -> _Front:
+    """The listeners, the reloading of their files, and the delivery of their mail."""
     spool = FileSpool(settings.state.dir / "spool")
     spool.open()
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
-    parts = ListenerParts(spool, sink, nodeid, clock.now, read_report)
-    made = Listeners(settings, path, parts)
-    stack.callback(made.close)
-    return made
+    listeners = Listeners(
+        settings, path, ListenerParts(spool, sink, nodeid, clock.now, read_report)
+    )
+    stack.callback(listeners.close)
+    reloader = listeners.reloader()
+    jobs = [Job("reload", reloader)]
+    if settings.delivery.enabled:
+        resolver = DnsResolver(settings.delivery.nameservers)
+        around = Surroundings(sink=sink, resolver=resolver, clock=clock.now, nodeid=nodeid)
+        jobs.append(Job("delivery", Deliverer(spool, settings.delivery, settings.queue, around)))
+    return _Front(servers=listeners.servers, jobs=jobs, reload=reloader.request)
 
 
 def _sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
@@ -194,35 +213,27 @@ def listener(settings: Settings, path: Path | None = None) -> Assembled:
     stream = StreamSink(settings.store.url)
     stack.callback(stream.close)
     stream.reach()
-    listeners = _listeners(settings, path, _sinks(settings, stream, stack), stack)
-    reloader = listeners.reloader()
-    parts = Parts(
-        listeners=listeners.servers,
-        jobs=[Job("reload", reloader)],
-        reload=reloader.request,
-        close=stack.close,
-    )
-    return Assembled(parts=parts, settings=settings, servers=listeners.servers)
+    front = _front(settings, path, _sinks(settings, stream, stack), stack)
+    parts = Parts(listeners=front.servers, jobs=front.jobs, reload=front.reload, close=stack.close)
+    return Assembled(parts=parts, settings=settings, servers=front.servers)
 
 
 def daemon(settings: Settings, path: Path | None = None) -> Assembled:
     """The daemon alone."""
-    return _engine(settings, None, [], ExitStack())
+    return _engine(settings, _Front(), [], ExitStack())
 
 
 def up(settings: Settings, path: Path | None = None) -> Assembled:
     """Both in one process. `path` is where `settings` were read from."""
     stack = ExitStack()
     channel = Channel()
-    listeners = _listeners(settings, path, _sinks(settings, channel, stack), stack)
-    return _engine(settings, listeners, [channel], stack)
+    front = _front(settings, path, _sinks(settings, channel, stack), stack)
+    return _engine(settings, front, [channel], stack)
 
 
 def _engine(
-    settings: Settings, listeners: Listeners | None, sources: list[Source], stack: ExitStack
+    settings: Settings, front: _Front, sources: list[Source], stack: ExitStack
 ) -> Assembled:
-    servers = listeners.servers if listeners else []
-    reloader = listeners.reloader() if listeners else None
     protectors = protection(settings)
     running = jails(settings)
     firewall, reason = choose(settings.firewall)
@@ -251,7 +262,7 @@ def _engine(
         }
 
     parts = Parts(
-        listeners=servers,
+        listeners=front.servers,
         sources=sources,
         engine=EngineParts(
             operations=operations,
@@ -266,14 +277,14 @@ def _engine(
                 Chore("protection by name", FAR_EVERY, watch.far),
             ],
         ),
-        jobs=[Job("reload", reloader)] if reloader else [],
-        reload=reloader.request if reloader else lambda: None,
+        jobs=front.jobs,
+        reload=front.reload,
         close=stack.close,
     )
     return Assembled(
         parts=parts,
         settings=settings,
-        servers=servers,
+        servers=front.servers,
         jails=running,
         firewall=_said(firewall, reason),
     )

@@ -21,6 +21,8 @@ events = "events.jsonl"
 listen = ":25"
 hostname = "mx.example.com"
 relay_hosts = ["198.51.100.10"]
+[delivery]
+enabled = false
 [[source]]
 type = "kumomta-log"
 path = "kumomta"

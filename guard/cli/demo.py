@@ -70,6 +70,7 @@ def _settings(folder: Path) -> Settings:
                     "listener_domains": [domains.name],
                 }
             ],
+            "delivery": {"enabled": False},
             "protect": {"reserved": False, "own": False, "senders": False},
         },
         folder / "guard.toml",

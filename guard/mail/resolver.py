@@ -110,7 +110,11 @@ class DnsResolver:
     """Asks `nameservers` (all at `port`), or without any those of /etc/resolv.conf."""
 
     def __init__(self, nameservers: Sequence[str] = (), port: int = 53) -> None:
-        self._dns = dns.asyncresolver.Resolver(configure=not nameservers)
+        try:
+            self._dns = dns.asyncresolver.Resolver(configure=not nameservers)
+        except dns.resolver.NoResolverConfiguration:
+            self._dns = dns.asyncresolver.Resolver(configure=False)
+            nameservers = ("127.0.0.1",)  # as resolv.conf(5) has it where there is no such file
         self._dns.cache = dns.resolver.LRUCache(10_000)
         self._dns.lifetime = _LIFETIME
         if nameservers:
