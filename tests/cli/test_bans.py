@@ -11,7 +11,9 @@ from guard.cli.main import run
 def config(tmp_path):
     """A configuration with a store of its own."""
     path = tmp_path / "guard.toml"
-    path.write_text('[state]\ndir = "state"\n[protect]\nreserved = false\nown = false\nallow = ["192.0.2.7"]\n')
+    path.write_text(
+        '[state]\ndir = "state"\n[protect]\nreserved = false\nown = false\nallow = ["192.0.2.7"]\n'
+    )
     return str(path)
 
 
