@@ -18,6 +18,8 @@ from guard.lib.networks import Network
 
 # A host that was away for longer reads the whole ledger again.
 REMEMBERED_CHANGES = 100_000
+# What has ended stays for so long, since clocks of hosts differ by seconds.
+GRACE = 60.0
 
 
 @dataclass(slots=True)
@@ -147,6 +149,7 @@ class Book:
 
     def expire(self, now: float) -> None:
         """Lets go of claims that ended and strikes that are forgotten. Changes no answer."""
+        now -= GRACE
         while self._ends and self._ends[0][0] <= now:
             until, network, source = heapq.heappop(self._ends)
             held = self._sources.get(source, {})

@@ -18,8 +18,6 @@ from guard.jails.window import times_of
 from guard.lib.networks import Network
 from guard.stores.redis_link import RedisLink
 
-# A script runs alone in Redis: this many offences take it some milliseconds.
-CHUNK = 4000
 LATE = 3600.0
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -38,14 +36,10 @@ class RedisCounters:
         self._link = link
 
     def count(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
-        """The role's."""
+        """The role's. One script for all, in which Redis does nothing else: 2000 take it 10 ms."""
         if self._link.clustered:
             return self._count_by_slot(offences, windows)
-        overflows: list[Overflow] = []
-        for start in range(0, len(offences), CHUNK):
-            chunk = offences[start : start + CHUNK]
-            overflows += [overflow for _, overflow in self._call(chunk, windows)]
-        return overflows
+        return [overflow for _, overflow in self._call(offences, windows)] if offences else []
 
     def _count_by_slot(
         self, offences: Sequence[Offence], windows: Mapping[str, Window]

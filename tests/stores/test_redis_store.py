@@ -97,7 +97,7 @@ def test_a_filled_window_leaves_nothing(store, client):
 def test_ended_claims_and_forgotten_strikes_leave_redis(store, client):
     """The next claims clear what time has ended, so that memory is bounded by time."""
     store.ledger.claim(claims(50), NOW)
-    later = NOW + 601 + 91 * 86400
+    later = NOW + 661 + 91 * 86400
     store.ledger.claim([Claim(A, "manual", "x", later, None)], later)
     assert client.hlen("guard:{ledger}:claims:jail:relay") == 0
     assert client.zcard("guard:{ledger}:ends") == 0

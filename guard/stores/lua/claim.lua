@@ -16,16 +16,19 @@ local function parts(text)
   return since, tonumber(till), tonumber(count) or 0
 end
 
-for _, member in ipairs(call('ZRANGEBYSCORE', ends, '-inf', ARGV[2], 'LIMIT', 0, 1000)) do
+-- Clocks of hosts differ by seconds: what has ended stays for a minute.
+local gone = now - 60
+local gone_text = string.format('%.17g', gone)
+for _, member in ipairs(call('ZRANGEBYSCORE', ends, '-inf', gone_text, 'LIMIT', 0, 1000)) do
   local network, source = string.match(member, '^(%S+) (.*)$')
   local text = call('HGET', prefix .. source, network)
   if text then
     local _, till = parts(text)
-    if till and till <= now then call('HDEL', prefix .. source, network) end
+    if till and till <= gone then call('HDEL', prefix .. source, network) end
   end
   call('ZREM', ends, member)
 end
-local before = string.format('%.17g', now - memory)
+local before = string.format('%.17g', gone - memory)
 for _, network in ipairs(call('ZRANGEBYSCORE', struck, '-inf', before, 'LIMIT', 0, 1000)) do
   call('HDEL', strikes, network)
   call('ZREM', struck, network)
