@@ -11,7 +11,8 @@ The floors, from the ground up; imports run downward only, and tests/test_floors
     relay, filters, jails, protect          pure decisions
     smtp, mail, sources, stores, firewall, feeds, reporters, web, pipeline, chronicle
                                             the parts; they never import each other
-    operations, control, daemon             what the operator can do, and what runs
+    operations, control                     what the operator can do
+    parts, daemon                           what runs
     config                                  guard.toml
     listeners                               the listeners, made from it and kept up to date
     assemble                                settings to objects

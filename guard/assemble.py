@@ -17,7 +17,6 @@ from typing import Any
 from guard import __version__
 from guard.chronicle import Chronicle, Told
 from guard.config import DEFAULT_PATH, Settings, load
-from guard.daemon import Chore, Daemon, EngineParts, Job, Parts
 from guard.firewall.choose import choose
 from guard.firewall.mirror import Mirror
 from guard.jails.files import load_jails
@@ -37,6 +36,7 @@ from guard.mail.reports import read_report
 from guard.mail.resolver import DnsResolver
 from guard.mail.spool import FileSpool
 from guard.operations import Operations
+from guard.parts import Chore, EngineParts, Job, Parts
 from guard.pipeline import Pipeline
 from guard.protect.pause import Pause
 from guard.protect.protection import Protectors
@@ -52,7 +52,7 @@ from guard.sources.stream import RedisStream
 from guard.stores.open import Store, open_store
 from guard.stores.stream import StreamSink
 
-__all__ = ["Assembled", "Daemon", "check", "daemon", "listener", "operations", "up"]
+__all__ = ["Assembled", "check", "daemon", "listener", "operations", "up"]
 
 
 @dataclass(frozen=True, kw_only=True)

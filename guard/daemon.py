@@ -10,77 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from guard.chronicle import Chronicle
 from guard.control import serve
 from guard.events import Claim, Event
+from guard.lib.backoff import FIRST_PAUSE, Backoff
 from guard.lib.clock import Clock
 from guard.lib.durations import format_duration
-from guard.operations import Operations
+from guard.lib.systemd import notify
+from guard.parts import Chore, EngineParts, Job, Parts
 from guard.roles import Finishing, GuardError, Source, Unavailable
 
 log = logging.getLogger("guard.daemon")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 MIRROR_EVERY = 0.1  # other hosts change the ledger too; see docs/redis.md
 GRACE = 10.0
-
-
-class Listening(Protocol):
-    """A server that answers strangers."""
-
-    async def start(self) -> None:
-        """Binds and begins to answer. Raises Refused when it cannot bind."""
-        ...
-
-    async def stop(self, grace: float) -> None:
-        """Takes no more connections, lets sessions finish for `grace` seconds, closes."""
-        ...
-
-
-class Mirroring(Protocol):
-    """The mirror of the ledger in the kernel: guard/firewall/mirror.py."""
-
-    def start(self, now: float) -> object:
-        """Makes the kernel equal to the ledger."""
-        ...
-
-    def step(self, now: float) -> object:
-        """Applies what changed since."""
-        ...
-
-    def reconcile(self, now: float) -> object:
-        """Compares both, repairs, and reports."""
-        ...
-
-
-class Running(Protocol):
-    """Something that runs beside the rest: delivery, reloading, a web server.
-
-    It may be Finishing: then an orderly stop lets it end by itself first.
-    """
-
-    async def run(self) -> None:
-        """Works until it is cancelled or told to finish. What it raises has it run again."""
-        ...
-
-
-@dataclass(frozen=True)
-class Job:
-    """What runs beside the rest, with the name that the log has for it."""
-
-    name: str
-    work: Running
 
 
 @dataclass
@@ -91,56 +41,6 @@ class Watched:
     heard: int = 0
     last: float | None = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Chore:
-    """Something to do every so many seconds, in a thread of its own: it may wait for the world."""
-
-    name: str
-    every: float
-    run: Callable[[float], object]
-
-
-@dataclass(kw_only=True)
-class Parts:
-    """What assemble.py made and the daemon runs. A listener alone has no `engine`."""
-
-    listeners: Sequence[Listening] = ()
-    sources: Sequence[Source] = ()
-    jobs: Sequence[Job] = ()
-    engine: EngineParts | None = None
-    reload: Callable[[], None] = lambda: None
-    close: Callable[[], None] = lambda: None
-
-
-@dataclass(kw_only=True)
-class EngineParts:
-    """What decides and enforces."""
-
-    operations: Operations
-    mirror: Mirroring
-    control: Path
-    reconcile: float
-    chronicle: Chronicle
-    status: Callable[[float], dict[str, Any]]
-    chores: Sequence[Chore] = ()
-
-
-class Backoff:
-    """How long to wait before the next try: twice as long after each failure in a row."""
-
-    def __init__(self) -> None:
-        self.pause = FIRST_PAUSE
-
-    def reset(self) -> None:
-        """It worked: the next failure is a first one."""
-        self.pause = FIRST_PAUSE
-
-    async def wait(self) -> None:
-        """Waits, and makes the next wait longer."""
-        await asyncio.sleep(self.pause)
-        self.pause = min(2 * self.pause, LONGEST_PAUSE)
 
 
 @dataclass
@@ -351,16 +251,3 @@ class Daemon:
                 for w, _ in self._listening
             ],
         }
-
-
-def notify(state: str) -> None:
-    """Tells systemd of `state` (sd_notify(3)) when it started us and asked to be told."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
-        return
-    address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        try:
-            channel.sendto(state.encode(), address)
-        except OSError as error:
-            log.warning("systemd was not told %s: %s", state, error)

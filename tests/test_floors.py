@@ -12,6 +12,7 @@ FLOORS = [
     {"smtp", "mail", "sources", "stores", "firewall", "feeds", "reporters", "web"}
     | {"pipeline", "chronicle"},
     {"operations", "control"},
+    {"parts"},
     {"daemon"},
     {"config"},
     {"listeners"},

@@ -1,0 +1,93 @@
+"""What a service is made of, as values: assemble.py makes them, daemon.py runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from guard.chronicle import Chronicle
+from guard.operations import Operations
+from guard.roles import Source
+
+
+class Listening(Protocol):
+    """A server that answers strangers."""
+
+    async def start(self) -> None:
+        """Binds and begins to answer. Raises Refused when it cannot bind."""
+        ...
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more connections, lets sessions finish for `grace` seconds, closes."""
+        ...
+
+
+class Mirroring(Protocol):
+    """The mirror of the ledger in the kernel: guard/firewall/mirror.py."""
+
+    def start(self, now: float) -> object:
+        """Makes the kernel equal to the ledger."""
+        ...
+
+    def step(self, now: float) -> object:
+        """Applies what changed since."""
+        ...
+
+    def reconcile(self, now: float) -> object:
+        """Compares both, repairs, and reports."""
+        ...
+
+
+class Running(Protocol):
+    """Something that runs beside the rest: delivery, reloading, a web server.
+
+    It may be Finishing: then an orderly stop lets it end by itself first.
+    """
+
+    async def run(self) -> None:
+        """Works until it is cancelled or told to finish. What it raises has it run again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What runs beside the rest, with the name that the log has for it."""
+
+    name: str
+    work: Running
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something to do every so many seconds, in a thread of its own: it may wait for the world."""
+
+    name: str
+    every: float
+    run: Callable[[float], object]
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """What assemble.py made and the daemon runs. A listener alone has no `engine`."""
+
+    listeners: Sequence[Listening] = ()
+    sources: Sequence[Source] = ()
+    jobs: Sequence[Job] = ()
+    engine: EngineParts | None = None
+    reload: Callable[[], None] = lambda: None
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(kw_only=True)
+class EngineParts:
+    """What decides and enforces."""
+
+    operations: Operations
+    mirror: Mirroring
+    control: Path
+    reconcile: float
+    chronicle: Chronicle
+    status: Callable[[float], dict[str, Any]]
+    chores: Sequence[Chore] = ()
