@@ -19,6 +19,8 @@ from guard.firewall.blackhole import Blackhole
 from guard.firewall.exec import Exec
 from guard.firewall.iptables import IPTables
 from guard.firewall.nftables import NFTables
+from guard.firewall.separate import separate
+from guard.firewall.settings import FirewallSettings
 from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import parse_network as net
 from guard.roles import Firewall
@@ -34,6 +36,11 @@ KINDS = {
     **FILTERS,
     "blackhole": lambda ports=None: Blackhole(),
     "exec": lambda ports=None: Exec([str(documented())]),
+    "separate": lambda ports=MAIL: (
+        separate(
+            FirewallSettings(backend="nftables", ports="all" if ports is None else ports)
+        ).firewall
+    ),
 }
 filters = pytest.mark.parametrize("make", FILTERS.values(), ids=FILTERS)
 

@@ -1,0 +1,183 @@
+"""The firewall in a process of its own, so that this one can give its privileges up.
+
+`separate` starts the process (warden.py) and hands back something that is a Firewall here and works
+there. Call it while the process still has its privileges and only one thread, then
+`privileges.keep_only`. What comes back is read as strictly as what goes there.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from guard.events import Block
+from guard.firewall import wire
+from guard.firewall.choose import Choice, choose
+from guard.firewall.dryrun import DryRun
+from guard.firewall.privileges import FIREWALL, pass_on
+from guard.firewall.settings import FirewallSettings
+from guard.firewall.wire import BadMessage, Verb
+from guard.lib.networks import Network
+from guard.roles import Refused, Unavailable
+
+# A million elements take four seconds on a slow machine; nothing takes minutes.
+_PATIENCE = 300.0
+_GRACE = 10.0
+
+
+def separate(settings: FirewallSettings) -> Choice:
+    """As `choose`, in another process; a dry run needs none and stays here.
+
+    Raises Refused when the back end that is named does not work here.
+    """
+    if settings.backend == "dry-run":
+        return choose(settings)
+    firewall = Separated(settings)
+    if firewall.name == DryRun.name:
+        firewall.close()
+        return Choice(DryRun(), firewall.reason)
+    return Choice(firewall, firewall.reason)
+
+
+class Separated:
+    """A firewall in another process. It has the abilities of the back end that runs there."""
+
+    def __init__(self, settings: FirewallSettings) -> None:
+        """Starts the process and waits until its firewall is open."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pass_on(FIREWALL)
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "guard.firewall.warden"),
+                    *(str(theirs.fileno()), json.dumps(asdict(settings))),
+                ],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._socket, self._number, self._inbox = ours, 0, wire.Inbox()
+        self._socket.settimeout(_PATIENCE)
+        try:
+            told = self._told()
+        except (Refused, Unavailable):
+            self._end()
+            raise
+        self.name, self.reason = str(told["name"]), str(told["reason"])
+        self._learn(told)
+
+    def open(self) -> None:
+        """The role's."""
+        self._ask(Verb.OPEN)
+
+    def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
+        """The role's."""
+        self._ask(Verb.APPLY, wire.change(now, block, release))
+
+    def replace(self, blocks: Iterable[Block], now: float) -> None:
+        """The role's."""
+        self._ask(Verb.REPLACE, wire.change(now, blocks, []))
+
+    def blocked(self, now: float) -> dict[Network, float | None]:
+        """The role's."""
+        body = self._ask(Verb.BLOCKED, wire.change(now, [], []))
+        try:
+            return dict(wire.read_change(body)[1])
+        except BadMessage as error:
+            raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
+
+    def close(self, *, clear: bool = False) -> None:
+        """The role's; the process ends."""
+        if self._socket.fileno() < 0:
+            return
+        try:
+            self._ask(Verb.CLEAR if clear else Verb.CLOSE)
+        finally:
+            self._end()
+
+    def _learn(self, told: dict[str, Any]) -> None:
+        """Takes on the abilities of the back end; the mirror asks for them by type."""
+        able: dict[str, dict[str, Any]] = {
+            "expire": {"expire": self._expire},
+            "faults": {"faults": self._faults, "warnings": self._warnings},
+            "disturbed": {"disturbed": self._disturbed},
+            "dropped": {"dropped": self._dropped},
+            "longest": {"longest": told["longest"]},
+        }
+        for name in told["able"]:
+            for attribute, value in able[name].items():
+                setattr(self, attribute, value)
+
+    def _expire(self, now: float) -> None:
+        self._ask(Verb.EXPIRE, wire.change(now, [], []))
+
+    def _faults(self) -> list[str]:
+        return [str(fault) for fault in json.loads(self._ask(Verb.FAULTS))]
+
+    def _warnings(self) -> list[str]:
+        return [str(warning) for warning in json.loads(self._ask(Verb.WARNINGS))]
+
+    def _disturbed(self) -> bool:
+        return bool(json.loads(self._ask(Verb.DISTURBED)))
+
+    def _dropped(self) -> dict[str, tuple[int, int]]:
+        told = json.loads(self._ask(Verb.DROPPED))
+        return {str(name): (int(packets), int(size)) for name, (packets, size) in told.items()}
+
+    def _ask(self, verb: Verb, body: bytes = b"") -> bytes:
+        if self._socket.fileno() < 0:
+            raise Refused("the firewall's process was closed")
+        self._number = self._number + 1 & 0xFFFFFFFF or 1
+        try:
+            for packet in wire.packets(self._number, verb, body):
+                self._socket.send(packet)
+        except OSError as error:
+            raise self._gone() from error
+        return self._answer(self._number)
+
+    def _answer(self, number: int) -> bytes:
+        while True:
+            packet = self._packet()
+            if packet.verb is Verb.HELLO and number:
+                # It died and began anew: what it was asked last may or may not have been done.
+                raise Unavailable("the firewall's process was restarted")
+            body = self._inbox.put(packet) if packet.number == number else None
+            if body is None:
+                continue
+            if packet.verb is Verb.REFUSED:
+                raise Refused(body.decode(errors="replace"))
+            if packet.verb is Verb.UNAVAILABLE:
+                raise Unavailable(body.decode(errors="replace"))
+            return body
+
+    def _packet(self) -> wire.Packet:
+        try:
+            data = self._socket.recv(wire.PACKET + 1)
+        except OSError as error:
+            raise self._gone() from error
+        if not data:
+            raise self._gone()
+        try:
+            return wire.packet(data)
+        except BadMessage as error:
+            raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
+
+    def _told(self) -> dict[str, Any]:
+        """What the process says of itself at its start."""
+        told: dict[str, Any] = json.loads(self._answer(0))
+        return told
+
+    def _gone(self) -> Unavailable:
+        return Unavailable("the firewall's process is gone; bans stay, restart Guard for new ones")
+
+    def _end(self) -> None:
+        self._socket.close()
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

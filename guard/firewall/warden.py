@@ -1,0 +1,180 @@
+"""The small process that holds CAP_NET_ADMIN, and nothing else of the machine.
+
+It reads packets from one socket, whose other end has the process that reads strangers' bytes; each
+is checked by wire.py, so that all that process can ever do is block and release networks. It ends
+when that socket does, and what is blocked stays. When it dies of anything else it is started again
+by its own parent, which does nothing besides. Never opens a file or another socket that a packet
+names.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from guard.events import Block
+from guard.firewall import wire
+from guard.firewall.abilities import Capped, Checked, Counting, Untimed, Watched
+from guard.firewall.choose import Choice, choose
+from guard.firewall.privileges import FIREWALL, keep_only
+from guard.firewall.settings import FirewallSettings
+from guard.firewall.wire import BadMessage, Verb
+from guard.lib import logs
+from guard.roles import Firewall, Refused, Unavailable
+
+_log = logging.getLogger("guard.firewall.warden")
+_PAUSE = 0.2
+ABILITIES: dict[str, Any] = {
+    "expire": Untimed,
+    "longest": Capped,
+    "faults": Checked,
+    "disturbed": Watched,
+    "dropped": Counting,
+}
+
+
+def main() -> None:
+    """Arguments: the number of the socket, the settings as JSON."""
+    logs.set_up(verbose=False, journal="JOURNAL_STREAM" in os.environ)
+    # An operator's Ctrl-C and a service manager's stop reach the other process, which then closes
+    # the socket in its own time.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        settings = FirewallSettings(**_tuples(json.loads(sys.argv[2])))
+        if settings.backend != "exec":
+            # An operator's own program may need more, and knows what.
+            keep_only(FIREWALL)
+        while (status := _work(connection, settings)) != 0:
+            _log.error("the firewall's process died (status %d); starting it again", status)
+            time.sleep(_PAUSE)
+
+
+def _work(connection: socket.socket, settings: FirewallSettings) -> int:
+    """Serves in a process of its own; returns how that ended, 0 for in order."""
+    child = os.fork()
+    if child == 0:
+        try:
+            serve(connection, settings)
+        except BaseException:  # whatever it was, the parent must see a status and no second return
+            _log.exception("the firewall's process failed")
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return status
+
+
+def serve(connection: socket.socket, settings: FirewallSettings) -> None:
+    """Opens the firewall, says which, and answers until the other end closes."""
+    try:
+        choice = choose(settings)
+    except Refused as error:
+        _send(connection, 0, Verb.REFUSED, str(error).encode())
+        return
+    _send(connection, 0, Verb.HELLO, _introduction(choice))
+    inbox = wire.Inbox()
+    while data := connection.recv(wire.PACKET + 1):
+        try:
+            packet = wire.packet(data)
+            body = inbox.put(packet)
+        except BadMessage as error:
+            _log.error("the firewall's process was sent nonsense: %s", error)
+            continue
+        if body is not None:
+            _send(connection, packet.number, *answer(choice.firewall, packet.verb, body))
+    choice.firewall.close()
+
+
+def answer(firewall: Firewall, verb: Verb, body: bytes) -> tuple[Verb, bytes]:
+    """Does what is asked; every failure is an answer too."""
+    if verb not in _DOES:
+        return Verb.REFUSED, f"{verb.name} is not for the firewall's process".encode()
+    try:
+        return Verb.DONE, _DOES[verb](firewall, body)
+    except Unavailable as error:
+        return Verb.UNAVAILABLE, str(error).encode()
+    except (Refused, BadMessage) as error:
+        return Verb.REFUSED, str(error).encode()
+
+
+def _apply(firewall: Firewall, body: bytes) -> bytes:
+    now, block, release = wire.read_change(body)
+    firewall.apply(block, release, now)
+    return b""
+
+
+def _replace(firewall: Firewall, body: bytes) -> bytes:
+    now, block, release = wire.read_change(body)
+    if release:
+        raise BadMessage("a replacement that releases")
+    firewall.replace(block, now)
+    return b""
+
+
+def _blocked(firewall: Firewall, body: bytes) -> bytes:
+    now, _, _ = wire.read_change(body)
+    return wire.change(now, map(Block._make, firewall.blocked(now).items()), [])
+
+
+def _expire(firewall: Firewall, body: bytes) -> bytes:
+    now, _, _ = wire.read_change(body)
+    _able(firewall, Untimed).expire(now)
+    return b""
+
+
+def _dropped(firewall: Firewall, body: bytes) -> bytes:
+    return json.dumps(_able(firewall, Counting).dropped()).encode()
+
+
+def _does(call: Callable[[Firewall], object]) -> Callable[[Firewall, bytes], bytes]:
+    """For verbs that take nothing: the result as JSON."""
+    return lambda firewall, body: json.dumps(call(firewall)).encode()
+
+
+def _able(firewall: Firewall, ability: Any) -> Any:
+    if not isinstance(firewall, ability):
+        raise Refused(f"{firewall.name} cannot do this")
+    return firewall
+
+
+_DOES: dict[Verb, Callable[[Firewall, bytes], bytes]] = {
+    Verb.OPEN: _does(lambda firewall: firewall.open()),
+    Verb.APPLY: _apply,
+    Verb.REPLACE: _replace,
+    Verb.BLOCKED: _blocked,
+    Verb.EXPIRE: _expire,
+    Verb.FAULTS: _does(lambda firewall: _able(firewall, Checked).faults()),
+    Verb.WARNINGS: _does(lambda firewall: _able(firewall, Checked).warnings()),
+    Verb.DISTURBED: _does(lambda firewall: _able(firewall, Watched).disturbed()),
+    Verb.DROPPED: _dropped,
+    Verb.CLOSE: _does(lambda firewall: firewall.close()),
+    Verb.CLEAR: _does(lambda firewall: firewall.close(clear=True)),
+}
+
+
+def _introduction(choice: Choice) -> bytes:
+    firewall, reason = choice
+    able = [name for name, ability in ABILITIES.items() if isinstance(firewall, ability)]
+    longest = firewall.longest if isinstance(firewall, Capped) else None
+    told = {"name": firewall.name, "reason": reason, "able": able, "longest": longest}
+    return json.dumps(told).encode()
+
+
+def _send(connection: socket.socket, number: int, verb: Verb, body: bytes) -> None:
+    for packet in wire.packets(number, verb, body):
+        connection.send(packet)
+
+
+def _tuples(told: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""What the firewall's process is told, and what it answers: packets of fixed-size records. Pure.
+
+A packet is a head and records, or a line of text. A message too long for one packet goes on in the
+next ones of the same number, from the one marked `first` to the one marked `last`. Everything is
+checked where it is read: what is not a verb, a network or a time that Guard can mean is BadMessage,
+and nothing of it is done.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+from guard.events import Block
+from guard.lib.networks import Network
+
+_HEAD = struct.Struct(">IBB")
+_RECORD = struct.Struct(">BBB16sd")
+_RECORDS_A_PACKET = 4000
+PACKET = _HEAD.size + _RECORDS_A_PACKET * _RECORD.size
+_FIRST, _LAST = 1, 2
+_BITS = {4: 32, 6: 128}
+# No message has more networks: a limit for a sender that has gone mad.
+MOST = 20_000_000
+
+
+class BadMessage(ValueError):
+    """A packet that no Guard sends."""
+
+
+class Verb(IntEnum):
+    """What is asked, and how it is answered."""
+
+    OPEN = 1
+    APPLY = 2
+    REPLACE = 3
+    BLOCKED = 4
+    EXPIRE = 5
+    FAULTS = 6
+    WARNINGS = 7
+    DISTURBED = 8
+    DROPPED = 9
+    CLOSE = 10
+    CLEAR = 11
+    DONE = 20
+    REFUSED = 21
+    UNAVAILABLE = 22
+    HELLO = 23
+
+
+class Packet(NamedTuple):
+    """One packet of message `number`."""
+
+    number: int
+    verb: Verb
+    first: bool
+    last: bool
+    body: bytes
+
+
+def packets(number: int, verb: Verb, body: bytes) -> Iterator[bytes]:
+    """A message as packets."""
+    size = _RECORDS_A_PACKET * _RECORD.size
+    for at in range(0, len(body) or 1, size):
+        part = body[at : at + size]
+        place = (_FIRST if at == 0 else 0) | (_LAST if at + size >= len(body) else 0)
+        yield _HEAD.pack(number & 0xFFFFFFFF, verb, place) + part
+
+
+def packet(data: bytes) -> Packet:
+    """Reads one packet."""
+    if len(data) < _HEAD.size:
+        raise BadMessage("a packet without a head")
+    number, verb, place = _HEAD.unpack_from(data)
+    try:
+        first, last = bool(place & _FIRST), bool(place & _LAST)
+        return Packet(number, Verb(verb), first, last, data[_HEAD.size :])
+    except ValueError:
+        raise BadMessage(f"there is no verb {verb}") from None
+
+
+def change(now: float, block: Iterable[Block], release: Iterable[Network]) -> bytes:
+    """The time, then releases and blocks."""
+    parts = [_record(0, Network(4, 0, 0), now)]
+    parts += [_record(0, network, 0.0) for network in release]
+    parts += [_record(1, network, until) for network, until in block]
+    return b"".join(parts)
+
+
+def read_change(body: bytes) -> tuple[float, list[Block], list[Network]]:
+    """The other way round: (now, block, release)."""
+    if not body or len(body) % _RECORD.size or len(body) // _RECORD.size > MOST:
+        raise BadMessage(f"{len(body)} bytes are no list of networks")
+    records = _RECORD.iter_unpack(body)
+    now = _time(next(records)[4])
+    if now is None:
+        raise BadMessage("a time that is for ever")
+    block, release = [], []
+    for what, version, length, value, until in records:
+        network = _network(version, length, value)
+        if what == 1:
+            block.append(Block(network, _time(until)))
+        elif what == 0:
+            release.append(network)
+        else:
+            raise BadMessage(f"neither block nor release: {what}")
+    return now, block, release
+
+
+def _record(what: int, network: Network, until: float | None) -> bytes:
+    value = network.value.to_bytes(16, "big")
+    return _RECORD.pack(
+        what, network.version, network.length, value, math.inf if until is None else until
+    )
+
+
+def _network(version: int, length: int, packed: bytes) -> Network:
+    bits, value = _BITS.get(version), int.from_bytes(packed, "big")
+    if bits is None or length > bits or value >> bits or value & ((1 << (bits - length)) - 1):
+        raise BadMessage(f"no network: version {version}, {packed.hex()}/{length}")
+    return Network(version, value, length)
+
+
+def _time(value: float) -> float | None:
+    if math.isnan(value) or value < 0:
+        raise BadMessage(f"no time: {value}")
+    return None if value == math.inf else value
+
+
+class Inbox:
+    """Puts the packets of one message together; forgets one whose beginning or end is missing."""
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def put(self, packet: Packet) -> bytes | None:
+        """The body of the message that `packet` ends, or None."""
+        if packet.first:
+            self._number, self._parts, self._size = packet.number, [], 0
+        if packet.number != self._number:
+            return None
+        self._parts.append(packet.body)
+        self._size += len(packet.body)
+        if self._size > MOST * _RECORD.size:
+            self._number, self._parts = None, []
+            raise BadMessage("a message without end")
+        if not packet.last:
+            return None
+        body, self._number, self._parts = b"".join(self._parts), None, []
+        return body

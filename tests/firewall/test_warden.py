@@ -1,0 +1,55 @@
+"""Every verb has an answer, and every failure is one."""
+
+import json
+
+import pytest
+
+from guard.events import Block
+from guard.firewall import wire
+from guard.firewall.dryrun import DryRun
+from guard.firewall.warden import answer
+from guard.firewall.wire import Verb
+from guard.lib.networks import parse_network as net
+from guard.roles import Unavailable
+
+A = net("192.0.2.1")
+
+
+class Failing(DryRun):
+    """A back end without memory."""
+
+    def blocked(self, now):
+        """Fails."""
+        raise Unavailable("no memory")
+
+
+def test_verbs_do_what_the_role_says():
+    """Blocks, replaces, lists."""
+    firewall = DryRun()
+    body = wire.change(1.0, [Block(A, None)], [])
+    assert answer(firewall, Verb.APPLY, body) == (Verb.DONE, b"")
+    assert answer(firewall, Verb.BLOCKED, wire.change(1.0, [], [])) == (Verb.DONE, body)
+    assert answer(firewall, Verb.REPLACE, wire.change(1.0, [], [])) == (Verb.DONE, b"")
+    assert firewall.blocked(1.0) == {}
+    assert answer(firewall, Verb.OPEN, b"") == (Verb.DONE, b"null")
+
+
+def test_failures_are_answers():
+    """The kind of the failure and its words."""
+    ask = wire.change(1.0, [], [])
+    assert answer(Failing(), Verb.BLOCKED, ask) == (Verb.UNAVAILABLE, b"no memory")
+    assert answer(DryRun(), Verb.APPLY, b"junk")[0] is Verb.REFUSED
+    assert answer(DryRun(), Verb.REPLACE, wire.change(1.0, [], [A]))[0] is Verb.REFUSED
+
+
+@pytest.mark.parametrize("verb", [Verb.EXPIRE, Verb.FAULTS, Verb.DISTURBED, Verb.DROPPED])
+def test_what_a_back_end_cannot_do_is_refused(verb: Verb):
+    """The dry run has none of the abilities."""
+    assert answer(DryRun(), verb, wire.change(1.0, [], []))[0] is Verb.REFUSED
+
+
+@pytest.mark.parametrize("verb", [Verb.HELLO, Verb.DONE, Verb.UNAVAILABLE])
+def test_answers_are_no_questions(verb: Verb):
+    """A verb of the way back is refused on the way there."""
+    assert answer(DryRun(), verb, b"")[0] is Verb.REFUSED
+    assert json.loads(answer(DryRun(), Verb.CLEAR, b"")[1]) is None

@@ -1,0 +1,109 @@
+"""Whatever arrives is a message that Guard means, or is refused as a whole."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from guard.events import Block
+from guard.firewall.wire import (
+    BadMessage,
+    Inbox,
+    Packet,
+    Verb,
+    change,
+    packet,
+    packets,
+    read_change,
+)
+from guard.lib.networks import Network
+from guard.lib.networks import parse_network as net
+
+
+@st.composite
+def _networks(draw) -> Network:
+    version = draw(st.sampled_from([4, 6]))
+    bits = 32 if version == 4 else 128
+    value = draw(st.integers(0, (1 << bits) - 1))
+    return Network(version, value, bits).supernet(draw(st.integers(0, bits)))
+
+
+_TIMES = st.floats(0, 1e12)
+_BLOCKS = st.lists(st.builds(Block, _networks(), st.one_of(st.none(), _TIMES)), max_size=8)
+
+
+@settings(deadline=None, max_examples=150)
+@given(_TIMES, _BLOCKS, st.lists(_networks(), max_size=8))
+def test_a_change_is_read_as_it_was_written(now, block, release):
+    """Networks of both families, ends and for ever."""
+    assert read_change(change(now, block, release)) == (now, block, release)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=120))
+def test_any_bytes_are_a_change_or_a_bad_message(data):
+    """Never another error, never a network with bits beyond its length."""
+    try:
+        _, block, release = read_change(data)
+    except BadMessage:
+        return
+    for network in [*(network for network, _ in block), *release]:
+        assert network.version in (4, 6)
+        assert network.supernet(network.length) == network
+        assert network.value >> network.bits == 0
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.binary(max_size=40), max_size=10))
+def test_any_packets_are_a_message_or_a_bad_message(many):
+    """The inbox of the privileged process survives whatever it is sent."""
+    inbox = Inbox()
+    for data in many:
+        try:
+            inbox.put(packet(data))
+        except BadMessage:
+            continue
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        (1, 5, 32, net("192.0.2.1").value, 5.0),
+        (1, 4, 33, 0, 5.0),
+        (1, 4, 24, net("192.0.2.1").value, 5.0),
+        (1, 4, 32, 1 << 40, 5.0),
+        (2, 4, 32, 1, 5.0),
+        (1, 4, 32, 1, math.nan),
+        (1, 4, 32, 1, -1.0),
+    ],
+)
+def test_one_bad_record_spoils_the_message(record):
+    """Version, length, host bits, size, meaning, time: each is checked."""
+    what, version, length, value, until = record
+    good = change(100.0, [Block(net("192.0.2.7"), None)], [])
+    bad = struct.pack(">BBB16sd", what, version, length, value.to_bytes(16, "big"), until)
+    with pytest.raises(BadMessage):
+        read_change(good + bad)
+
+
+def test_a_long_message_is_cut_and_put_together():
+    """A hundred thousand blocks pass through packets of a size that a socket takes."""
+    body = change(1.0, [Block(Network(4, n, 32), None) for n in range(100_000)], [])
+    inbox = Inbox()
+    sent = list(packets(7, Verb.REPLACE, body))
+    assert max(map(len, sent)) < 200_000
+    done = [inbox.put(packet(data)) for data in sent]
+    assert done[:-1] == [None] * (len(sent) - 1)
+    assert done[-1] == body
+
+
+def test_the_rest_of_a_message_whose_beginning_is_lost_is_nothing():
+    """Half a replacement would release whoever was in the other half."""
+    body = change(1.0, [Block(Network(4, n, 32), None) for n in range(10_000)], [])
+    sent = [packet(data) for data in packets(7, Verb.REPLACE, body)]
+    inbox = Inbox()
+    assert [inbox.put(each) for each in sent[1:]] == [None] * (len(sent) - 1)
+    assert inbox.put(Packet(8, Verb.OPEN, True, True, b"")) == b""
+    assert inbox.put(sent[-1]) is None
