@@ -1,0 +1,204 @@
+"""The last good copy of every list, and what is known of it: on disk, or in Redis for a fleet.
+
+The copy is what is used when a source is down, and after a restart before anybody is asked. Hosts
+that share a Redis share copies, times and the turn to fetch, so that ten hosts fetch once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from guard.feeds.checks import Odd
+from guard.lib.logs import printable
+from guard.roles import Forbidden, Unavailable
+
+log = logging.getLogger("guard.feeds")
+
+
+class PartState(msgspec.Struct):
+    """What is known of one part. Times are seconds since the epoch, 0 is never.
+
+    `fetched` is the last good contact, `changed` the last new content, `next` when it is due,
+    `earliest` when its owner lets us come again.
+    """
+
+    etag: str = ""
+    modified: str = ""
+    fetched: float = 0.0
+    changed: float = 0.0
+    tried: float = 0.0
+    next: float = 0.0
+    earliest: float = 0.0
+    fails: int = 0
+    error: str = ""
+    count: int | None = None
+    bad: int = 0
+    odd: Odd | None = None
+    notice: str = ""
+    terms: str = ""
+    stamp: float | None = None
+
+
+class FeedState(msgspec.Struct):
+    """A feed: its parts by URL, and what came of it when it was last applied."""
+
+    parts: dict[str, PartState] = {}
+    applied: float = 0.0
+    entries: int = 0
+    networks: int = 0
+    duplicates: int = 0
+    came: int = 0
+    went: int = 0
+    removed: dict[str, int] = {}
+    shown: list[tuple[str, str]] = []
+
+
+class Copies(Protocol):
+    """Where states and copies are kept. Raises Unavailable or Forbidden."""
+
+    def load(self, name: str) -> FeedState:
+        """What is known of a feed; an empty state when it is new."""
+        ...
+
+    def save(self, name: str, state: FeedState) -> None:
+        """Remembers it."""
+        ...
+
+    def body(self, name: str, url: str) -> bytes | None:
+        """The last good copy of a part."""
+        ...
+
+    def put(self, name: str, url: str, data: bytes) -> None:
+        """Replaces it."""
+        ...
+
+    def lease(self, name: str, seconds: float) -> bool:
+        """Whether it is our turn to fetch; nobody else has it for so long."""
+        ...
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(FeedState).decode
+
+
+def _state(data: bytes | None, where: str) -> FeedState:
+    try:
+        return _decode(data) if data else FeedState()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        log.warning("%s is passed over: %s", where, printable(str(error)))
+        return FeedState()
+
+
+def _id(url: str) -> str:
+    return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+class FolderCopies:
+    """In `folder`, for one process on one host: NAME.json, and NAME/ID.list for each part."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, name: str) -> FeedState:
+        """The protocol's."""
+        path = self._folder / f"{name}.json"
+        return _state(self._read(path), str(path))
+
+    def save(self, name: str, state: FeedState) -> None:
+        """The protocol's."""
+        self._write(self._folder / f"{name}.json", msgspec.json.format(_encode(state)))
+
+    def body(self, name: str, url: str) -> bytes | None:
+        """The protocol's."""
+        return self._read(self._folder / name / f"{_id(url)}.list")
+
+    def put(self, name: str, url: str, data: bytes) -> None:
+        """The protocol's."""
+        self._write(self._folder / name / f"{_id(url)}.list", data)
+
+    def lease(self, name: str, seconds: float) -> bool:
+        """The protocol's: nobody else is there."""
+        return True
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Forbidden(f"cannot read {path}: {error.strerror}") from None
+
+    def _write(self, path: Path, data: bytes) -> None:
+        new = path.with_name(f"{path.name}.{os.getpid()}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_bytes(data)
+            new.replace(path)
+        except OSError as error:
+            raise Forbidden(f"cannot write {path}: {error.strerror}") from None
+
+
+class RedisCopies:
+    """In Redis, for every host that shares it: a hash `guard:feed:{NAME}`, bodies in zstd."""
+
+    def __init__(self, client: Any, where: str) -> None:
+        self._client, self._where = client, where
+
+    def load(self, name: str) -> FeedState:
+        """The protocol's."""
+        with self._errors():
+            return _state(self._client.hget(_key(name), "state"), f"{_key(name)} in Redis")
+
+    def save(self, name: str, state: FeedState) -> None:
+        """The protocol's."""
+        with self._errors():
+            self._client.hset(_key(name), "state", _encode(state))
+
+    def body(self, name: str, url: str) -> bytes | None:
+        """The protocol's."""
+        import zstandard
+
+        with self._errors():
+            packed = self._client.hget(_key(name), f"body:{_id(url)}")
+        try:
+            return None if packed is None else zstandard.decompress(packed)
+        except zstandard.ZstdError as error:
+            log.warning("%s in Redis is passed over: %s", _key(name), error)
+            return None
+
+    def put(self, name: str, url: str, data: bytes) -> None:
+        """The protocol's."""
+        import zstandard
+
+        with self._errors():
+            self._client.hset(_key(name), f"body:{_id(url)}", zstandard.compress(data))
+
+    def lease(self, name: str, seconds: float) -> bool:
+        """The protocol's."""
+        with self._errors():
+            return bool(
+                self._client.set(_key(name) + ":turn", "1", nx=True, px=max(1, int(seconds * 1000)))
+            )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        from redis.exceptions import RedisError
+
+        try:
+            yield
+        except (RedisError, OSError) as error:
+            raise Unavailable(
+                f"Redis at {self._where} does not answer: {printable(str(error))[:200]}"
+            ) from None
+
+
+def _key(name: str) -> str:
+    return f"guard:feed:{{{name}}}"
