@@ -19,6 +19,7 @@ from guard.chronicle import Chronicle, Told
 from guard.config import DEFAULT_PATH, Settings, load
 from guard.firewall.choose import choose
 from guard.firewall.mirror import Mirror
+from guard.jails.crowd import Crowd
 from guard.jails.files import load_jails
 from guard.jails.jail import Jail
 from guard.lib import clock
@@ -131,6 +132,7 @@ def pipeline(
         protectors,
         settings=settings.jails,
         restraint=restraint,
+        crowd=Crowd(settings.jails.crowd, store.crowds, store.ledger, protectors),
     )
 
 

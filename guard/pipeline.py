@@ -28,6 +28,7 @@ from guard.events import (
     Past,
     Rejection,
 )
+from guard.jails.crowd import Crowd
 from guard.jails.escalation import ban_length
 from guard.jails.jail import Jail
 from guard.jails.settings import JailsSettings
@@ -41,6 +42,7 @@ from guard.roles import Carving, Counters, Ledger, Protection
 SLICE = 2000
 KNOWN = 50_000
 MANUAL = "manual"
+RECIDIVE = "recidive"
 
 Routes = tuple[tuple[str, float], ...]
 
@@ -67,6 +69,7 @@ class _Work:
     events: Sequence[Event]
     at: int = 0
     overflows: list[Overflow] | None = None
+    bans: list[Claim] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
 
 
@@ -82,11 +85,13 @@ class Pipeline:
         *,
         settings: JailsSettings | None = None,
         restraint: Restraint | None = None,
+        crowd: Crowd | None = None,
         chance: Callable[[], float] | None = None,
     ) -> None:
         self.tally = Tally()
         self._counters, self._ledger, self._protection = counters, ledger, protection
         self.restraint = restraint
+        self._crowd = crowd
         widths = settings or JailsSettings(path=(), filters=())
         self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
         self._chance = chance or SystemRandom().random
@@ -141,13 +146,36 @@ class Pipeline:
                 offences = self._offences(events[work.at : work.at + SLICE], now)
                 work.overflows = self._counters.count(offences, self._windows) if offences else []
                 self.tally.counted += len(offences)
-            if work.overflows:
-                work.claims += self._claim(work.overflows, now)
+            while work.overflows or work.bans:
+                self._settle(work, now)
             work.overflows = None
             work.at += SLICE
         self._work = None
         self.tally.heard += len(events)
         return work.claims
+
+    def _settle(self, work: _Work, now: float | None) -> None:
+        """Makes claims of the overflows, and lets the claims count where bans count."""
+        if work.overflows:
+            made = self._claim(work.overflows, now)
+            work.overflows = []
+            work.bans += made
+            work.claims += made
+        if work.bans:
+            blocks = self._crowd.joined(work.bans) if self._crowd is not None else []
+            work.overflows = self._count_bans(work.bans)
+            work.bans = []
+            work.claims += blocks
+
+    def _count_bans(self, bans: Sequence[Claim]) -> list[Overflow]:
+        """What jails with the filter `recidive` count: the bans of other jails."""
+        offences = [
+            Offence(jail, ban.network, ban.since)
+            for ban in bans
+            for jail, _ in self._by_filter.get(RECIDIVE, ())
+            if ban.source != f"jail:{jail}"
+        ]
+        return self._counters.count(offences, self._windows) if offences else []
 
     def _hear_good(self, events: Sequence[Event], now: float | None) -> None:
         """Has signs of good standing remembered; one of the future is taken as of now."""

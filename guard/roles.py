@@ -178,6 +178,17 @@ class Carving(Protocol):
         ...
 
 
+class Crowds(Protocol):
+    """Which networks of a wider block were banned of late, each counted once."""
+
+    def join(self, block: Network, member: Network, time: float, within: float) -> int:
+        """Notes `member`; returns how many of `block` joined in the `within` seconds to `time`.
+
+        Repeats change nothing but the time. Raises Unavailable.
+        """
+        ...
+
+
 class Standing(Protocol):
     """Who is in good standing: authenticated, had mail accepted, or takes the mail we send.
 

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.events import Acceptance, Claim, Kind, Rejection, Window
+from guard.jails.crowd import Crowd
 from guard.jails.escalation import length_of
 from guard.jails.jail import Escalation, Jail
-from guard.jails.settings import JailsSettings
+from guard.jails.settings import CrowdSettings, JailsSettings
 from guard.lib.networks import parse_network
 from guard.pipeline import Pipeline
 from guard.roles import Unavailable
@@ -217,3 +218,59 @@ def test_how_events_are_cut_into_batches_changes_nothing(heard, size):
     pieces = pipeline(*jails)
     cut = [c for i in range(0, len(events), size) for c in pieces.hear(events[i : i + size], None)]
     assert cut == whole
+
+
+def test_recidive_counts_the_bans_of_other_jails():
+    """A jail whose filter is `recidive` counts bans, never its own; its ban is one more claim."""
+    again = Jail(name="again", filter="recidive", window=Window(2, 86400.0), bantime=604800.0)
+    made = pipeline(jail(maxretry=1, bantime=100.0), again)
+    claims = made.hear(rejections(NOW, NOW + 1000, NOW + 2000, NOW + 3000), None)
+    assert sorted((c.source, c.since) for c in claims) == [
+        ("jail:again", NOW + 1000),
+        ("jail:relay", NOW),
+        ("jail:relay", NOW + 1000),
+        ("jail:relay", NOW + 2000),
+        ("jail:relay", NOW + 3000),
+    ]
+
+
+def crowded(protect=(), **more):
+    """A pipeline that watches blocks, on a store in memory."""
+    store = EmbeddedStore(None)
+    watch = Crowd(CrowdSettings(addresses=3, **more), store.crowds, store.ledger, Protect(*protect))
+    return pipeline(jail(maxretry=1, bantime=100.0), store=store, crowd=watch)
+
+
+def test_many_banned_addresses_ban_their_block():
+    """Three addresses of a /24, each counted once, claim the whole; an IPv6 /48 alike."""
+    made = crowded()
+    heard = [r for n in (1, 1, 2, 2) for r in rejections(NOW, address=f"192.0.2.{n}")]
+    heard += rejections(NOW + 200, address="192.0.2.1")
+    assert {str(c.network) for c in made.hear(heard, None)} == {"192.0.2.1", "192.0.2.2"}
+    claims = made.hear(rejections(NOW + 300, address="192.0.2.3"), None)
+    assert claims[1] == Claim(
+        parse_network("192.0.2.0/24"),
+        "jail:crowd",
+        "3 addresses banned within 1d",
+        NOW + 300,
+        NOW + 300 + 86400,
+        1,
+    )
+    assert len(made.hear(rejections(NOW + 400, address="192.0.2.4"), None)) == 1
+    six = [r for n in range(3) for r in rejections(NOW, address=f"2001:db8:7:{n}::1")]
+    assert str(made.hear(six, None)[-1].network) == "2001:db8:7::/48"
+
+
+def test_a_crowd_is_of_its_time():
+    """Bans further apart than the window do not add up."""
+    made = crowded(within=1000.0)
+    heard = [r for n in range(9) for r in rejections(NOW + 501 * n, address=f"192.0.2.{n}")]
+    assert all(c.network.is_address for c in made.hear(heard, None))
+
+
+def test_a_block_with_somebody_protected_is_spared():
+    """One protected address keeps its whole block from being claimed."""
+    made = crowded(protect=["192.0.2.200"])
+    heard = [r for n in range(5) for r in rejections(NOW, address=f"192.0.2.{n}")]
+    assert len(made.hear(heard, None)) == 5
+    assert made._crowd.spared == 3

@@ -4,65 +4,65 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from guard.roles import Forbidden, Refused
+from guard.stores import embedded_crowds as crowds
+from guard.stores import embedded_ledger as ledger
 from guard.stores import embedded_standing as standing
 from guard.stores.database import Database
 from guard.stores.embedded_counters import EmbeddedCounters
-from guard.stores.embedded_ledger import SCHEMA, VERSION, EmbeddedLedger
+from guard.stores.embedded_crowds import EmbeddedCrowds
+from guard.stores.embedded_ledger import EmbeddedLedger
 from guard.stores.embedded_standing import EmbeddedStanding
 from guard.stores.journal import Journal
 from guard.stores.settings import STRIKES_KEPT
 
 
 class EmbeddedStore:
-    """`counters`, `ledger` and `standing` in `directory`; None keeps them in memory only.
+    """All parts of a store in `directory`; None keeps them in memory only.
 
     One process at a time: a second one is Refused, for it would count apart from the first.
     """
 
     def __init__(self, directory: Path | None, *, strikes_kept: float = STRIKES_KEPT) -> None:
-        self._lock = -1
-        if directory is None:
-            self.counters = EmbeddedCounters()
-            self.ledger = EmbeddedLedger(None, strikes_kept)
-            self.standing = EmbeddedStanding(_standing(":memory:"))
-            return
-        self._lock = _lock(directory)
-        try:
-            self._open(directory, strikes_kept)
-        except BaseException:
-            os.close(self._lock)
-            raise
-
-    def _open(self, directory: Path, strikes_kept: float) -> None:
-        journal = Journal(directory / "counters.journal")
-        try:
+        with ExitStack() as stack:
+            if directory is not None:
+                stack.callback(os.close, _lock(directory))
+            journal = None if directory is None else Journal(directory / "counters.journal")
             self.counters = EmbeddedCounters(journal)
-            file = Database(directory / "ledger.db", schema=SCHEMA, version=VERSION, durable=True)
-            try:
-                self.ledger = EmbeddedLedger(file, strikes_kept)
-                self.standing = EmbeddedStanding(_standing(directory / "standing.db"))
-            except BaseException:
-                file.close()
-                raise
-        except BaseException:
-            journal.close()
-            raise
+            stack.callback(self.counters.close)
+            file = None if directory is None else _file(directory / "ledger.db", ledger)
+            self.ledger = EmbeddedLedger(file, strikes_kept)
+            stack.callback(self.ledger.close)
+            memory = Path(":memory:")
+            self.standing = EmbeddedStanding(
+                _file(memory if directory is None else directory / "standing.db", standing)
+            )
+            stack.callback(self.standing.close)
+            self.crowds = EmbeddedCrowds(
+                _file(memory if directory is None else directory / "crowds.db", crowds)
+            )
+            stack.callback(self.crowds.close)
+            self._stack = stack.pop_all()
 
     def close(self) -> None:
         """Writes what is left and lets go of the files. Safe to repeat."""
-        self.counters.close()
-        self.ledger.close()
-        self.standing.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._stack.close()
 
 
-def _standing(path: Path | str) -> Database:
-    return Database(Path(path), schema=standing.SCHEMA, version=standing.VERSION, durable=False)
+class _Kept(Protocol):
+    """A module that keeps a file: its schema, and whether a power cut must not take anything."""
+
+    SCHEMA: str
+    VERSION: int
+    DURABLE: bool
+
+
+def _file(path: Path, kept: _Kept) -> Database:
+    return Database(path, schema=kept.SCHEMA, version=kept.VERSION, durable=kept.DURABLE)
 
 
 def _lock(directory: Path) -> int:

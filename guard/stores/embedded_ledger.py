@@ -21,6 +21,7 @@ CREATE TABLE claims (
 CREATE TABLE records (network TEXT PRIMARY KEY, strikes TEXT, ended REAL) WITHOUT ROWID
 """
 VERSION = 1
+DURABLE = True
 
 
 class EmbeddedLedger:

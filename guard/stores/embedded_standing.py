@@ -11,6 +11,7 @@ from guard.stores.fresh import Fresh
 from guard.stores.settings import STANDING_KEPT
 
 VERSION = 1
+DURABLE = False
 SCHEMA = """
     CREATE TABLE standing (network TEXT PRIMARY KEY, time REAL NOT NULL, how TEXT NOT NULL)
         WITHOUT ROWID;

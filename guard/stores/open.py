@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from guard.roles import Counters, Ledger, Standing
+from guard.roles import Counters, Crowds, Ledger, Standing
 from guard.stores.settings import StoreSettings
 
 
 class Store(Protocol):
-    """Counters, ledger and standing that belong together."""
+    """What belongs together, on one host or in one Redis."""
 
     @property
     def counters(self) -> Counters:
@@ -25,6 +25,11 @@ class Store(Protocol):
     @property
     def standing(self) -> Standing:
         """Who is in good standing."""
+        ...
+
+    @property
+    def crowds(self) -> Crowds:
+        """Which networks of a block were banned."""
         ...
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guard.lib.redis_url import parse_redis_url
 from guard.stores.redis_counters import RedisCounters
+from guard.stores.redis_crowds import RedisCrowds
 from guard.stores.redis_ledger import RedisLedger
 from guard.stores.redis_link import RedisLink
 from guard.stores.redis_standing import RedisStanding
@@ -19,6 +20,7 @@ class RedisStore:
             self.counters = RedisCounters(self._link)
             self.ledger = RedisLedger(self._link, strikes_kept)
             self.standing = RedisStanding(self._link)
+            self.crowds = RedisCrowds(self._link)
         except BaseException:
             self._link.close()
             raise
