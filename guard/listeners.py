@@ -47,9 +47,10 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
     """Reads all files of all listeners; returns warnings. Raises ConfigError with all faults."""
     found: list[Fault] = []
     faults: list[Fault] = []
+    ports = {item.listen.port for item in settings.listener}
     for some in rules(settings, path):
         try:
-            found += examine(some)
+            found += examine(some, ports)
         except ConfigError as error:
             faults += error.faults
     if faults:

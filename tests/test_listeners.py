@@ -5,7 +5,6 @@ import contextlib
 import logging
 
 import pytest
-from conftest import free_port
 
 from guard.config import load
 from guard.listeners import Listeners, Parts, check
@@ -66,7 +65,7 @@ class World:
     """guard.toml, its files, and what runs by them."""
 
     def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = folder, 0
         self.path = folder / "guard.toml"
         self.settings()
         self.domains('["first.test"]\nrelay_to = true\n')
@@ -75,7 +74,7 @@ class World:
         """Writes guard.toml, in one go as a careful editor does."""
         self.write(
             "guard.toml",
-            f'{before}\n[[listener]]\nlisten = "127.0.0.1:{self.port}"\nhostname = "mx.test"\n'
+            f'{before}\n[[listener]]\nlisten = "127.0.0.1:0"\nhostname = "mx.test"\n'
             f'relay_hosts = []\nlistener_domains = ["domains.toml"]\n{more}\n',
         )
 
@@ -104,6 +103,7 @@ class World:
         try:
             for server in listeners.servers:
                 await server.start()
+            self.port = listeners.servers[0].addresses[0].port
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(reloader.run())
                 yield listeners, reloader

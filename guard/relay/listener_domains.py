@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,12 +48,12 @@ class Entry:
 
 
 class ListenerDomains:
-    """A set of entries and KumoMTA's look-up in it. Immutable."""
+    """A set of entries and KumoMTA's look-up in it. Immutable. `notes` are for who reads files."""
 
-    __slots__ = ("_maps", "entries")
+    __slots__ = ("_maps", "entries", "notes")
 
-    def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        self.entries = tuple(entries)
+    def __init__(self, entries: Iterable[Entry] = (), notes: Iterable[Fault] = ()) -> None:
+        self.entries, self.notes = tuple(entries), tuple(notes)
         by_listener: dict[str, list[tuple[str, Entry]]] = {}
         for entry in self.entries:
             by_listener.setdefault(entry.listener, []).append((entry.domain, entry))
@@ -78,7 +79,7 @@ def load(paths: Sequence[Path]) -> ListenerDomains:
     """
     reading = _Reading()
     for path in paths:
-        data = _read(path, reading.faults)
+        data = _read(path, reading.faults, reading.notes)
         if data is not None:
             reading.add(data, str(path))
     if reading.faults:
@@ -95,11 +96,19 @@ def parse(data: Mapping[str, Any], file: str = "") -> ListenerDomains:
     return reading.result()
 
 
-def _read(path: Path, faults: list[Fault]) -> Mapping[str, Any] | None:
+def _read(path: Path, faults: list[Fault], notes: list[Fault]) -> Mapping[str, Any] | None:
     form = "TOML" if path.name.endswith(".toml") else "JSON"
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        data = dict(items)
+        for name, times in Counter(name for name, _ in items).items():
+            if times > 1:
+                notes.append(Fault(str(path), _quoted(name), "is there twice; the last one counts"))
+        return data
+
     try:
         text = path.read_text("utf-8")
-        data = tomllib.loads(text) if form == "TOML" else json.loads(text)
+        data = tomllib.loads(text) if form == "TOML" else json.loads(text, object_pairs_hook=pairs)
     except OSError as error:
         faults.append(Fault(str(path), "", error.strerror or str(error)))
     except (ValueError, RecursionError) as error:
@@ -127,6 +136,7 @@ class _Options:
 class _Reading:
     def __init__(self) -> None:
         self.faults: list[Fault] = []
+        self.notes: list[Fault] = []
         self._found: dict[tuple[str, str], _Options] = {}
 
     def add(self, data: Mapping[str, Any], file: str) -> None:
@@ -162,7 +172,7 @@ class _Reading:
         return []
 
     def result(self) -> ListenerDomains:
-        return ListenerDomains(
+        entries = (
             Entry(
                 listener,
                 domain,
@@ -173,3 +183,4 @@ class _Reading:
             )
             for (listener, domain), options in self._found.items()
         )
+        return ListenerDomains(entries, self.notes)

@@ -6,7 +6,7 @@ sessions that are open already too: their next RCPT or AUTH meets the new rules.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from guard.relay.hook import Hook, load_hook
 from guard.relay.hooked import HookPolicy
 from guard.relay.login import Login
 from guard.relay.policy import StaticPolicy
-from guard.relay.traps import warnings
+from guard.relay.traps import unreachable, warnings
 from guard.relay.verdict import Asked, RelayPolicy, Verdict
 from guard.roles import ConfigError
 
@@ -135,14 +135,19 @@ def _authenticator(users: dict[str, str] | None, hook: Hook | None) -> _Authenti
     return HookAuthenticator(hook) if hook and hook.has("check_password") else None
 
 
-def examine(rules: Rules) -> list[Fault]:
-    """Reads all files of `rules` and returns warnings. Raises ConfigError with the faults."""
+def examine(rules: Rules, ports: Collection[int] = ()) -> list[Fault]:
+    """Reads all files of `rules` and returns warnings. Raises ConfigError with the faults.
+
+    `ports` are those of all listeners, if known.
+    """
     live = Live(rules)
     try:
-        traps = warnings(live.current.domains, rules.relay_hosts, rules.file, rules.key)
+        domains, authenticates = live.current.domains, live.authenticates
     finally:
         live.close()
-    return traps + (exposed(rules.credentials) if rules.credentials else [])
+    found = warnings(domains, rules.relay_hosts, rules.file, rules.key)
+    found += unreachable(domains, authenticates=authenticates, ports=ports)
+    return found + (exposed(rules.credentials) if rules.credentials else [])
 
 
 class _Policy:

@@ -7,7 +7,7 @@ file and key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from guard.lib.faults import Fault
 from guard.lib.networks import Network, parse_address, parse_network
@@ -32,7 +32,7 @@ def warnings(
     key: str = "relay_hosts",
 ) -> list[Fault]:
     """All traps of one listener; `file` and `key` are the place of its `relay_hosts`."""
-    found = []
+    found = list(domains.notes)
     if _everybody(relay_hosts := Prefixes(relay_hosts)):
         found.append(Fault(file, key, f"a relay for everybody: {_size(relay_hosts)}"))
     sections = {entry.listener: entry for entry in domains.entries if entry.listener != EVERY}
@@ -136,6 +136,23 @@ def _dead_listener(listener: str) -> str:
     if right != host or not (port.isascii() and port.isdigit()):
         return f'write "{right}:{port}"'
     return ""
+
+
+def unreachable(
+    domains: ListenerDomains, *, authenticates: bool, ports: Collection[int]
+) -> list[Fault]:
+    """What never holds because of the listeners: nobody can log in, or none has the port."""
+    found = []
+    for entry in domains.entries:
+        if entry.options.relay_from_authz and not authenticates:
+            message = "nobody can authenticate here: there are neither credentials nor a hook"
+            found.append(_fault(entry, "relay_from_authz", message))
+    for listener, entry in {entry.listener: entry for entry in domains.entries}.items():
+        port = listener.rpartition(":")[2]
+        if not _dead_listener(listener) and ports and int(port) not in ports:
+            message = f"can never match: no [[listener]] has port {port}"
+            found.append(Fault(entry.file, f'listener."{listener}"', message))
+    return found
 
 
 _TRAPS: tuple[Callable[[Entry], Iterable[Fault]], ...] = (

@@ -1,7 +1,6 @@
 """A real listener on loopback with real rules, TLS and passwords, and smtplib as its client."""
 
 import asyncio
-import dataclasses
 import smtplib
 import ssl
 import subprocess
@@ -46,7 +45,12 @@ class Running:
         self.spool.open()
         self.live = Live(rules)
         self.server = Server(
-            ListenerSettings(listen=Endpoint("127.0.0.1", 0), hostname="mx.example.com"),
+            ListenerSettings(
+                listen=Endpoint("127.0.0.1", 0),
+                hostname="mx.example.com",
+                tls_certificate=certificate,
+                tls_private_key=certificate,
+            ),
             policy=self.live.policy,
             spool=self.spool,
             sink=self.records,
@@ -55,9 +59,6 @@ class Running:
             authenticator=self.live if self.live.authenticates else None,
             reports=read_report,
         )
-        self.server.tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.server.tls_context.load_cert_chain(certificate)
-        self.server.listener = dataclasses.replace(self.server.listener, starttls=True)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()

@@ -6,7 +6,7 @@ import pytest
 
 from guard.lib.networks import parse_network
 from guard.relay.listener_domains import ListenerDomains, load, parse
-from guard.relay.traps import warnings
+from guard.relay.traps import unreachable, warnings
 
 
 def warned(text: str) -> list[tuple[str, str]]:
@@ -89,3 +89,37 @@ def test_kumomtas_stock_file_is_warned_of(shared):
     stock = load([shared / "kumomta/listener_domains/listener_domains.toml"])
     keys = [fault.key for fault in warnings(stock)]
     assert keys == ['"*".log_oob', '"*".log_arf', '"example.com"']
+
+
+def test_a_name_that_json_has_twice_is_said(tmp_path):
+    """KumoMTA takes the last; so do we, and the first is lost."""
+    path = tmp_path / "d.json"
+    path.write_text('{"a.test": {"relay_to": true}, "a.test": {"log_oob": true, "log_oob": false}}')
+    some = load([path])
+    assert not some.find("a.test", "h:25").options.relay_to
+    assert [(f.key, f.message) for f in warnings(some)] == [
+        ('"log_oob"', "is there twice; the last one counts"),
+        ('"a.test"', "is there twice; the last one counts"),
+    ]
+
+
+def test_what_no_listener_can_reach_is_said():
+    """Users where nobody can log in, and a port that nobody listens at."""
+    some = parse(
+        tomllib.loads(
+            """
+            ["a.test"]
+            relay_from_authz = ["ann"]
+            [listener."192.0.2.1:25"."b.test"]
+            [listener."192.0.2.1:2525"."b.test"]
+            [listener."0.0.0.0:9"."b.test"]
+            """
+        ),
+        "d.toml",
+    )
+    found = unreachable(some, authenticates=False, ports={25, 465})
+    assert [fault.key for fault in found] == [
+        '"a.test".relay_from_authz',
+        'listener."192.0.2.1:2525"',
+    ]
+    assert unreachable(some, authenticates=True, ports=()) == []
