@@ -54,7 +54,10 @@ _TABLE: dict[int, tuple[_Row, ...]] = {
     524: (_Row(_ANY, Kind.AUTH_UNSUPPORTED),),
     535: (_Row(_ANY, Kind.AUTH_FAILED),),
     538: (_Row(_ANY, Kind.AUTH_UNSUPPORTED),),
-    550: (_Row("relaying not permitted", Kind.RELAY_DENIED),),
+    550: (
+        _Row("relaying not permitted", Kind.RELAY_DENIED),
+        _Row("scanners are not served", Kind.SCANNER),  # etc/kumomta/guard.lua
+    ),
     552: (
         _Row("message data must use CRLF", Kind.SYNTAX_ERROR),
         _Row(_ANY, Kind.LIMIT),

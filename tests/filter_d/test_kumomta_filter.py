@@ -96,6 +96,7 @@ REPLIES = [
     (550, "5.7.1", "5.7.1 relaying not permitted"),
     (550, "5.7.1", "blocked; relaying not permitted"),
     (550, "", "insufficient authorization"),
+    (550, "5.7.1", "scanners are not served here"),
     (504, "5.5.4", "AUTH NTLM not supported"),
     (524, "5.7.11", "AUTH PLAIN requires an encrypted channel"),
     (535, "5.7.8", "AUTH invalid"),
