@@ -219,7 +219,9 @@ def test_in_words_every_step_is_told(arguments, case):
     """The verdict, what decided, and why a stranger could connect at all."""
     more, verdict, reply, rule, where = CASES[case]
     result = CliRunner().invoke(cli, [*arguments, *more])
-    assert result.stdout.startswith(f"{verdict}: {reply}\ndecided by {rule} at {where}\n")
+    step = "the end of DATA" if verdict == "log" else "RCPT TO"
+    first = f"{verdict}: {reply}\ndecided at {step} by {rule}, {where}\n"
+    assert result.stdout.startswith(first)
     assert "Anybody may connect" in result.stdout
     assert ("\nDATA " in result.stdout) == (verdict != "refuse")
 
