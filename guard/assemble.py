@@ -17,8 +17,8 @@ from typing import Any
 from guard import __version__
 from guard.chronicle import Chronicle, Told
 from guard.config import DEFAULT_PATH, Settings, load
-from guard.firewall.choose import choose
 from guard.firewall.mirror import Mirror
+from guard.firewall.separate import Separated, separate
 from guard.jails.crowd import Crowd
 from guard.jails.files import load_jails
 from guard.jails.jail import Jail
@@ -65,6 +65,7 @@ class Assembled:
     servers: Sequence[Server] = ()
     jails: Sequence[Jail] = ()
     firewall: str = ""
+    separated: bool = False  # another process has the firewall's privileges: drop them here
 
     def listening(self) -> list[Endpoint]:
         """The addresses that the listeners really have; known once they run."""
@@ -238,10 +239,10 @@ def _engine(
 ) -> Assembled:
     protectors = protection(settings)
     running = jails(settings)
-    firewall, reason = choose(settings.firewall)
+    firewall, reason = separate(settings.firewall)
+    stack.callback(firewall.close, clear=settings.firewall.clear)
     store = open_store(settings.store, settings.state.dir)
     stack.callback(store.close)
-    stack.callback(firewall.close)
     watch = Watch(settings.protect, protectors, settings.state.dir)
     stack.callback(watch.stop)
     made = pipeline(settings, store, protectors, watch.noticed)
@@ -258,7 +259,8 @@ def _engine(
     def status(now: float) -> dict[str, Any]:
         stopped = made.restraint.brakes.stopped(now) if made.restraint else {}
         return {
-            "firewall": switch.said(now) or reason,
+            "firewall": switch.said(now) or mirror.alarm or f"{firewall.name}: {reason}",
+            "in the kernel": mirror.report.present if mirror.report else None,
             "bans": len(store.ledger.claims(now)),
             "stopped jails": [{"name": jail, "why": why} for jail, (_, why) in stopped.items()],
         }
@@ -289,6 +291,7 @@ def _engine(
         servers=front.servers,
         jails=running,
         firewall=_said(firewall, reason),
+        separated=isinstance(firewall, Separated),
     )
 
 

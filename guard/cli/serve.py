@@ -28,12 +28,15 @@ def serve(
 
     from guard.config import load
     from guard.daemon import Daemon
+    from guard.firewall.privileges import SERVICE, keep_only
     from guard.lib.clock import now
     from guard.lib.logs import set_up
 
     settings = load(config)
     set_up(verbose=verbose, journal="JOURNAL_STREAM" in os.environ)
     made = build(settings, config)
+    if made.separated:
+        keep_only(SERVICE)
 
     async def main() -> None:
         await Daemon(made.parts, now, lambda: _welcome(made)).run()

@@ -91,11 +91,12 @@ class Separated:
             raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
 
     def close(self, *, clear: bool = False) -> None:
-        """The role's; the process ends."""
+        """The role's; the process ends. Raises Unavailable when it could not clear."""
         if self._socket.fileno() < 0:
             return
         try:
-            self._ask(Verb.CLEAR if clear else Verb.CLOSE)
+            if clear:
+                self._ask(Verb.CLEAR)
         finally:
             self._end()
 

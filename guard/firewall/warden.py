@@ -154,7 +154,6 @@ _DOES: dict[Verb, Callable[[Firewall, bytes], bytes]] = {
     Verb.WARNINGS: _does(lambda firewall: _able(firewall, Checked).warnings()),
     Verb.DISTURBED: _does(lambda firewall: _able(firewall, Watched).disturbed()),
     Verb.DROPPED: _dropped,
-    Verb.CLOSE: _does(lambda firewall: firewall.close()),
     Verb.CLEAR: _does(lambda firewall: firewall.close(clear=True)),
 }
 

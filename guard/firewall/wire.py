@@ -43,8 +43,7 @@ class Verb(IntEnum):
     WARNINGS = 7
     DISTURBED = 8
     DROPPED = 9
-    CLOSE = 10
-    CLEAR = 11
+    CLEAR = 10
     DONE = 20
     REFUSED = 21
     UNAVAILABLE = 22

@@ -112,8 +112,9 @@ def test_when_all_of_it_is_killed_the_caller_is_told(firewall: Separated):
     os.kill(child, signal.SIGKILL)
     with pytest.raises(Unavailable, match="gone"):
         firewall.blocked(1.0)
-    with pytest.raises(Unavailable):
-        firewall.close()
+    with pytest.raises(Unavailable, match="gone"):
+        firewall.close(clear=True)
+    firewall.close()
 
 
 def test_it_ends_when_the_other_side_does(firewall: Separated):
