@@ -28,6 +28,7 @@ from guard.mail.settings import TlsMode
 from guard.records import Response
 
 _CLOSING = 421
+_ODD = 451  # for a reply that makes no sense where it comes: it may be better next time
 _TOO_MANY = (452, 552)  # RFC 5321, 4.5.3.1.10
 
 
@@ -270,7 +271,9 @@ class Connection:
         said = await self._command("DATA")
         if said.code != 354:
             self._hang_up_if_told(said)
-            return response(_real(said.code), said.message, "DATA")
+            # A 250 here would be for a message that was never sent.
+            code = said.code if said.code // 100 in (4, 5) else _ODD
+            return response(code, said.message, "DATA")
         try:
             with _trouble("the message"):
                 said = await self._wire.body(pieces, self._terms.timeouts)
@@ -338,7 +341,7 @@ async def _connect(host: Host, terms: Terms) -> Connection:
 
 def _real(code: int) -> int:
     """A reply code that ends something; 1xx and 3xx where none is due are the server's fault."""
-    return code if code // 100 in (2, 4, 5) and code < 1000 else 451
+    return code if code // 100 in (2, 4, 5) else _ODD
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Status:
 class Surroundings:
     """What the runner is given beside its spool and settings. The defaults are those of a daemon.
 
-    `step` is told each thing that was made durable; tests end the process there.
+    `step` is told each step of the account; tests end the process there.
     """
 
     sink: Sink
@@ -283,16 +283,17 @@ class Deliverer:
     ) -> None:
         """Writes down what became of one job, and at the last of a message what becomes of it."""
         message = ticket.message
+        self._around.step("answered")
         served = ticket.note(outcomes)
         for address, outcome in outcomes.items():
             self._record(kind(outcome), message, {address: outcome}, site)
-        id_ = message.envelope.id
-        if ticket.open_jobs:
-            if served:
+        id_, last = message.envelope.id, not ticket.open_jobs
+        async with ticket.writing:
+            if last:
+                await self._close(ticket)
+            elif served:
                 await self._durably(lambda: self._waiting.save(id_, ticket.interim()))
                 self._around.step("interim")
-        else:
-            await self._close(ticket)
         if site is not None and site.parked:
             self._unpark(site, 1)
             self._begin()

@@ -6,6 +6,7 @@ is to be written down.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -31,10 +32,14 @@ class Verdict:
 
 
 class Ticket:
-    """The account of one attempt at `message`, in `jobs` parts."""
+    """The account of one attempt at `message`, in `jobs` parts.
+
+    `writing` is held by whoever writes it down, so that the end is written last.
+    """
 
     def __init__(self, message: Message, jobs: int) -> None:
         self.message, self.open_jobs = message, jobs
+        self.writing = asyncio.Lock()
         self._left = dict.fromkeys(message.left)
         self._failed: dict[str, Outcome] = {}
         self._last: dict[str, Outcome] = {}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -13,6 +13,37 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def talking(talk: Talk, port: int = 0) -> AsyncIterator[int]:
+    """A server that does `talk` with everybody; yields its port, and leaves nothing open."""
+    tasks: set[asyncio.Task[None] | None] = set()
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        try:
+            with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
+                await talk(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+            tasks.discard(asyncio.current_task())
+
+    server = await asyncio.start_server(one, "127.0.0.1", port)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.sleep(0.02)  # what was connecting becomes a task
+        for task in list(tasks):
+            task.cancel()
+        while tasks:  # noqa: ASYNC110 - they end in their own time
+            await asyncio.sleep(0.005)
+        await server.wait_closed()
 
 
 @dataclass
@@ -31,7 +62,8 @@ class Hop:
     """An SMTP server whose replies a test chooses.
 
     `answers` maps the beginning of a command (upper case, longest match wins) to a reply, to a
-    callable that gives one, or to None: hang up. `.` is the end of the message.
+    callable that gives one, or to None: hang up. `.` is the end of the message. Every command, or
+    those that begin with `slow`, wait `delay` seconds for their answer.
     """
 
     answers: dict[str, object] = field(default_factory=dict)
@@ -39,42 +71,31 @@ class Hop:
     tls: ssl.SSLContext | None = None
     greeting: str | None = "220 hop.test ESMTP"
     delay: float = 0.0
+    slow: str = ""
 
     def __post_init__(self) -> None:
         self.messages: list[Received] = []
         self.commands: list[str] = []
         self.connections = 0
         self.open = self.most_open = 0
-        self.port = 0
+        self.port = closed_port()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", self.port, limit=2**24)
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._server = talking(self._talk, self.port)
+        self.port = await self._server.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        await self._server.wait_closed()
+        await self._server.__aexit__(None, None, None)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._tasks.add(task)
         self.connections += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        try:
             await self._session(reader, writer, self.connections)
-        self.open -= 1
-        writer.close()
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            await writer.wait_closed()
-        self._tasks.discard(task)
+        finally:
+            self.open -= 1
 
     def _answer(self, command: str, default: str) -> str | None:
         key = max((k for k in self.answers if command.upper().startswith(k)), key=len, default="")
@@ -101,7 +122,8 @@ class Hop:
             command = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
             self.commands.append(command)
             word = command.split(" ")[0].upper()
-            await asyncio.sleep(self.delay)
+            slow = command.upper().startswith(self.slow) if self.slow else True
+            await asyncio.sleep(self.delay if slow else 0)
             reply = self._answer(command, self._default(word, over_tls=message.tls))
             if reply is None:
                 return
@@ -110,6 +132,8 @@ class Hop:
             if word == "QUIT":
                 return
             if word == "STARTTLS" and reply.startswith("220"):
+                if self.tls is None:
+                    return
                 await writer.start_tls(self.tls)
                 message.tls = True
             if word == "DATA" and reply.startswith("354"):
@@ -154,13 +178,13 @@ class NameServer(asyncio.DatagramProtocol):
         self.broken: set[str] = set()
         self.silent: set[str] = set()
         self.asked: list[tuple[str, str]] = []
+        self.port = closed_port()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self.transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, local_addr=("127.0.0.1", 0)
+            lambda: self, local_addr=("127.0.0.1", self.port)
         )
-        self.port = self.transport.get_extra_info("sockname")[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
