@@ -187,8 +187,8 @@ def _show(answer: dict[str, str], steps: Sequence[Step]) -> None:
 
     color = {"relay": "green", "log": "yellow", "refuse": "red"}[answer["verdict"]]
     click.echo(f"{click.style(answer['verdict'], fg=color, bold=True)}: {answer['reply']}")
-    step = "the end of DATA" if answer["verdict"] == "log" else "RCPT TO"
-    click.echo(f"decided at {step} by {answer['rule']}, {answer['where']}")
+    moment = "the end of DATA" if answer["verdict"] == "log" else "RCPT TO"
+    click.echo(f"decided at {moment} by {answer['rule']}, {answer['where']}")
     when = ""
     for step in steps:
         head = step.when if step.when != when else ""
