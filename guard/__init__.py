@@ -9,9 +9,9 @@ The floors, from the ground up; imports run downward only, and tests/test_floors
     events, records                         what flows, and its KumoMTA form
     roles                                   the plug-in points
     relay, filters, jails, protect          pure decisions
-    smtp, mail, sources, stores, firewall, feeds, reporters, web, pipeline, chronicle
+    smtp, mail, sources, stores, firewall, feeds, reporters, web, pipeline, chronicle, exchange
                                             the parts; they never import each other
-    operations, control                     what the operator can do
+    operations, control, lists              what the operator can do
     parts, daemon                           what runs
     config                                  guard.toml
     listeners                               the listeners, made from it and kept up to date

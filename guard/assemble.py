@@ -17,6 +17,9 @@ from typing import Any
 from guard import __version__
 from guard.chronicle import Chronicle, Told
 from guard.config import DEFAULT_PATH, Settings, load
+from guard.feeds.copies import Copies, FolderCopies, RedisCopies
+from guard.feeds.recipe import Recipe
+from guard.feeds.sync import Feeds
 from guard.firewall.mirror import Mirror
 from guard.firewall.separate import Separated, separate
 from guard.jails.crowd import Crowd
@@ -27,10 +30,11 @@ from guard.lib.durations import format_duration
 from guard.lib.faults import Fault
 from guard.lib.fields import Endpoint
 from guard.lib.networks import Network
-from guard.lib.redis_url import parse_redis_url
+from guard.lib.redis_url import connect, parse_redis_url
 from guard.listeners import Listeners
 from guard.listeners import Parts as ListenerParts
 from guard.listeners import check as check_listeners
+from guard.lists import FEEDS_EVERY, Lists
 from guard.mail.delivery import Deliverer, Surroundings
 from guard.mail.recordlog import RecordLog
 from guard.mail.reports import read_report
@@ -45,7 +49,7 @@ from guard.protect.restraint import Restraint
 from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
 from guard.records import Record
 from guard.reporters.eventlog import EventLog
-from guard.roles import ConfigError, Firewall, Sink, Source
+from guard.roles import ConfigError, Firewall, Refused, Sink, Source
 from guard.smtp.server import Server
 from guard.sources.channel import Channel
 from guard.sources.make import make_source
@@ -151,6 +155,41 @@ def operations(settings: Settings) -> Iterator[Operations]:
         store.close()
 
 
+def recipes(settings: Settings) -> list[Recipe]:
+    """The feeds that are followed. Raises ConfigError with all faults."""
+    found, faults = [], []
+    for index, item in enumerate(settings.feed):
+        try:
+            found.append(item.recipe())
+        except Refused as error:
+            faults.append(Fault(str(DEFAULT_PATH), f"feed[{index}]", str(error)))
+    if faults:
+        raise ConfigError(faults)
+    return found
+
+
+def lists(settings: Settings, store: Store, protectors: Protectors, stack: ExitStack) -> Lists:
+    """The feeds; hosts that share a store share copies and turns too."""
+    copies: Copies = FolderCopies(settings.state.dir / "feeds")
+    if settings.store.url is not None:
+        url = parse_redis_url(settings.store.url)
+        client = connect(url)
+        stack.callback(client.close)
+        copies = RedisCopies(client, str(url))
+    return Lists(Feeds(recipes(settings), copies, protectors), store.ledger)
+
+
+@contextmanager
+def lists_by_hand(settings: Settings) -> Iterator[Lists]:
+    """The feeds, for a command when no daemon runs."""
+    protectors = protection(settings)
+    Watch(settings.protect, protectors, settings.state.dir).near(clock.now())
+    with ExitStack() as stack:
+        store = open_store(settings.store, settings.state.dir)
+        stack.callback(store.close)
+        yield lists(settings, store, protectors, stack)
+
+
 def check(path: Path | None) -> list[Fault]:
     """Reads all configuration, the files that it names included; returns warnings.
 
@@ -163,6 +202,10 @@ def check(path: Path | None) -> list[Fault]:
         jails(settings)
     except ConfigError as error:
         faults += error.faults
+    try:
+        recipes(settings)
+    except ConfigError as error:
+        faults += [Fault(str(path or DEFAULT_PATH), f.key, f.message) for f in error.faults]
     try:
         found += check_listeners(settings, path)
     except ConfigError as error:
@@ -256,6 +299,8 @@ def _engine(
     mirror = Mirror(store.ledger, firewall, switch)
     operations = Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
 
+    feeds = lists(settings, store, protectors, stack)
+
     def status(now: float) -> dict[str, Any]:
         stopped = made.restraint.brakes.stopped(now) if made.restraint else {}
         return {
@@ -279,7 +324,9 @@ def _engine(
                 Chore("pause", 1.0, switch.expire),
                 Chore("protection", NEAR_EVERY, watch.near),
                 Chore("protection by name", FAR_EVERY, watch.far),
+                *([Chore("feeds", FEEDS_EVERY, feeds.step)] if settings.feed else []),
             ],
+            lists=feeds,
         ),
         jobs=front.jobs,
         reload=front.reload,

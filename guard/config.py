@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from guard.feeds.settings import FeedSettings
 from guard.firewall.settings import FirewallSettings
 from guard.jails.settings import JailsSettings
 from guard.lib.faults import Fault
@@ -44,6 +45,7 @@ class Settings:
     jails: JailsSettings = field(default_factory=JailsSettings)
     protect: ProtectSettings = field(default_factory=ProtectSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
+    feed: tuple[FeedSettings, ...] = ()
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single section shows: (key, message)."""
@@ -52,6 +54,11 @@ class Settings:
             first = seen.setdefault(listener.listen, index)
             if first != index and listener.listen.port:
                 yield f"listener[{index}].listen", f"{listener.listen} is listener[{first}]'s too"
+        for index, feed in enumerate(self.feed):
+            name = feed.name or feed.type
+            first = seen.setdefault(name, index)
+            if first != index:
+                yield f"feed[{index}].name", f"feed[{first}] is called {name!r} too"
 
 
 def defaults() -> Settings:

@@ -22,6 +22,7 @@ log = logging.getLogger("guard.control")
 Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
 LIMIT = 1 << 20
 TIMEOUT = 30.0
+PATIENCE = {"feeds_sync": 900.0}  # seconds, for what waits for servers of others
 
 
 class NoDaemon(Unavailable):
@@ -88,7 +89,7 @@ def _alive(path: Path) -> bool:
 def call(path: Path, name: str, **arguments: Any) -> Any:
     """Asks the daemon at `path`. Raises NoDaemon, Forbidden, or what the daemon answers."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(TIMEOUT)
+        connection.settimeout(PATIENCE.get(name, TIMEOUT))
         try:
             connection.connect(str(path))
             connection.sendall(json.dumps({"do": name, **arguments}).encode() + b"\n")

@@ -14,6 +14,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from guard.control import serve
@@ -216,7 +217,10 @@ class Daemon:
         said = ""
         while True:
             try:
-                await asyncio.to_thread(chore.run, self.clock())
+                then = await asyncio.to_thread(chore.run, self.clock())
+                if then is not None:
+                    await self._in_thread(then, self.clock())
+                    self._changed.set()
                 said = ""
             except GuardError as error:
                 if str(error) != said:
@@ -232,10 +236,26 @@ class Daemon:
         assert engine is not None
         if name == "status":
             return {**await self._in_thread(engine.status, now), **self._status(now)}
+        if name in ("feeds", "feeds_sync"):
+            return await self._feeds(engine, name, arguments)
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
         if name in ("ban", "unban", "unban_all", "pause", "resume"):
             # The command's answer means that the kernel has it.
             await self._in_thread(engine.mirror.step, self.clock())
+        return answer
+
+    async def _feeds(self, engine: EngineParts, name: str, arguments: dict[str, Any]) -> Any:
+        """Answers `guard feeds`: servers of others are waited for outside the engine's thread."""
+        lists = engine.lists
+        if lists is None:
+            return []
+        if name == "feeds":
+            return await asyncio.to_thread(lists.rows)
+        dry_run = arguments.pop("dry_run", False)
+        collect = partial(lists.collect, now=self.clock(), **arguments)
+        finish = partial(lists.finish, await asyncio.to_thread(collect), dry_run=dry_run)
+        answer = await self._in_thread(finish, self.clock())
+        await self._in_thread(engine.mirror.step, self.clock())
         return answer
 
     def _status(self, now: float) -> dict[str, Any]:

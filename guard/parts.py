@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from guard.chronicle import Chronicle
+from guard.lists import Lists
 from guard.operations import Operations
 from guard.roles import Source
 
@@ -61,11 +62,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Chore:
-    """Something to do every so many seconds, in a thread of its own: it may wait for the world."""
+    """Something to do every so many seconds, in a thread of its own: it may wait for the world.
+
+    When `run` returns something to call, that is called in the thread that owns the ledger.
+    """
 
     name: str
     every: float
-    run: Callable[[float], object]
+    run: Callable[[float], Callable[[float], object] | None]
 
 
 @dataclass(kw_only=True)
@@ -91,3 +95,4 @@ class EngineParts:
     chronicle: Chronicle
     status: Callable[[float], dict[str, Any]]
     chores: Sequence[Chore] = ()
+    lists: Lists | None = None

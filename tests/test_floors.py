@@ -10,8 +10,8 @@ FLOORS = [
     {"roles"},
     {"relay", "filters", "jails", "protect"},
     {"smtp", "mail", "sources", "stores", "firewall", "feeds", "reporters", "web"}
-    | {"pipeline", "chronicle"},
-    {"operations", "control"},
+    | {"pipeline", "chronicle", "exchange"},
+    {"operations", "control", "lists"},
     {"parts"},
     {"daemon"},
     {"config"},

@@ -1,0 +1,163 @@
+"""`guard feeds`: the state of each list, and fetching one now.
+
+Asks the running daemon; where none runs it works on the store and the copies itself, and the
+kernel follows when a daemon starts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from guard.cli.options import config_option, json_option, print_json
+from guard.lib.clock import now as clock
+from guard.lib.durations import format_duration
+
+
+@click.group(invoke_without_command=True)
+@config_option
+@json_option
+@click.pass_context
+def feeds(context: click.Context, config: Path | None, as_json: bool) -> None:
+    """Show the lists that are followed: entries, age, notice, and what was left out and why."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    rows = _rows(config)
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif not rows:
+        click.echo("no feed is configured; see docs/feeds.md")
+    else:
+        _table(rows)
+        for row in rows:
+            _details(row)
+
+
+@feeds.command()
+@click.argument("name", required=False)
+@click.option("--dry-run", is_flag=True, help="Fetch and check, and only tell what would change.")
+@click.option("--accept", is_flag=True, help="Take a list although it grew or shrank oddly.")
+@config_option
+@json_option
+@click.pass_context
+def sync(
+    context: click.Context,
+    name: str | None,
+    dry_run: bool,
+    accept: bool,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Fetch NAME, or every feed, now, and claim what is on it.
+
+    Never sooner than its owner allows. Exit code 69 when a list could not be had or believed.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    config = config or context.obj
+    console = Console(stderr=True)
+    names = [name] if name else [row["name"] for row in _rows(config)]
+    answers = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("feeds", total=len(names))
+        for one in names:
+            bar.update(task, description=one)
+            answers.append(_sync(config, one, dry_run, accept))
+            bar.advance(task)
+    for answer in answers:
+        if as_json:
+            print_json(answer)
+        else:
+            _told(answer)
+    if any(answer["faults"] for answer in answers):
+        raise click.exceptions.Exit(69)
+
+
+def _rows(config: Path | None) -> list[dict[str, Any]]:
+    from guard import assemble
+    from guard.config import load
+    from guard.control import NoDaemon, call
+
+    settings = load(config)
+    try:
+        rows: list[dict[str, Any]] = call(settings.state.control, "feeds")
+    except NoDaemon:
+        with assemble.lists_by_hand(settings) as lists:
+            return lists.rows()
+    return rows
+
+
+def _sync(config: Path | None, name: str, dry_run: bool, accept: bool) -> dict[str, Any]:
+    from guard import assemble
+    from guard.config import load
+    from guard.control import NoDaemon, call
+
+    settings = load(config)
+    try:
+        answer: dict[str, Any] = call(
+            settings.state.control, "feeds_sync", feed=name, dry_run=dry_run, accept=accept
+        )
+    except NoDaemon:
+        with assemble.lists_by_hand(settings) as lists:
+            collected = lists.collect(name, clock(), accept=accept)
+            return lists.finish(collected, clock(), dry_run=dry_run)
+    return answer
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("FEED", "ACTION", "ENTRIES", "BLOCKS", "LEFT OUT", "HEARD OF", "NEXT"):
+        table.add_column(title)
+    now = clock()
+    for row in rows:
+        due = row["next"]
+        table.add_row(
+            row["name"],
+            row["action"],
+            str(row["entries"]),
+            str(row["networks"]),
+            str(sum(row["removed"].values())),
+            "never" if row["fetched"] is None else format_duration(now - row["fetched"]) + " ago",
+            "now" if due is None or due <= now else "in " + format_duration(due - now),
+        )
+    Console(soft_wrap=True).print(table, markup=False)
+
+
+def _details(row: dict[str, Any]) -> None:
+    """What the table has no room for."""
+    lines = [f"fault: {fault}" for fault in row["faults"]]
+    if row["held"]:
+        lines.append(f"if it is right: guard feeds sync {row['name']} --accept")
+    lines += [f"left out: {count} as {why}" for why, count in row["removed"].items()]
+    lines += [text for text in (row["notice"], row["terms"], row["credit"]) if text]
+    if lines:
+        click.echo(f"\n{row['name']}")
+    for line in lines:
+        click.echo(f"  {line}")
+
+
+def _told(answer: dict[str, Any]) -> None:
+    """One line on what a sync did, then what speaks against it."""
+    name, now = answer["name"], clock()
+    if not answer["asked"] and answer["earliest"]:
+        wait = format_duration(answer["earliest"] - now)
+        click.echo(f"{name}: not fetched, its owner allows it in {wait}; the copy is used")
+    verb = "would come" if answer["dry_run"] else "came"
+    gone = "would go" if answer["dry_run"] else "went"
+    click.echo(f"{name}: {answer['came']} networks {verb}, {answer['went']} {gone}")
+    if answer["dry_run"]:
+        for sign, key in (("+", "coming"), ("-", "going")):
+            for network in answer[key]:
+                click.echo(f"  {sign} {network}")
+    for fault in answer["faults"]:
+        click.echo(f"{name}: {fault}", err=True)
+    if answer["held"]:
+        click.echo(f"{name}: if that is right: guard feeds sync {name} --accept", err=True)

@@ -1,0 +1,86 @@
+"""Feeds as the daemon and the commands use them: what is slow apart from what needs the ledger.
+
+`step` and `collect` wait for servers and run in any thread, one at a time; what they return is
+finished in the thread that owns the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from guard.feeds.status import status
+from guard.feeds.sync import Feeds, Plan
+from guard.roles import BadInput, Ledger
+
+log = logging.getLogger("guard.feeds")
+
+FEEDS_EVERY = 10.0  # seconds between two looks at what is due
+MOST_SHOWN = 1000
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A feed that was brought up to date: what it should claim, and whether anybody was asked."""
+
+    plan: Plan
+    asked: bool
+
+
+class Lists:
+    """`feeds` into `ledger`."""
+
+    def __init__(self, feeds: Feeds, ledger: Ledger) -> None:
+        self._feeds, self._ledger = feeds, ledger
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The feeds, as they are configured."""
+        return list(self._feeds.recipes)
+
+    def step(self, now: float) -> Callable[[float], object] | None:
+        """Does what is due; the rest, for the ledger's thread, or None when there is nothing."""
+        with self._lock:
+            plans = self._feeds.step(now)
+        if not plans:
+            return None
+        return lambda then: [self._feeds.apply(plan, self._ledger, then) for plan in plans]
+
+    def collect(self, feed: str, now: float, *, accept: bool = False) -> Collected:
+        """Fetches one feed now, unless its owner forbids. Raises BadInput for an unknown name."""
+        if feed not in self._feeds.recipes:
+            known = ", ".join(self.names) or "none is configured"
+            raise BadInput(f"there is no feed {feed!r}; there are: {known}")
+        with self._lock:
+            asked = self._feeds.collect(feed, now, force=True, accept=accept)
+            plan = self._feeds.plan(feed, now, always=True)
+        assert plan is not None
+        return Collected(plan, asked)
+
+    def finish(self, collected: Collected, now: float, *, dry_run: bool = False) -> dict[str, Any]:
+        """Claims what was collected, or with `dry_run` only tells what would change."""
+        plan = collected.plan
+        found = self._feeds.difference(plan, self._ledger, now)
+        if not dry_run:
+            self._feeds.apply(plan, self._ledger, now)
+        return {
+            **self.row(plan.recipe.name),
+            "asked": collected.asked,
+            "dry_run": dry_run,
+            "came": len(found.came),
+            "went": len(found.went),
+            "coming": [str(network) for network in found.came[:MOST_SHOWN]],
+            "going": [str(network) for network in found.went[:MOST_SHOWN]],
+        }
+
+    def row(self, name: str) -> dict[str, Any]:
+        """One feed, as `guard feeds --json` prints it."""
+        return asdict(status(self._feeds.recipes[name], self._feeds.state(name)))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All feeds."""
+        return [self.row(name) for name in self.names]
