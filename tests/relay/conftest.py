@@ -7,6 +7,7 @@ import subprocess
 import threading
 
 import pytest
+import uvloop
 
 from guard.lib.fields import Endpoint
 from guard.lib.networks import parse_network
@@ -59,7 +60,7 @@ class Running:
             authenticator=self.live if self.live.authenticates else None,
             reports=read_report,
         )
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()  # as `guard up` has it
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.call(self.server.start())

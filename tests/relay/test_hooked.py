@@ -7,7 +7,7 @@ import pytest
 
 from guard.lib.networks import parse_address
 from guard.relay.build import relay_policy
-from guard.relay.calls import Calls
+from guard.relay.calls import CallFailed, Calls
 from guard.relay.hook import load_hook
 from guard.relay.hooked import HookPolicy
 from guard.relay.policy import StaticPolicy
@@ -125,11 +125,25 @@ def test_a_failing_hook_is_a_verdict_and_a_log_line(policy, caplog, tmp_path):
     assert not first.relay
     assert (first.rule, first.where) == ("policy", f"{tmp_path / 'policy.py'}:get_listener_domain")
     assert second.failed
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 1
     line = caplog.records[0].getMessage()
     assert line.startswith(f'{tmp_path / "policy.py"}: get_listener_domain("bad.test") raised Run')
     assert line.endswith("198.51.100.7 is told 421 4.3.0")
     assert [domain for domain, _ in seen(policy)].count("bad.test") == 2
+
+
+def test_failures_that_strangers_repeat_do_not_fill_the_log(policy, caplog):
+    """Of each kind a line at once, then one in a while with how many there were."""
+    kinds = [CallFailed(f"{n} failed", "failed") for n in range(1000)]
+    with caplog.at_level(logging.ERROR, "guard.relay"):
+        for second, error in enumerate(kinds):
+            policy.complaints.tell(error, parse_address("192.0.2.1"), second / 100)
+        policy.complaints.tell(CallFailed("another kind"), parse_address("192.0.2.1"), 5.0)
+        policy.complaints.tell(kinds[0], parse_address("192.0.2.2"), 10.0)
+    first, other, later = caplog.messages
+    assert "0 failed" in first
+    assert "another kind" in other
+    assert later.endswith("192.0.2.2 is told 421 4.3.0, after 999 others")
 
 
 def test_it_can_be_asked_without_a_session(policy):
