@@ -1,8 +1,8 @@
 """The relay policy of a listener with a policy.py: the hook first, the files where it says None.
 
-KumoMTA too asks handlers in order until one returns a listener domain. An answer counts for the
-session that asked, per domain, until the session is authenticated or encrypted; a hook that fails
-is a verdict of its own (421 4.3.0) and one line in the log, and is asked again next time.
+With KumoMTA it is one or the other: only the last handler of an event is called (kumo.on). An
+answer counts for the session that asked, per domain, until the session is authenticated or
+encrypted; a hook that fails is a verdict of its own (421 4.3.0), and is asked again next time.
 """
 
 from __future__ import annotations
