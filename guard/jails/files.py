@@ -88,7 +88,7 @@ def read_jails(folders: Sequence[Path], filters: Sequence[Path]) -> JailFiles:
     A folder `jail.d` stands for fail2ban's whole order: `jail.conf` beside it, `jail.d/*.conf`,
     `jail.local`, `jail.d/*.local`; several folders are one set of files.
     """
-    conf = load([*_ordered(folders, "conf"), *_ordered(folders, "local")])
+    conf = jail_conf(folders)
     faults = [*conf.faults]
     warnings: list[Fault] = []
     jails = []
@@ -105,6 +105,11 @@ def read_jails(folders: Sequence[Path], filters: Sequence[Path]) -> JailFiles:
         if jail is not None and not section.faults:
             jails.append(jail)
     return JailFiles(tuple(jails), tuple(dict.fromkeys(warnings)), tuple(dict.fromkeys(faults)))
+
+
+def jail_conf(folders: Sequence[Path]) -> Conf:
+    """The jail files in `folders` as written, faults included."""
+    return load([*_ordered(folders, "conf"), *_ordered(folders, "local")])
 
 
 def _ordered(folders: Sequence[Path], kind: str) -> Iterator[Path]:

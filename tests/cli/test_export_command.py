@@ -1,0 +1,97 @@
+"""`guard export`: files that other programs take as they are."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import need
+
+from guard.cli.export import export
+from guard.cli.main import run as guard
+from guard.jails.files import load_jails
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def config(tmp_path):
+    """The shipped jails and an embedded store."""
+    path = tmp_path / "guard.toml"
+    path.write_text(
+        f'[state]\ndir = "{tmp_path}/state"\n[protect]\nallow = ["8.8.8.0/24", "x.example.com"]\n'
+        "reserved = false\n[jails]\n"
+        f'path = ["{PROJECT}/jail.d"]\nfilters = ["{PROJECT}/filter.d"]\n'
+    )
+    return path
+
+
+def run(config, *arguments: object, code: int = 0) -> Result:
+    """One `guard export` command."""
+    first, *rest = map(str, arguments)
+    result = CliRunner().invoke(export, [first, "-c", str(config), *rest])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_jails_that_run_are_written_with_their_filters(config, tmp_path):
+    """What was written reads as the same jails, and again the same when written twice."""
+    folder = tmp_path / "out"
+    files = json.loads(run(config, "fail2ban", folder, "--json", "--logpath", "/x").stdout)
+    assert files == [f"{folder}/filter.d/kumomta.conf", f"{folder}/jail.d/guard-jails.conf"]
+    ours = load_jails([PROJECT / "jail.d"], [PROJECT / "filter.d"])
+    theirs = load_jails([folder / "jail.d"], [folder / "filter.d"])
+    assert [(j.name, j.window, j.bantime, j.kinds) for j in theirs] == [
+        (j.name, j.window, j.bantime, j.kinds) for j in ours
+    ]
+    assert all([str(n) for n in jail.ignoreip] == ["8.8.8.0/24"] for jail in theirs)
+    assert (folder / "jail.d" / "guard-jails.conf").read_text().count("logpath = /x\n") == len(ours)
+    assert run(config, "fail2ban", folder).stdout.split() == files
+
+
+def test_a_folder_that_cannot_be_written_is_told(config, tmp_path):
+    """With its name, and exit code 65."""
+    (tmp_path / "file").write_text("")
+    assert guard(["export", "fail2ban", "-c", str(config), str(tmp_path / "file" / "x")]) == 65
+
+
+@pytest.fixture
+def banned(config, capsys):
+    """Three bans in the ledger."""
+    for network in ("192.0.2.7", "198.51.100.0/24", "2001:db8::/64"):
+        assert guard(["ban", "-c", str(config), network, "--for", "1h"]) == 0
+    capsys.readouterr()
+    return config
+
+
+def test_bans_are_one_network_a_line(banned, tmp_path):
+    """To a file, at once and whole; or to standard output."""
+    expected = "192.0.2.7\n198.51.100.0/24\n2001:db8::/64\n"
+    assert run(banned, "bans", "-").stdout == expected
+    run(banned, "bans", tmp_path / "bans.txt")
+    assert (tmp_path / "bans.txt").read_text() == expected
+    assert not list(tmp_path.glob(".bans*"))
+
+
+def test_postfix_takes_the_table(banned, tmp_path):
+    """Debian's Postfix finds the banned in it, and nobody else."""
+    need(bool(shutil.which("postmap")), "postfix")
+    table = tmp_path / "bans.cidr"
+    run(banned, "bans", table, "--format", "postfix", "--reply", "REJECT go away")
+    asked = {
+        "192.0.2.7": "REJECT go away", "192.0.2.8": "", "198.51.100.200": "REJECT go away",
+        "2001:db8::1": "REJECT go away", "2001:db8:0:1::1": "",
+    }  # fmt: skip
+    for address, reply in asked.items():
+        found = subprocess.run(
+            ["postmap", "-q", address, f"cidr:{table}"], capture_output=True, text=True
+        )
+        assert found.stdout.strip() == reply, found.stderr
+
+
+@pytest.mark.parametrize("every", ["soon", "0s", "-1"])
+def test_a_pause_that_is_none_is_a_mistake(banned, every):
+    """Exit code of a usage error, before anything is written."""
+    assert guard(["export", "bans", "-c", str(banned), "-", "--every", every]) == 64
