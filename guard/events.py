@@ -119,6 +119,14 @@ class Past(NamedTuple):
     strikes: Mapping[str, int]
 
 
+class Remembered(NamedTuple):
+    """Strikes of a network by source, and when its last ban ends or ended; None is never."""
+
+    network: Network
+    strikes: Mapping[str, int]
+    ended: float | None
+
+
 class Block(NamedTuple):
     """What the kernel is to hold: a network, and when it ends."""
 

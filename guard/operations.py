@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from guard.chronicle import Chronicle
-from guard.events import Claim, Good
+from guard.events import Good
+from guard.exchange import claim_row, rows_of, take
 from guard.lib.durations import parse_duration
 from guard.lib.networks import Network, parse_network
 from guard.pipeline import Pipeline
@@ -23,18 +24,6 @@ from guard.roles import BadInput, Carving, Counters, Ledger, Protection
 log = logging.getLogger("guard.operations")
 
 REASON_LIMIT = 200
-
-
-def claim_row(claim: Claim) -> dict[str, Any]:
-    """A claim as `guard bans --json` prints it."""
-    return {
-        "network": str(claim.network),
-        "source": claim.source,
-        "reason": claim.reason,
-        "since": claim.since,
-        "until": claim.until,
-        "strikes": claim.strikes,
-    }
 
 
 def _network(text: object) -> Network:
@@ -65,6 +54,8 @@ class Operations:
             "explain": self.explain,
             "pause": self.pause,
             "resume": self.resume,
+            "export": self.export,
+            "import": self.import_,
         }
         if name not in verbs:
             raise BadInput(f"the daemon knows no {name!r}; are command and daemon of one version?")
@@ -136,6 +127,15 @@ class Operations:
         paused = self.switch is not None and self.switch.resume()
         log.warning("enforcement goes on")
         return {"paused": paused, "jails": jails}
+
+    def export(self, *, now: float) -> list[dict[str, Any]]:
+        """The whole ledger as rows."""
+        return list(rows_of(self.ledger, now))
+
+    def import_(self, *, now: float, rows: Sequence[Any]) -> dict[str, Any]:
+        """Takes rows of an export; all those of a network in one call."""
+        taken = take(rows, self.ledger, self.protection, now)
+        return {**taken.counts, "faults": taken.faults}
 
     def _good(self, key: Network, now: float) -> Good | None:
         restraint = self.pipeline.restraint

@@ -42,7 +42,8 @@ from guard.roles import Carving, Counters, Ledger, Protection
 SLICE = 2000
 KNOWN = 50_000
 MANUAL = "manual"
-RECIDIVE = "recidive"
+# The filters that read bans: fail2ban's own, and guard.conf in its first mode.
+RECIDIVE = ("recidive", "guard", "guard[mode=ban]")
 
 Routes = tuple[tuple[str, float], ...]
 
@@ -106,6 +107,9 @@ class Pipeline:
             name: _routes(jail for jail in running if jail.filter == name)
             for name in {jail.filter for jail in running}
         }
+        self._on_bans = [
+            route for name in RECIDIVE for route in self._by_filter.pop(name, ())
+        ]
         self._known: dict[str, Network] = {}
         self._work: _Work | None = None
 
@@ -168,11 +172,11 @@ class Pipeline:
             work.claims += blocks
 
     def _count_bans(self, bans: Sequence[Claim]) -> list[Overflow]:
-        """What jails with the filter `recidive` count: the bans of other jails."""
+        """What jails that read bans count: those of other jails."""
         offences = [
             Offence(jail, ban.network, ban.since)
             for ban in bans
-            for jail, _ in self._by_filter.get(RECIDIVE, ())
+            for jail, _ in self._on_bans
             if ban.source != f"jail:{jail}"
         ]
         return self._counters.count(offences, self._windows) if offences else []
@@ -293,13 +297,12 @@ class Pipeline:
     def unban(self, network: Network | None, *, now: float) -> list[Claim]:
         """Ends every claim on exactly `network`, or on all (None), and returns what ended.
 
-        What was counted against them is forgotten, so that one more rejection bans nobody.
+        An address also stands for the network that it is counted under. What was counted against
+        them is forgotten, so that one more rejection bans nobody.
         """
-        ended = self._ledger.withdraw(network, None, now)
-        networks = {claim.network for claim in ended}
-        if network is not None:
-            networks |= {network, self.key(network)}
-        for forgotten in networks:
+        targets = [None] if network is None else list({network, self.key(network)})
+        ended = [c for target in targets for c in self._ledger.withdraw(target, None, now)]
+        for forgotten in {claim.network for claim in ended} | {t for t in targets if t}:
             self._counters.forget(forgotten)
         return ended
 

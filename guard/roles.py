@@ -24,7 +24,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from guard.events import Block, Claim, Event, Good, Offence, Overflow, Past, Window
+from guard.events import (
+    Block,
+    Claim,
+    Event,
+    Good,
+    Offence,
+    Overflow,
+    Past,
+    Remembered,
+    Window,
+)
 from guard.lib.faults import Fault
 from guard.lib.networks import Network
 from guard.records import Record
@@ -154,6 +164,19 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Lets go of files and connections."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A ledger whose strikes can be carried to another."""
+
+    def remembered(self) -> list[Remembered]:
+        """Every network that has strikes."""
+        ...
+
+    def remember(self, rows: Sequence[Remembered]) -> None:
+        """Raises strikes and ends to at least those of `rows`. Repeats change nothing."""
         ...
 
 

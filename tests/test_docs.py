@@ -2,8 +2,10 @@
 
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,12 @@ def sandbox(tmp_path_factory):
     )
     (folder / "log").mkdir()
     (folder / "log" / "records.jsonl").write_text(record * 5)
+    (folder / "ledger.jsonl").write_text(
+        '{"network":"192.0.2.9","source":"manual","since":1,"until":null}\n'
+    )
+    (folder / "networks.txt").write_text("192.0.2.10\n")
+    with closing(sqlite3.connect(folder / "fail2ban.sqlite3")) as database:
+        database.execute("CREATE TABLE bips (ip, jail, timeofban, bantime, bancount)")
     service = Service("up", folder / "guard.toml")
     service.start()
     yield folder

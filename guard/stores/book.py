@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from guard.events import Claim, Past
+from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network
 
 # A host that was away for longer reads the whole ledger again.
@@ -163,6 +163,22 @@ class Book:
             if record is not None and record.ended + self._memory <= now:
                 del self._records[network]
                 self._dirty.records[network] = None
+
+    def remembered(self) -> list[Remembered]:
+        """Every network that has strikes."""
+        return [
+            Remembered(network, dict(r.strikes), None if math.isinf(r.ended) else r.ended)
+            for network, r in self._records.items()
+        ]
+
+    def remember(self, row: Remembered) -> None:
+        """Raises strikes and end to at least those of `row`."""
+        record = self._records.get(row.network) or Record()
+        for source, number in row.strikes.items():
+            record.strikes[source] = max(number, record.strikes.get(source, 0))
+        record.ended = max(record.ended, math.inf if row.ended is None else row.ended)
+        self.put_record(row.network, record)
+        self._dirty.records[row.network] = record
 
     # Loading and saving ---------------------------------------------------------------------------
 

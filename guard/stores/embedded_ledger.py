@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from guard.events import Claim, Past
+from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network, parse_network
 from guard.stores.book import Book, Record
 from guard.stores.database import Database
@@ -54,6 +54,16 @@ class EmbeddedLedger:
     def past(self, networks: Sequence[Network], now: float) -> list[Past]:
         """The role's."""
         return [self._book.past(network, now) for network in networks]
+
+    def remembered(self) -> list[Remembered]:
+        """The role's."""
+        return self._book.remembered()
+
+    def remember(self, rows: Sequence[Remembered]) -> None:
+        """The role's."""
+        with self._change(-math.inf) as book:
+            for row in rows:
+                book.remember(row)
 
     def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
         """The role's."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from guard.events import Claim, Past
+from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network, parse_network
 from guard.roles import Refused
 from guard.stores.redis_link import RedisLink
@@ -24,7 +24,8 @@ from guard.stores.redis_link import RedisLink
 PREFIX = "guard:{ledger}:"
 CLAIMS = PREFIX + "claims:"
 KEYS = tuple(PREFIX + name for name in ("ends", "strikes", "struck", "sources", "changes"))
-SOURCES, CHANGES, SCHEMA = KEYS[3], KEYS[4], PREFIX + "schema"
+_, STRIKES, STRUCK, SOURCES, CHANGES = KEYS
+SCHEMA = PREFIX + "schema"
 SCHEMA_VERSION = b"1"
 CHUNK = 1000
 _READ_AT_ONCE = 5000
@@ -164,6 +165,31 @@ class RedisLedger:
                 known = strikes and ended and float(ended) + self._memory > now
                 found.append(Past(tuple(live), _read_strikes(strikes) if known else {}))
         return found
+
+    def remembered(self) -> list[Remembered]:
+        """The role's."""
+        with self._link.errors(), self._link.client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(STRIKES)
+            pipe.zrange(STRUCK, 0, -1, withscores=True)
+            strikes, struck = pipe.execute()
+        ends = {bytes(text): float(ended) for text, ended in struck}
+        return [
+            Remembered(
+                parse_network(text.decode()),
+                _read_strikes(held),
+                None if math.isinf(ends.get(text, math.inf)) else ends[text],
+            )
+            for text, held in strikes.items()
+        ]
+
+    def remember(self, rows: Sequence[Remembered]) -> None:
+        """The role's."""
+        for chunk in _chunks(rows, CHUNK):
+            packed = [
+                (str(row.network), dict(row.strikes), "+inf" if row.ended is None else row.ended)
+                for row in chunk
+            ]
+            self._link.run("remember", [STRIKES, STRUCK], [_pack(packed)])
 
     def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
         """The role's."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from guard.events import Claim, Past
+from guard.events import Claim, Past, Remembered
 from guard.lib.networks import parse_network
 
 A, B = parse_network("192.0.2.1"), parse_network("2001:db8:0:1::/64")
@@ -147,3 +147,25 @@ def test_the_ledger_survives_a_restart(reopened):
     assert store.ledger.past([A], NOW) == past
     assert store.ledger.changes(cursor)[1] in (None, set())
     assert store.ledger.claim([jail(since=NOW + 700)], NOW + 700)[0].strikes == 2
+
+
+def test_strikes_can_be_carried_elsewhere(store):
+    """What is remembered is given whole; taking it only raises, and repeats are nothing."""
+    store.ledger.claim([jail(), jail(B, length=None)], NOW)
+    assert sorted(store.ledger.remembered()) == [
+        Remembered(A, {"jail:relay": 1}, NOW + 600),
+        Remembered(B, {"jail:relay": 1}, None),
+    ]
+    rows = [
+        Remembered(A, {"jail:relay": 5, "jail:ssh": 2}, NOW - 10),
+        Remembered(WIDE, {"jail:x": 3}, NOW + 0.123456),
+        Remembered(B, {"jail:relay": 0}, NOW),
+    ]
+    for _ in range(2):
+        store.ledger.remember(rows)
+        assert sorted(store.ledger.remembered()) == [
+            Remembered(WIDE, {"jail:x": 3}, NOW + 0.123456),
+            Remembered(A, {"jail:relay": 5, "jail:ssh": 2}, NOW + 600),
+            Remembered(B, {"jail:relay": 1}, None),
+        ]
+    assert store.ledger.claim([jail(since=NOW + 700)], NOW + 700)[0].strikes == 8

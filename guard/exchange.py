@@ -1,0 +1,164 @@
+"""The ledger as rows that JSON can carry: out of one Guard, into another, from a plain list.
+
+A row is a claim as `guard bans --json` prints it, or strikes: `{"network", "strikes": {source:
+number}, "ended"}`. Rows come from a file, so that each is read strictly, and one that is wrong is
+named and hides nothing else. Taking the same rows twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import msgspec
+
+from guard.events import Claim, Remembered
+from guard.lib.networks import Network, parse_network
+from guard.roles import Carving, Ledger, Protection, Refused, Remembering
+
+LONGEST_REASON = 200
+_Source = Annotated[str, msgspec.Meta(pattern=r"^(manual|(jail|feed):[A-Za-z0-9_.-]{1,64})$")]
+_Number = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Time = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+
+
+class ClaimRow(msgspec.Struct, frozen=True):
+    """A claim as it is exported."""
+
+    network: str
+    source: _Source
+    since: _Time
+    until: _Time | None
+    reason: str = ""
+    strikes: _Number = 0
+
+
+class StrikesRow(msgspec.Struct, frozen=True):
+    """Strikes as they are exported; `ended` None is a ban for ever."""
+
+    network: str
+    strikes: dict[_Source, _Number]
+    ended: _Time | None
+
+
+@dataclass
+class Taken:
+    """What became of rows. `faults` names the first wrong ones."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, row: object, why: str) -> None:
+        """Notes a row that cannot be read."""
+        self.counts["wrong"] += 1
+        if len(self.faults) < 10:
+            self.faults.append(f"{str(row)[:80]}: {why}")
+
+
+def claim_row(claim: Claim) -> dict[str, Any]:
+    """A claim as `guard bans --json` prints it."""
+    return {
+        "network": str(claim.network),
+        "source": claim.source,
+        "reason": claim.reason,
+        "since": claim.since,
+        "until": claim.until,
+        "strikes": claim.strikes,
+    }
+
+
+def rows_of(ledger: Ledger, now: float) -> Iterator[dict[str, Any]]:
+    """Everything in `ledger`: claims, oldest first, then strikes."""
+    for claim in ledger.claims(now):
+        yield claim_row(claim)
+    if isinstance(ledger, Remembering):
+        for row in ledger.remembered():
+            yield {
+                "network": str(row.network),
+                "strikes": dict(row.strikes),
+                "ended": row.ended,
+            }
+
+
+def read_claim(row: Mapping[str, Any]) -> Claim:
+    """The claim that a row says. Raises ValueError."""
+    said = msgspec.convert(dict(row), ClaimRow)
+    network, reason = parse_network(said.network), said.reason[:LONGEST_REASON]
+    return Claim(network, said.source, reason, said.since, said.until, said.strikes)
+
+
+def read_strikes(row: Mapping[str, Any]) -> Remembered:
+    """The strikes that a row says. Raises ValueError."""
+    said = msgspec.convert(dict(row), StrikesRow)
+    return Remembered(parse_network(said.network), said.strikes, said.ended)
+
+
+def take(
+    rows: Iterable[Mapping[str, Any]], ledger: Ledger, protection: Protection, now: float
+) -> Taken:
+    """Puts `rows` into `ledger`: live claims, unless somebody is protected from them, and strikes.
+
+    All rows of a network are to come together. Raises Unavailable, after which the same rows may
+    be given again.
+    """
+    if not isinstance(ledger, Remembering):
+        raise Refused("this ledger cannot take strikes")
+    taken = Taken()
+    claims: list[Claim] = []
+    strikes: dict[Network, Remembered] = {}
+    for row in rows:
+        try:
+            if isinstance(row.get("strikes"), dict):
+                read = read_strikes(row)
+                strikes[read.network] = read
+            else:
+                claims.append(read_claim(row))
+        except (ValueError, AttributeError, TypeError) as error:
+            taken.fault(row, str(error))
+    wanted = list(_wanted(claims, protection, now, taken))
+    # A claim of a jail is a strike by itself: what it is to add to comes first, the whole last.
+    ledger.remember(list(_before(wanted, strikes, ledger, now)))
+    ledger.claim(wanted, now)
+    ledger.remember(list(strikes.values()))
+    taken.counts["claims"] += len(wanted)
+    taken.counts["strikes"] += len(strikes)
+    return taken
+
+
+def _wanted(
+    claims: Sequence[Claim], protection: Protection, now: float, taken: Taken
+) -> Iterator[Claim]:
+    for claim in claims:
+        if claim.until is not None and claim.until <= now:
+            taken.counts["ended"] += 1
+        elif not _blockable(claim.network, protection):
+            taken.counts["protected"] += 1
+        else:
+            yield claim
+
+
+def _blockable(network: Network, protection: Protection) -> bool:
+    if isinstance(protection, Carving):
+        return bool(protection.carve(network))
+    return protection.protects(network) is None
+
+
+def _before(
+    claims: Sequence[Claim], strikes: Mapping[Network, Remembered], ledger: Ledger, now: float
+) -> Iterator[Remembered]:
+    """The strikes that there were before the claims that are new here."""
+    jails = [claim for claim in claims if claim.source.startswith("jail:")]
+    pasts = ledger.past([claim.network for claim in jails], now)
+    new = {
+        (claim.network, claim.source): claim
+        for claim, past in zip(jails, pasts, strict=True)
+        if all(held.source != claim.source for held in past.claims)
+    }
+    for (network, source), claim in new.items():
+        known = strikes.get(network)
+        total = known.strikes if known is not None else {source: max(1, claim.strikes)}
+        before = {name: n - ((network, name) in new) for name, n in total.items()}
+        if any(before.values()):
+            yield Remembered(network, {n: max(0, c) for n, c in before.items()}, claim.since)

@@ -1,0 +1,15 @@
+-- Raises strikes and ends to at least what is given.
+--
+-- KEYS     strikes, struck (docs/redis.md)
+-- ARGV[1]  MessagePack: { { network, { source = number }, end or "+inf" }, ... }
+for _, row in ipairs(cmsgpack.unpack(ARGV[1])) do
+  local network, given, ended = row[1], row[2], row[3]
+  local counts = cjson.decode(redis.call('HGET', KEYS[1], network) or '{}')
+  for source, number in pairs(given) do
+    if number > (counts[source] or 0) then counts[source] = number end
+  end
+  redis.call('HSET', KEYS[1], network, cjson.encode(counts))
+  if type(ended) == 'number' then ended = string.format('%.17g', ended) end
+  redis.call('ZADD', KEYS[2], 'GT', ended, network)
+end
+return redis.status_reply('OK')
