@@ -26,13 +26,17 @@ from guard.roles import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What a `[[listener]]` names. `file` and `key` are the place of its `relay_hosts`."""
+    """What a `[[listener]]` names. `file` and `key` are the place of its `relay_hosts`.
+
+    `encrypts` says whether it has TLS, without which nobody is asked for a password.
+    """
 
     relay_hosts: Sequence[Network] = ()
     listener_domains: Sequence[Path] = ()
     policy: Path | None = None
     policy_timeout: float = LIMIT
     credentials: Path | None = None
+    encrypts: bool = True
     file: str = ""
     key: str = "relay_hosts"
 
@@ -147,6 +151,9 @@ def examine(rules: Rules, ports: Collection[int] = ()) -> list[Fault]:
         live.close()
     found = warnings(domains, rules.relay_hosts, rules.file, rules.key)
     found += unreachable(domains, authenticates=authenticates, ports=ports)
+    if authenticates and not rules.encrypts:
+        message = "nobody is asked for a password: there is no tls_certificate"
+        found.append(Fault(str(rules.credentials or rules.policy), "", message))
     return found + (exposed(rules.credentials) if rules.credentials else [])
 
 

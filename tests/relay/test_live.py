@@ -176,3 +176,12 @@ def test_examining_reads_all_and_warns(file):
     ]
     with pytest.raises(ConfigError):
         examine(Rules(policy=file("policy.py", "x = = 1")))
+
+
+def test_passwords_without_tls_are_warned_of(file):
+    """A function that nobody will ever call."""
+    hook = file("policy.py", "def check_password(user, password, meta): return False")
+    assert examine(Rules(policy=hook)) == []
+    (warning,) = examine(Rules(policy=hook, encrypts=False))
+    assert warning.file == str(hook)
+    assert "no tls_certificate" in warning.message
