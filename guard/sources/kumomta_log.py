@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import threading
 from collections.abc import AsyncIterator
 from hashlib import blake2b
 from pathlib import Path
@@ -20,10 +19,10 @@ from guard.events import Event
 from guard.lib.clock import Clock, now
 from guard.roles import Unavailable
 from guard.sources.checkpoint import Checkpoint
+from guard.sources.following import Following
 from guard.sources.lane import Lane, Place
 
 POLL = 0.2
-BATCH = 2000
 RESCAN = 25  # polls, after which a directory is listed although it looks unchanged
 LOOK_BACK = 86400.0
 
@@ -53,22 +52,14 @@ class KumomtaLog:
         self._path, self._look_back, self._poll, self._clock = path, look_back, poll, clock
         digest = blake2b(os.fsencode(path), digest_size=8).hexdigest()
         self._checkpoint = Checkpoint(checkpoints / f"kumomta-log-{digest}.json", Place)
-        self._following: _Following | None = None
+        self._following: Following[Place] | None = None
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """New events; the place moves when the next batch is asked for."""
-        following = _Following(self._path, self._checkpoint, self._look_back, self._clock)
-        self._following = following
-        try:
-            while True:
-                events = await asyncio.to_thread(following.read)
-                if events:
-                    yield events
-                moved = await asyncio.to_thread(following.commit)
-                if not events and not moved:
-                    await asyncio.sleep(self._poll)
-        finally:
-            following.close()
+        lanes = _Lanes(self._path, self._checkpoint.load(), self._clock() - self._look_back)
+        self._following = Following(lanes, self._checkpoint, self._clock)
+        async for batch in self._following.batches(lambda: asyncio.sleep(self._poll)):
+            yield batch
 
     @property
     def behind(self) -> int:
@@ -81,65 +72,31 @@ class KumomtaLog:
         return self._checkpoint.saved
 
 
-class _Following:
-    """All lanes of one directory. One call at a time; `close` waits for the one under way."""
+class _Lanes:
+    """All streams of segments below one directory."""
 
-    def __init__(
-        self, path: Path, checkpoint: Checkpoint[Place], look_back: float, clock: Clock
-    ) -> None:
-        self._path, self._checkpoint, self._clock = path, checkpoint, clock
-        self._places = checkpoint.load()
-        self._after = clock() - look_back
+    def __init__(self, path: Path, places: dict[str, Place], after: float) -> None:
+        self._path, self._places, self._after = path, places, after
         self._lanes: dict[str, Lane] = {}
         self._tree = _Tree(path)
-        self._lock = threading.Lock()
-        self._closed = False
 
-    def read(self) -> list[Event]:
-        """The next events of all lanes, those that are furthest behind first."""
-        with self._lock:
-            if self._closed:
-                return []
-            now = self._clock()
-            for key, names in self._tree.segments().items():
-                self._lane(key).look(names)
-            events: list[Event] = []
-            open_lanes = list(self._lanes.values())
-            while open_lanes and len(events) < BATCH:
-                lane = min(open_lanes, key=lambda lane: lane.time)
-                more = lane.read(now)
-                if more is None:
-                    open_lanes.remove(lane)
-                else:
-                    events += more
-            return events
+    def look(self, now: float) -> list[Lane]:
+        """The role's of Streams."""
+        for key, names in self._tree.segments().items():
+            self._lane("|".join(key), key[0]).look(names)
+        return list(self._lanes.values())
 
-    def commit(self) -> bool:
-        """Saves the place of everything read so far; False when it has not moved."""
-        with self._lock:
-            places = {key: lane.place for key, lane in self._lanes.items() if lane.place}
-            return self._checkpoint.save({**self._places, **places})
+    def places(self) -> dict[str, Place]:
+        """The role's of Streams."""
+        places = {key: lane.place for key, lane in self._lanes.items() if lane.place}
+        return {**self._places, **places}
 
-    def close(self) -> None:
-        """Lets go of all files."""
-        with self._lock:
-            self._closed = True
-            for lane in self._lanes.values():
-                lane.close()
-
-    @property
-    def behind(self) -> int:
-        """Bytes not read yet."""
-        with self._lock:
-            return sum(lane.behind for lane in self._lanes.values())
-
-    def _lane(self, key: Key) -> Lane:
-        text = "|".join(key)
-        if text not in self._lanes:
-            place = self._places.get(text)
+    def _lane(self, key: str, label: str) -> Lane:
+        if key not in self._lanes:
+            place = self._places.get(key)
             after = self._after if place is None else None
-            self._lanes[text] = Lane(self._path, key[0], place, after=after)
-        return self._lanes[text]
+            self._lanes[key] = Lane(self._path, label, place, after=after)
+        return self._lanes[key]
 
 
 class _Tree:

@@ -59,4 +59,13 @@ class WebhookSettings:
                 yield name, f"must be at least {least}"
 
 
-SourceSettings = KumomtaLogSettings | WebhookSettings
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """A text log, or all that a pattern finds, and the fail2ban filter that reads its lines."""
+
+    type: Literal["log"]
+    path: FilePath
+    filter: str
+
+
+SourceSettings = KumomtaLogSettings | WebhookSettings | LogSettings

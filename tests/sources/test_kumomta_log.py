@@ -16,7 +16,8 @@ import pytest
 from kumo import AT, Kumo, line, readable, rejection
 
 from guard.roles import Unavailable
-from guard.sources.kumomta_log import BATCH, KumomtaLog
+from guard.sources.following import BATCH
+from guard.sources.kumomta_log import KumomtaLog
 
 
 class Heard:

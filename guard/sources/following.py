@@ -1,0 +1,115 @@
+"""Several growing streams as one source: read in a thread, in order of time, places kept.
+
+What is a stream, and how a place looks, is its own affair: lane.py and tail.py. A place is saved
+when the next batch is asked for, because then the last one has been counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from guard.events import Event
+from guard.lib.clock import Clock
+from guard.sources.checkpoint import Checkpoint
+
+BATCH = 2000
+
+P = TypeVar("P")
+P_co = TypeVar("P_co", covariant=True)
+
+
+class Stream(Protocol):
+    """Something that grows. `time` is that of its newest event."""
+
+    time: float
+
+    def read(self, now: float) -> list[Event] | None:
+        """The next events, maybe none; None when there is no more at present."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of files."""
+        ...
+
+    @property
+    def behind(self) -> int:
+        """How many bytes there are to read."""
+        ...
+
+
+class Streams(Protocol[P_co]):
+    """The streams that there are at present, and their places."""
+
+    def look(self, now: float) -> Iterable[Stream]:
+        """All streams, new ones found."""
+        ...
+
+    def places(self) -> Mapping[str, P_co]:
+        """How far each was read; those not seen at present included."""
+        ...
+
+
+class Following(Generic[P]):
+    """Reads `streams`. One call at a time; `close` waits for the one under way."""
+
+    def __init__(self, streams: Streams[P], checkpoint: Checkpoint[P], clock: Clock) -> None:
+        self._streams, self._checkpoint, self._clock = streams, checkpoint, clock
+        self._known: list[Stream] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def read(self) -> list[Event]:
+        """The next events of all streams, those that are furthest behind first."""
+        with self._lock:
+            if self._closed:
+                return []
+            now = self._clock()
+            self._known = list(self._streams.look(now))
+            events: list[Event] = []
+            growing = list(self._known)
+            while growing and len(events) < BATCH:
+                stream = min(growing, key=_time)
+                more = stream.read(now)
+                if more is None:
+                    growing.remove(stream)
+                else:
+                    events += more
+            return events
+
+    def commit(self) -> bool:
+        """Saves the place of everything read so far; False when it has not moved."""
+        with self._lock:
+            return self._checkpoint.save(dict(self._streams.places()))
+
+    def close(self) -> None:
+        """Lets go of all files."""
+        with self._lock:
+            self._closed = True
+            for stream in self._known:
+                stream.close()
+
+    @property
+    def behind(self) -> int:
+        """Bytes not read yet."""
+        with self._lock:
+            return sum(stream.behind for stream in self._known)
+
+    async def batches(self, wait: Callable[[], Awaitable[object]]) -> AsyncIterator[list[Event]]:
+        """Batches as they come; `wait` returns when it is worth looking again."""
+        try:
+            while True:
+                events = await asyncio.to_thread(self.read)
+                if events:
+                    yield events
+                moved = await asyncio.to_thread(self.commit)
+                if not events and not moved:
+                    await wait()
+        finally:
+            self.close()
+
+
+def _time(stream: Stream) -> float:
+    return stream.time
