@@ -28,7 +28,8 @@ class Fail2ban:
         (folder / "log").touch()
         (folder / "fail2ban.conf").write_text(
             f"[Definition]\nloglevel = INFO\nlogtarget = {folder}/fail2ban.log\n"
-            f"syslogsocket = auto\nsocket = {self.socket}\npidfile = {run}/pid\ndbfile = {run}/db\ndbpurgeage = 1d\n"
+            f"syslogsocket = auto\nsocket = {self.socket}\npidfile = {run}/pid\n"
+            f"dbfile = {run}/db\ndbpurgeage = 1d\n"
         )
         (folder / "filter.d" / "lab.conf").write_text(
             "[Definition]\nfailregex = ^ secret <ADDR>$\n"
