@@ -123,6 +123,7 @@ def pipeline(
     store: Store,
     protectors: Protectors,
     noticed: Callable[[Network], None] = lambda address: None,
+    feeds: Lists | None = None,
 ) -> Pipeline:
     """Rejections to claims; `noticed` is told each address that is new."""
     running = jails(settings)
@@ -138,6 +139,7 @@ def pipeline(
         settings=settings.jails,
         restraint=restraint,
         crowd=Crowd(settings.jails.crowd, store.crowds, store.ledger, protectors),
+        weigh=feeds.weigh if feeds else None,
     )
 
 
@@ -288,7 +290,8 @@ def _engine(
     stack.callback(store.close)
     watch = Watch(settings.protect, protectors, settings.state.dir)
     stack.callback(watch.stop)
-    made = pipeline(settings, store, protectors, watch.noticed)
+    feeds = lists(settings, store, protectors, stack)
+    made = pipeline(settings, store, protectors, watch.noticed, feeds)
     sources += [
         make_source(item, settings.state.dir, settings.jails.filters) for item in settings.source
     ]
@@ -298,8 +301,6 @@ def _engine(
     switch = Pause(protectors, settings.state.dir)
     mirror = Mirror(store.ledger, firewall, switch)
     operations = Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
-
-    feeds = lists(settings, store, protectors, stack)
 
     def status(now: float) -> dict[str, Any]:
         stopped = made.restraint.brakes.stopped(now) if made.restraint else {}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from guard.events import Offence
 from guard.feeds.status import status
 from guard.feeds.sync import Feeds, Plan
 from guard.roles import BadInput, Ledger
@@ -36,6 +37,11 @@ class Lists:
     def __init__(self, feeds: Feeds, ledger: Ledger) -> None:
         self._feeds, self._ledger = feeds, ledger
         self._lock = threading.Lock()
+
+    @property
+    def weigh(self) -> Callable[[list[Offence]], list[Offence]] | None:
+        """What makes rejections of listed addresses count for more; None where no feed does."""
+        return self._feeds.weigh if self._feeds.scores else None
 
     @property
     def names(self) -> Sequence[str]:

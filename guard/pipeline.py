@@ -87,12 +87,14 @@ class Pipeline:
         settings: JailsSettings | None = None,
         restraint: Restraint | None = None,
         crowd: Crowd | None = None,
+        weigh: Callable[[list[Offence]], list[Offence]] | None = None,
         chance: Callable[[], float] | None = None,
     ) -> None:
         self.tally = Tally()
         self._counters, self._ledger, self._protection = counters, ledger, protection
         self.restraint = restraint
         self._crowd = crowd
+        self._weigh = weigh  # what a listed address did may count for more
         widths = settings or JailsSettings(path=(), filters=())
         self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
         self._chance = chance or SystemRandom().random
@@ -107,9 +109,7 @@ class Pipeline:
             name: _routes(jail for jail in running if jail.filter == name)
             for name in {jail.filter for jail in running}
         }
-        self._on_bans = [
-            route for name in RECIDIVE for route in self._by_filter.pop(name, ())
-        ]
+        self._on_bans = [route for name in RECIDIVE for route in self._by_filter.pop(name, ())]
         self._known: dict[str, Network] = {}
         self._work: _Work | None = None
 
@@ -148,6 +148,8 @@ class Pipeline:
             if work.overflows is None:
                 self._hear_good(events[work.at : work.at + SLICE], now)
                 offences = self._offences(events[work.at : work.at + SLICE], now)
+                if self._weigh is not None:
+                    offences = self._weigh(offences)
                 work.overflows = self._counters.count(offences, self._windows) if offences else []
                 self.tally.counted += len(offences)
             while work.overflows or work.bans:

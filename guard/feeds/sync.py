@@ -14,13 +14,14 @@ from random import SystemRandom
 
 import msgspec
 
-from guard.events import Claim
+from guard.events import Claim, Offence
 from guard.feeds import fetch as http
 from guard.feeds.checks import OddFeed, check, check_change
 from guard.feeds.clean import Cleaned, Shield, clean
 from guard.feeds.copies import Copies, FeedState, PartState
 from guard.feeds.recipe import BadFeed, Listed, Part, Recipe
 from guard.lib.networks import Network
+from guard.lib.prefixes import Prefixes
 from guard.roles import GuardError, Ledger, Refused
 
 log = logging.getLogger("guard.feeds")
@@ -74,6 +75,7 @@ class Feeds:
         self._copies, self._shield, self._fetch = copies, shield, fetch
         self._chance = chance or SystemRandom().random
         self._memory = {name: _Memory() for name in self.recipes}
+        self._listed_in: dict[str, Prefixes] = {}  # feeds that raise scores; replaced, not changed
 
     def state(self, name: str) -> FeedState:
         """What is known of a feed."""
@@ -215,6 +217,8 @@ class Feeds:
     ) -> Plan:
         everything = [network for networks in found.values() for network in networks]
         cleaned = clean(everything, self._shield)
+        if recipe.action == "score" and not recipe.dry_run:
+            self._listed_in = {**self._listed_in, recipe.name: Prefixes(cleaned.networks)}
         if recipe.dry_run or recipe.action != "block":
             return Plan(recipe, (), cleaned, key)
         source, reason = f"feed:{recipe.name}", f"listed by {recipe.name}"
@@ -242,6 +246,29 @@ class Feeds:
             listed = Listed([])
         parsed[part.url] = (state.changed, listed)
         return listed
+
+    # Scores ---------------------------------------------------------------------------------------
+
+    @property
+    def scores(self) -> bool:
+        """Whether any feed raises scores."""
+        return any(recipe.action == "score" for recipe in self.recipes.values())
+
+    def weigh(self, offences: Sequence[Offence]) -> list[Offence]:
+        """`offences`, those of listed networks counting for more. In any thread."""
+        lists = [(self.recipes[name], held) for name, held in self._listed_in.items()]
+        return [self._weighed(offence, lists) for offence in offences]
+
+    def _weighed(self, offence: Offence, lists: Sequence[tuple[Recipe, Prefixes]]) -> Offence:
+        factor = max(
+            (
+                recipe.score
+                for recipe, held in lists
+                if recipe.jail in ("", offence.jail) and held.overlaps(offence.network)
+            ),
+            default=1,
+        )
+        return offence if factor == 1 else offence._replace(rejections=offence.rejections * factor)
 
     # The ledger -----------------------------------------------------------------------------------
 

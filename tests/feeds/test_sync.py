@@ -3,6 +3,7 @@
 import pytest
 from listserver import Page
 
+from guard.events import Offence
 from guard.feeds.copies import FolderCopies, PartState, RedisCopies
 from guard.feeds.listfiles import MxrouteSettings, ScannersSettings
 from guard.feeds.plain import PlainSettings
@@ -256,6 +257,28 @@ def test_a_dry_run_and_a_score_claim_nothing(server, tmp_path):
     assert host.run(START) == set()
     assert host.state("try").removed == {"private (RFC 1918)": 1}
     assert status(host.feeds.recipes["try"], host.state("try")).action == "dry run"
+
+
+def test_a_score_makes_rejections_of_the_listed_count_for_more(server, tmp_path):
+    """In one jail or in all; the heaviest list counts; who left the list counts as anybody."""
+    server.pages["/a"], server.pages["/b"] = Page(lines("185.4.0.0/24")), Page(lines("185.4.0.1"))
+    host = Host(
+        FolderCopies(tmp_path),
+        PlainSettings(name="a", url=server.url + "/a", action="score", score=2),
+        PlainSettings(name="b", url=server.url + "/b", action="score", score=5, jail="relay"),
+    )
+    assert host.feeds.scores
+    assert host.run(START) == set()
+
+    def weights(jail):
+        made = [Offence(jail, net(f"185.4.{i}"), START, 3) for i in ("0.1", "0.2", "1.1")]
+        return [offence.rejections for offence in host.feeds.weigh(made)]
+
+    assert weights("relay") == [15, 6, 3]
+    assert weights("auth") == [6, 6, 3]
+    server.pages["/b"] = Page(lines("185.4.1.1"))
+    host.run(START + 2 * DAY)
+    assert weights("relay") == [6, 6, 15]
 
 
 def test_a_difference_is_told_before_it_is_made(server, host):
