@@ -16,6 +16,7 @@ from guard.relay.reports import ReportReader
 from guard.relay.verdict import RelayPolicy
 from guard.roles import Spool
 from guard.smtp import replies
+from guard.smtp.attempts import Attempts
 from guard.smtp.auth import MECHANISMS, Authenticator, Exchange
 from guard.smtp.incoming import no_reports
 from guard.smtp.replies import Reply, reply
@@ -56,6 +57,8 @@ class Listener:
     shutting_down: Reply = field(init=False)
     too_many_sessions: Reply = field(init=False)
     too_many_closing: Reply = field(init=False)
+    auth_closing: Reply = field(init=False)
+    attempts: Attempts = field(init=False)
     mechanisms: dict[str, Callable[[str | None], Exchange]] = field(init=False)
     _extensions: tuple[bytes, bytes] = field(init=False)
 
@@ -70,10 +73,12 @@ class Listener:
                 ("shutting_down", replies.SHUTTING_DOWN),
                 ("too_many_sessions", replies.TOO_MANY_SESSIONS),
                 ("too_many_closing", replies.TOO_MANY_CLOSING),
+                ("auth_closing", replies.AUTH_CLOSING),
             )
         }
+        made["attempts"] = Attempts(settings.max_auth_guesses, settings.auth_window)
         made["banner"] = reply(f"220 {settings.hostname} {settings.banner}").wire
-        names = ["PLAIN"]
+        names = ["PLAIN", "LOGIN"] if settings.auth_login else ["PLAIN"]
         made["mechanisms"] = {name: MECHANISMS[name] for name in names}
         auth = f"AUTH {' '.join(names)}" if self.authenticator else ""
         made["_extensions"] = (

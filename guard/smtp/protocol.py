@@ -8,7 +8,11 @@ Everything that works around aiosmtpd 1.4.6 stands in this file:
 * it runs a task and awaits for each command: commands that need no I/O are answered in
   `data_received`, and no task exists unless something has to be waited for;
 * it sends the text of an exception to the client: `handle_exception` says 421 4.3.0;
-* it keeps the whole message in memory, logs every command line, and wraps TLS by hand.
+* it wraps TLS with asyncio's private parts: tls.py does it with OpenSSL's buffers;
+* it keeps the whole message in memory and logs every command line.
+
+A connection is first admitted, then may have to bring a PROXY header, then a TLS handshake, and
+then becomes a dialogue.
 """
 
 from __future__ import annotations
@@ -22,9 +26,11 @@ from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Session as Facts
 
 from guard.lib.networks import parse_address
-from guard.smtp.listener import Peer, Tls
-from guard.smtp.pending import Handshake, Question, Work
+from guard.smtp.listener import Peer
+from guard.smtp.pending import Question, Work
+from guard.smtp.proxy import BadHeaderError, Header
 from guard.smtp.session import Dialogue
+from guard.smtp.tls import TlsError, Tunnel
 
 if TYPE_CHECKING:
     from guard.smtp.server import Server
@@ -35,47 +41,52 @@ log = logging.getLogger("guard.smtp")
 class Connection(SMTP):
     """One client: moves bytes, records and answers between socket, dialogue and server."""
 
+    transport: asyncio.Transport | None = None
+    dialogue: Dialogue | None = None
+    _header: Header | None = None
+    _tunnel: Tunnel | None = None
+    _job: asyncio.Future[Any] | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _steps = 0
+    _hung_up = False
+
     def __init__(self, server: Server) -> None:
         # On purpose without super().__init__; see above.
         self.server = server
         self.loop = server.loop
-        self.transport: asyncio.Transport | None = None
-        self.dialogue: Dialogue | None = None
-        self._job: asyncio.Future[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._steps = -1
-        self._heard = 0.0
-        self._hung_up = False
 
     # From the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there, or there again after its TLS handshake."""
+        """A client is there."""
         self.transport = cast("asyncio.Transport", transport)
-        if self.dialogue:
-            return
         refusal = self.server.admit(self)
         if refusal:
             self.transport.write(refusal.wire)
             self.transport.close()
             return
         try:
-            peer = _peer(self.transport)
+            host, port = transport.get_extra_info("peername")[:2]
+            local = transport.get_extra_info("sockname")
+            peer = peer_of(host, port, local[0], local[1])
         except (ValueError, TypeError, LookupError):
             self.transport.abort()  # gone already: it has no address any more
             return
-        facts = self.session = Facts(self.loop)
-        facts.peer = peer.name
-        self.dialogue = Dialogue(self.server.listener, peer, facts)
         self._heard = self.loop.time()
         self._timer = self.loop.call_later(self.server.patience, self._look)
-        self.dialogue.greet()
-        self._flush()
+        if self.server.is_proxy(peer.address):
+            self.peer, self._header = peer, Header()
+        else:
+            self._begin(peer)
 
     def data_received(self, data: bytes) -> None:
         """The client said something."""
+        if self._header:
+            data = self._unwrap(self._header, data)
+        if self._tunnel and data:
+            data = self._decrypt(self._tunnel, data)
         dialogue = self.dialogue
-        if dialogue is None or dialogue.closing:
+        if dialogue is None or dialogue.closing or not (data or self._hung_up):
             return
         try:
             dialogue.feed(data, self.server.clock())
@@ -86,7 +97,7 @@ class Connection(SMTP):
     def eof_received(self) -> bool:
         """The client says no more; what it asked for before is still answered."""
         self._hung_up = True
-        return self._job is not None and not (self.dialogue and self.dialogue.encrypted)
+        return self._job is not None
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
@@ -96,7 +107,7 @@ class Connection(SMTP):
         dialogue = self.dialogue
         if dialogue:
             dialogue.lose()
-            if isinstance(dialogue.pending, Question) and self._job:
+            if self._job and isinstance(dialogue.pending, Question):
                 self._job.cancel()
         self.server.forget(self)
 
@@ -110,6 +121,63 @@ class Connection(SMTP):
         if self.transport and not self._job:
             self.transport.resume_reading()
 
+    # Before the dialogue: PROXY header, TLS.
+
+    def _begin(self, peer: Peer) -> None:
+        """The client's address is known."""
+        facts = self.session = Facts(self.loop)
+        facts.peer = peer.name
+        self.dialogue = Dialogue(self.server.listener, peer, facts)
+        if self.server.settings.tls_implicit:
+            self._tunnel = self.server.tunnel()
+        else:
+            self.dialogue.greet()
+            self._flush()
+
+    def _unwrap(self, header: Header, data: bytes) -> bytes:
+        """Takes the PROXY header off; what is behind it is the client's."""
+        assert self.transport
+        try:
+            found = header.feed(data)
+            if found is None:
+                return b""
+            route, rest = found
+            peer = peer_of(*route) if route else self.peer
+        except (BadHeaderError, ValueError) as error:
+            log.warning("the proxy %s was cut off: %s", self.peer.text, error)
+            self.transport.abort()
+            return b""
+        self._header = None
+        self._begin(peer)
+        return rest
+
+    def _decrypt(self, tunnel: Tunnel, data: bytes) -> bytes:
+        """What the client said inside TLS; the handshake too happens here."""
+        dialogue, transport = self.dialogue, self.transport
+        assert dialogue and transport
+        shaken = tunnel.tls is not None
+        try:
+            said, out = tunnel.receive(data)
+        except TlsError as error:
+            # As with KumoMTA no rejection; unlike there, nothing goes on in the clear.
+            log.info("TLS with %s failed: %s", dialogue.peer.text, error)
+            transport.write(error.alert)
+            dialogue.lose()
+            transport.close()
+            return b""
+        if out:
+            transport.write(out)
+        if tunnel.tls and not shaken:
+            if dialogue.pending:
+                dialogue.answer(tunnel.tls, self.server.clock())
+            else:
+                dialogue.encrypt(tunnel.tls)
+                dialogue.greet()
+            self._heard = self.loop.time()
+            self._flush()
+        self._hung_up = self._hung_up or tunnel.ended
+        return said
+
     # What the dialogue wants.
 
     def _flush(self) -> None:
@@ -121,68 +189,55 @@ class Connection(SMTP):
         if transport is None:
             return
         if out:
-            transport.write(out)
+            self._write(transport, out)
         if dialogue.steps != self._steps:
             self._steps, self._heard = dialogue.steps, self.loop.time()
         if dialogue.closing:
-            transport.close()
-        elif dialogue.pending and not self._job:
-            self._start()
-        elif self._hung_up and not dialogue.pending:
-            transport.close()
+            self._close(transport)
+        elif dialogue.pending:
+            if not self._job:
+                self._start(transport)
+        elif self._hung_up:
+            self._close(transport)
         elif self.server.stopping and dialogue.idle:
             self.leave()
 
-    def _start(self) -> None:
+    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
+        transport.write(self._tunnel.send(data) if self._tunnel else data)
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Closes when all is written."""
+        if self._tunnel and self._tunnel.tls:
+            transport.write(self._tunnel.close())
+        transport.close()
+
+    def _start(self, transport: asyncio.Transport) -> None:
         """Sets about what the dialogue waits for; hears no more until it is done."""
-        dialogue, transport = self.dialogue, self.transport
-        assert dialogue and transport
-        wanted = dialogue.pending
+        assert self.dialogue
+        wanted = self.dialogue.pending
         if isinstance(wanted, Work):
-            transport.pause_reading()
             self._job = self.server.work(wanted.job)
         elif isinstance(wanted, Question):
-            transport.pause_reading()
             self._job = self.server.ask(wanted.answer)
         else:
-            assert isinstance(wanted, Handshake)
-            self._job = self.server.ask(self._handshake(transport))
+            self._tunnel = self.server.tunnel()
+            return
+        transport.pause_reading()
         self._job.add_done_callback(self._done)
 
     def _done(self, job: asyncio.Future[Any]) -> None:
-        dialogue, self._job = self.dialogue, None
-        assert dialogue
+        self._job = None
         if job.cancelled():
             return
+        assert self.dialogue
         try:
-            dialogue.answer(job.result(), self.server.clock())
-        except _HandshakeFailedError:
-            return
+            self.dialogue.answer(job.result(), self.server.clock())
         except Exception as error:  # the session's edge, as above
             self._broke(error)
         self._heard = self.loop.time()
         self._flush()
-        if self.transport and not self._job:
+        if self.transport and not self._job and not self.transport.is_closing():
             self.transport.resume_reading()
-
-    async def _handshake(self, transport: asyncio.Transport) -> Tls:
-        context = self.server.tls_context
-        assert context and self.dialogue
-        # The last of what came in the clear. What comes from here on has been decrypted, and may
-        # come before this coroutine hears that the handshake is done.
-        self.dialogue.forget_input()
-        try:
-            secured = await self.loop.start_tls(
-                transport, self, context, server_side=True, ssl_handshake_timeout=30.0
-            )
-        except (OSError, TimeoutError) as error:
-            log.info("TLS handshake failed: %s", error)
-            transport.abort()
-            raise _HandshakeFailedError from None
-        if secured is None:
-            raise _HandshakeFailedError
-        self.transport = secured
-        return tls_of(secured)
 
     # When things do not go well.
 
@@ -198,22 +253,28 @@ class Connection(SMTP):
 
     def _look(self) -> None:
         """Ends a session that has not come a step further for too long."""
-        dialogue, transport = self.dialogue, self.transport
-        if dialogue is None or transport is None:
+        if self.transport is None:
             return
         left = self._heard + self.server.patience - self.loop.time()
-        if left > 0 or dialogue.pending:
+        if left > 0 or self._job:
             self._timer = self.loop.call_later(max(left, 0.05), self._look)
-            return
-        dialogue.lose()
-        dialogue.end(self.server.listener.idle)
-        self._flush()
+        else:
+            self._say_goodbye(self.server.listener.idle.wire)
 
     def leave(self) -> None:
         """The listener shuts down and this client is between two messages."""
-        if self.dialogue and not self.dialogue.closing:
-            self.dialogue.end(self.server.listener.shutting_down)
-            self._flush()
+        self._say_goodbye(self.server.listener.shutting_down.wire)
+
+    def _say_goodbye(self, words: bytes) -> None:
+        transport, dialogue = self.transport, self.dialogue
+        if transport is None or (dialogue and dialogue.closing):
+            return
+        # Nothing is said in the clear to a client that is about to speak TLS.
+        if dialogue and (self._tunnel is None or self._tunnel.tls):
+            self._write(transport, words)
+        if dialogue:
+            dialogue.lose()
+        self._close(transport)
 
     def cut(self) -> None:
         """The listener shuts down and has waited long enough."""
@@ -221,26 +282,13 @@ class Connection(SMTP):
             self.transport.abort()
 
 
-class _HandshakeFailedError(Exception):
-    """The socket is closed already."""
-
-
-def tls_of(transport: asyncio.BaseTransport) -> Tls:
-    """What was agreed on an encrypted connection."""
-    cipher = transport.get_extra_info("cipher") or ("", "", 0)
-    ssl_object = transport.get_extra_info("ssl_object")
-    return Tls(cipher[0], (ssl_object and ssl_object.version()) or "")
-
-
-def _peer(transport: asyncio.BaseTransport) -> Peer:
-    """Both ends; IPv4-mapped addresses are the IPv4 ones. Raises when the socket is gone."""
-    host, port = transport.get_extra_info("peername")[:2]
+def peer_of(host: str, port: int, local_host: str, local_port: int) -> Peer:
+    """Both ends; IPv4-mapped addresses are the IPv4 ones. Raises ValueError."""
     address = parse_address(host.partition("%")[0])
     # What the kernel calls an IPv4 address is how we write it.
     text = host if ":" not in host else str(address)
     name = f"{text}:{port}" if address.version == 4 else f"[{text}]:{port}"
-    local = transport.get_extra_info("sockname")
-    return Peer(address, text, port, name, _endpoint(local[0], local[1]))
+    return Peer(address, text, port, name, _endpoint(local_host, local_port))
 
 
 @lru_cache(maxsize=64)

@@ -132,6 +132,7 @@ TOO_MANY_SESSIONS: Final = "421 4.3.2 {} too many concurrent sessions. Try later
 SHUTTING_DOWN: Final = "421 4.3.2 {} shutting down"
 TECHNICAL: Final = "421 4.3.0 {} technical difficulties"
 TOO_MANY_CLOSING: Final = "421 4.5.3 {} too many recipients on this connection"
+AUTH_CLOSING: Final = "421 4.7.0 {} too many authentication failures"
 
 # Ours, for what KumoMTA does not have or does in silence.
 OTHER_VERDICT: Final = reply("452 4.5.3 this recipient needs a transaction of its own")

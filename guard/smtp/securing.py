@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from guard.events import Kind
 from guard.relay.login import Login
 from guard.roles import GuardError
 from guard.smtp import replies
@@ -90,12 +91,15 @@ def _check(dialogue: Dialogue, credentials: Credentials) -> None:
     authenticator = dialogue.listener.authenticator
     # Nobody may act as somebody else.
     if authenticator is None or credentials.authz != credentials.user:
-        dialogue.refuse(replies.AUTH_INVALID, "AUTH")
+        _wrong(dialogue)
         return
     user, peer = credentials.user, dialogue.peer
+    if dialogue.listener.attempts.exhausted(peer.address, dialogue.now):
+        dialogue.refuse(dialogue.listener.auth_closing, "AUTH", kind=Kind.AUTH_FAILED)
+        return
     login = Login(user, credentials.password, peer.address, peer.port, peer.local, dialogue.name)
     dialogue.wait(
-        Question(_ask(authenticator, login)), lambda outcome: _checked(dialogue, user, outcome)
+        Question(_ask(authenticator, login)), lambda outcome: _checked(dialogue, login, outcome)
     )
 
 
@@ -106,10 +110,10 @@ async def _ask(authenticator: Authenticator, login: Login) -> bool | GuardError:
         return error
 
 
-def _checked(dialogue: Dialogue, user: str, outcome: object) -> None:
+def _checked(dialogue: Dialogue, login: Login, outcome: object) -> None:
     if outcome is True:
         dialogue.facts.authenticated = True
-        dialogue.authz = user
+        dialogue.authz = login.user
         dialogue.policy = dialogue.listener.policy.session()
         dialogue.auth_refused = False
         dialogue.say(replies.AUTH_OK.wire)
@@ -117,4 +121,13 @@ def _checked(dialogue: Dialogue, user: str, outcome: object) -> None:
         log.warning("a password could not be checked: %s", outcome)
         dialogue.refuse(replies.AUTH_UNAVAILABLE, "AUTH")
     else:
-        dialogue.refuse(replies.AUTH_INVALID, "AUTH")
+        dialogue.listener.attempts.failed(login.peer, login.user, login.password, dialogue.now)
+        _wrong(dialogue)
+
+
+def _wrong(dialogue: Dialogue) -> None:
+    """Refuses a log-in; after some of them the session ends, which is no second offence."""
+    dialogue.refuse(replies.AUTH_INVALID, "AUTH")
+    dialogue.auth_failures += 1
+    if dialogue.auth_failures >= dialogue.listener.settings.max_auth_failures:
+        dialogue.end(dialogue.listener.auth_closing)

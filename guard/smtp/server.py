@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,6 +16,8 @@ from typing import Any
 
 from guard.lib.clock import Clock
 from guard.lib.fields import Endpoint
+from guard.lib.networks import Network
+from guard.lib.prefixes import Prefixes
 from guard.relay.reports import ReportReader
 from guard.relay.verdict import RelayPolicy
 from guard.roles import Sink, Spool, Unavailable
@@ -25,6 +27,7 @@ from guard.smtp.listener import Listener
 from guard.smtp.protocol import Connection
 from guard.smtp.replies import Reply
 from guard.smtp.settings import ListenerSettings
+from guard.smtp.tls import Certificates, Tunnel
 
 log = logging.getLogger("guard.smtp")
 
@@ -49,11 +52,18 @@ class Server:
     ) -> None:
         self.settings, self.sink, self.clock = settings, sink, clock
         self.listener = Listener(
-            settings, policy, spool, nodeid, authenticator=authenticator, reports=reports
+            settings,
+            policy,
+            spool,
+            nodeid,
+            authenticator=authenticator,
+            reports=reports,
+            starttls=settings.tls_certificate is not None and not settings.tls_implicit,
         )
         self.patience = settings.client_timeout
         self.stopping = False
-        self.tls_context: ssl.SSLContext | None = None
+        self._proxies = Prefixes(settings.proxies)
+        self._certificates: Certificates | None = None
         self.denied = 0
         self._connections: set[Connection] = set()
         self._jobs: set[asyncio.Future[Any]] = set()
@@ -73,7 +83,15 @@ class Server:
         return [Endpoint(*socket.getsockname()[:2]) for socket in sockets]
 
     async def start(self) -> None:
-        """Binds and listens. Raises Unavailable when the address is not to be had."""
+        """Binds and listens.
+
+        Raises Unavailable when the address is not to be had, Refused when the certificate is of
+        no use.
+        """
+        if self.settings.tls_certificate and self.settings.tls_private_key:
+            self._certificates = Certificates(
+                self.settings.tls_certificate, self.settings.tls_private_key, time.monotonic
+            )
         self.loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard-smtp")
@@ -115,7 +133,21 @@ class Server:
         await self._server.wait_closed()
         self._server = None
 
+    def reload(self) -> None:
+        """Reads the certificate again, now; a change of its files is noticed in any case."""
+        if self._certificates:
+            self._certificates.reload()
+
     # For connections.
+
+    def is_proxy(self, address: Network) -> bool:
+        """Whether `address` has to begin with a PROXY header."""
+        return bool(self.settings.proxies) and self._proxies.covers(address)
+
+    def tunnel(self) -> Tunnel:
+        """TLS for one connection."""
+        assert self._certificates
+        return Tunnel(self._certificates.context)
 
     def admit(self, connection: Connection) -> Reply | None:
         """Takes `connection` in, or says why not."""

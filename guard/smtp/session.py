@@ -43,6 +43,7 @@ class Dialogue:
     auth_refused = False
     closing = False
     accepted = 0
+    auth_failures = 0
     steps = 0
     now = 0.0
     name = ""

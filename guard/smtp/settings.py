@@ -16,6 +16,8 @@ _COUNTS = (
     "max_messages_per_connection",
     "max_connections",
     "line_length_hard_limit",
+    "max_auth_failures",
+    "max_auth_guesses",
 )
 
 
@@ -31,6 +33,14 @@ class ListenerSettings:
     policy: FilePath | None = None
     policy_timeout: Duration = 5.0
     credentials: FilePath | None = None
+    auth_login: bool = False
+    max_auth_failures: int = 3
+    max_auth_guesses: int = 20
+    auth_window: Duration = 3600.0
+    tls_certificate: FilePath | None = None
+    tls_private_key: FilePath | None = None
+    tls_implicit: bool = False
+    proxies: tuple[Net, ...] = ()
     client_timeout: Duration = 60.0
     max_message_size: int = 20 * 1024 * 1024
     max_recipients_per_message: int = 1024
@@ -45,3 +55,11 @@ class ListenerSettings:
                 yield name, "must be at least 1"
         if not self.hostname.isascii() or not self.hostname.isprintable() or " " in self.hostname:
             yield "hostname", f"{self.hostname!r} is not a host name"
+        if (self.tls_certificate is None) != (self.tls_private_key is None):
+            missing = "tls_certificate" if self.tls_certificate is None else "tls_private_key"
+            yield missing, "is missing: certificate and key come together"
+        if self.tls_certificate is None:
+            if self.tls_implicit:
+                yield "tls_implicit", "needs tls_certificate and tls_private_key"
+            if self.credentials is not None:
+                yield "credentials", "needs tls_certificate: nobody may log in without TLS"

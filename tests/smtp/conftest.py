@@ -3,16 +3,21 @@
 import asyncio
 import base64
 import json
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from pathlib import Path
 
+import argon2
 import pytest
 import uvloop
 
 from guard.lib.fields import Endpoint
 from guard.lib.networks import parse_network
 from guard.mail.spool import FileSpool
+from guard.relay.credentials import PasswordFile
 from guard.relay.policy import StaticPolicy
 from guard.smtp.server import Server
 from guard.smtp.settings import ListenerSettings
@@ -67,7 +72,11 @@ class Running:
         self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.call(self.server.start())
+        try:
+            self.call(self.server.start())
+        except BaseException:
+            self.stop()
+            raise
         self.address = tuple(self.server.addresses[0])
 
     def call(self, coroutine):
@@ -139,6 +148,15 @@ class Client:
         """Everything up to the end of the connection, which the server must close."""
         return self.file.read()
 
+    def secure(self):
+        """Speaks TLS from here on, whoever the server says it is; its ssl socket."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.file.close()
+        self.socket = context.wrap_socket(self.socket)
+        self.file = self.socket.makefile("rb")
+        return self.socket
+
     def close(self):
         """Hangs up."""
         self.file.close()
@@ -173,6 +191,37 @@ def listen(loops, tmp_path):
     yield start
     for running in started:
         running.stop()
+
+
+def make_certificate(folder, name=HOST):
+    """A new certificate for `name` and 127.0.0.1, and its key, as listener settings."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl")
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    options = f"-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN={name}"
+    names = f"subjectAltName=DNS:{name},IP:127.0.0.1"
+    where = ["-keyout", key, "-out", certificate]
+    subprocess.run(
+        ["openssl", "req", "-x509", *options.split(), "-addext", names, *where],
+        check=True,
+        capture_output=True,
+    )
+    return {"tls_certificate": certificate, "tls_private_key": key}
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Certificate and key for HOST, as listener settings."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def accounts():
+    """The account daniel with the password tiger, hashed so that checking costs little."""
+    hasher = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    users = PasswordFile({"daniel": hasher.hash("tiger")})
+    yield users
+    users.close()
 
 
 def probes(shared):

@@ -65,6 +65,8 @@ def play(steps, client):
         elif mark == "S:":
             said = client.file.readline().decode()
             assert re.fullmatch(expected(text, place), said), f"line {number}: {said!r}"
+        elif mark == "T":
+            client.secure()
         elif mark == "!":
             assert client.rest() == b"", f"line {number}"
 
@@ -79,9 +81,11 @@ def rejections(steps):
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
-def test_conversation(path, listen, tmp_path):
+def test_conversation(path, listen, tmp_path, certificate, accounts):
     """Every reply and every record is as the file says."""
     settings, steps = read(path)
+    if settings.pop("tls", False):
+        settings |= {**certificate, "authenticator": accounts}
     server = listen(policy=policy(settings, tmp_path), **settings)
     with server.connect() as client:
         play(steps, client)
