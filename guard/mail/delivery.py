@@ -158,7 +158,7 @@ class Deliverer:
                     log.error("%s", error)
                     await self._pause(_AGAIN)
                 # A large spool takes longer to list, and is listed less often.
-                await self._pause(max(_TICK, 5 * (loop.time() - began)))
+                await self._pause(max(_TICK, 20 * (loop.time() - began)))
 
     async def _look(self, *, tidy: bool) -> None:
         """Hears wishes, and of messages that came."""

@@ -110,16 +110,19 @@ class DnsResolver:
     """Asks `nameservers` (all at `port`), or without any those of /etc/resolv.conf."""
 
     def __init__(self, nameservers: Sequence[str] = (), port: int = 53) -> None:
-        try:
-            self._dns = dns.asyncresolver.Resolver(configure=not nameservers)
-        except dns.resolver.NoResolverConfiguration:
-            self._dns = dns.asyncresolver.Resolver(configure=False)
-            nameservers = ("127.0.0.1",)  # as resolv.conf(5) has it where there is no such file
-        self._dns.cache = dns.resolver.LRUCache(10_000)
-        self._dns.lifetime = _LIFETIME
-        if nameservers:
-            self._dns.nameservers = list(nameservers)
-            self._dns.port = port
+        self._nameservers, self._port = nameservers, port
+        self._made: dns.asyncresolver.Resolver | None = None
+
+    def _dns(self) -> dns.asyncresolver.Resolver:
+        """The library's resolver, made when it is first needed: a literal route needs none."""
+        if self._made is None:
+            made = dns.asyncresolver.Resolver(configure=not self._nameservers)
+            made.cache = dns.resolver.LRUCache(10_000)
+            made.lifetime = _LIFETIME
+            if self._nameservers:
+                made.nameservers, made.port = list(self._nameservers), self._port
+            self._made = made
+        return self._made
 
     async def mx(self, name: str) -> list[Mx]:
         """See Resolver."""
@@ -141,7 +144,7 @@ class DnsResolver:
 
     async def _ask(self, name: str, kind: str) -> Sequence[Any]:
         try:
-            answer = await self._dns.resolve(f"{name}.", kind, raise_on_no_answer=False)
+            answer = await self._dns().resolve(f"{name}.", kind, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
             return []
         except (dns.exception.DNSException, OSError, ValueError) as error:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from crash_child import body
+from spool_crash_child import body
 
 from guard.mail import spool as spool_module
 from guard.mail.spool import FileSpool, new_id
@@ -32,7 +32,7 @@ STEPS = [
 def start(folder: Path, step: str, count: int) -> subprocess.Popen[str]:
     """A process that receives `count` messages and dies at `step` of the last."""
     return subprocess.Popen(
-        [sys.executable, str(HERE / "crash_child.py"), str(folder), step, str(count)],
+        [sys.executable, str(HERE / "spool_crash_child.py"), str(folder), step, str(count)],
         stdout=subprocess.PIPE,
         text=True,
     )

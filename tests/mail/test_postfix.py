@@ -1,0 +1,162 @@
+"""A real Postfix relays through us, and a real Postfix is the next hop."""
+
+import contextlib
+import json
+import shutil
+import smtplib
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from postfix import Postfix, eventually, inject, message_id
+from relay import Relay, client_of
+
+from guard.mail.rfc3464 import parse
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not shutil.which("postfix"), reason="needs postfix"),
+]
+
+
+@contextlib.contextmanager
+def relay_to(folder: Path, hop: int, **more: str) -> Iterator[Relay]:
+    """A running relay to this port."""
+    relay = Relay(folder, hop, **more)
+    relay.start()
+    try:
+        yield relay
+    finally:
+        relay.stop()
+
+
+def types(relay: Relay) -> list[str]:
+    """The types of the records that it wrote."""
+    return [json.loads(line)["type"] for line in relay.records.read_text().splitlines()]
+
+
+def test_through_us(tmp_path: Path):
+    """From one Postfix to the other: each message once, with our Received header; SIZE, 8-bit."""
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(Postfix(virtual_mailbox_domains="y.test"))
+        relay = stack.enter_context(relay_to(tmp_path, hop.port))
+        client = stack.enter_context(client_of(relay))
+        ids = inject(client.port, range(50))
+        with smtplib.SMTP("127.0.0.1", client.port, timeout=30) as smtp:
+            body = "Message-ID: <eight@x>\r\nSubject: ü\r\n\r\n.dots\r\n..\r\nö".encode()
+            smtp.sendmail("a@client.test", ["user@y.test"], body, ["BODY=8BITMIME"])
+        assert eventually(lambda: hop.count() == 51), relay.said() + client.said()
+        found = hop.ids()
+        assert found.keys() == ids | {"<eight@x>"}
+        assert set(found.values()) == {1}
+        (eight,) = [data for data in hop.stored() if message_id(data) == "<eight@x>"]
+        assert eight.endswith("\n\n.dots\n..\nö\n".encode())
+        assert b"by guard.test" in eight
+        assert eventually(lambda: not relay.queued())
+        records = types(relay)
+    assert sorted(records) == ["Delivery"] * 51 + ["Reception"] * 51
+
+
+def test_refused_recipients_bounce(tmp_path: Path):
+    """The next hop refuses one: the other gets it, and the sender a bounce, by the same way."""
+    inline = "inline:{ {no@y.test=550 5.1.1 no such user} }"
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(
+            Postfix(
+                virtual_mailbox_domains="y.test, client.test",
+                smtpd_recipient_restrictions=f"check_recipient_access {inline}",
+            )
+        )
+        relay = stack.enter_context(relay_to(tmp_path, hop.port))
+        client = stack.enter_context(client_of(relay))
+        with smtplib.SMTP("127.0.0.1", client.port, timeout=30) as smtp:
+            text = "Message-ID: <one@x>\r\nSubject: one\r\n\r\nhello\r\n"
+            smtp.sendmail("a@client.test", ["yes@y.test", "no@y.test"], text)
+        assert eventually(lambda: hop.count() == 2), relay.said() + hop.said()
+        assert eventually(lambda: not relay.queued())
+        reports = [report for data in hop.stored() if (report := parse(data)) is not None]
+        records = types(relay)
+    (report,) = reports
+    (failed,) = report.per_recipient
+    assert failed.final_recipient.recipient == "no@y.test"
+    assert failed.diagnostic_code is not None
+    assert (
+        failed.diagnostic_code.diagnostic
+        == "550 5.1.1 <no@y.test>: Recipient address rejected: no such user"
+    )
+    assert sorted(records) == ["Bounce", "Delivery", "Delivery", "Reception"]
+
+
+def test_down_for_a_while_and_slow(tmp_path: Path):
+    """The next hop is stopped and started again; every message arrives once."""
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(
+            Postfix(virtual_mailbox_domains="y.test", smtpd_client_restrictions="sleep 1")
+        )
+        relay = stack.enter_context(relay_to(tmp_path, hop.port))
+        client = stack.enter_context(client_of(relay))
+        hop.stop()
+        ids = inject(client.port, range(40))
+        assert eventually(lambda: relay.queued() == 40), relay.said()
+        assert eventually(lambda: "TransientFailure" in types(relay))
+        hop.start()
+        assert eventually(lambda: hop.count() == 40, 60), relay.said()
+        assert eventually(lambda: not relay.queued())
+        found = hop.ids()
+    assert found.keys() == ids
+    assert set(found.values()) == {1}
+
+
+class Greylist(socketserver.StreamRequestHandler):
+    """A policy server: the first attempt of each message is put off (Postfix's own protocol)."""
+
+    seen: set[str]
+
+    def handle(self) -> None:
+        """Answers until Postfix hangs up."""
+        attributes: dict[str, str] = {}
+        for line in self.rfile:
+            if line.strip():
+                name, _, value = line.decode().strip().partition("=")
+                attributes[name] = value
+                continue
+            key = attributes["recipient"]
+            action = "DUNNO" if key in self.seen else "DEFER 4.7.1 greylisted"
+            self.seen.add(key)
+            self.wfile.write(f"action={action}\n\n".encode())
+
+
+@pytest.fixture
+def greylist() -> Iterator[int]:
+    """The port of a greylist of this test."""
+    handler = type("Handler", (Greylist,), {"seen": set()})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_greylisted(tmp_path: Path, greylist: int):
+    """Put off at first, taken later."""
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(
+            Postfix(
+                virtual_mailbox_domains="y.test",
+                smtpd_recipient_restrictions=f"check_policy_service inet:127.0.0.1:{greylist}",
+            )
+        )
+        relay = stack.enter_context(relay_to(tmp_path, hop.port))
+        for number in range(5):
+            inject(relay.port, range(number, number + 1), recipient=f"user{number}@y.test")
+        assert eventually(lambda: hop.count() == 5), relay.said() + hop.said()
+        assert eventually(lambda: not relay.queued())
+        records = types(relay)
+    assert records.count("TransientFailure") == 5
+    assert records.count("Delivery") == 5
