@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 
 import pytest
-from conftest import free_port
+from support import free_port
 from netns import eventually
 from service import Service, dialogue, guard
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import need
+from support import need
 
 from guard.cli.export import export
 from guard.cli.main import run as guard

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import free_port, need
+from support import free_port, need
 
 from guard.events import Kind, Rejection
 from guard.lib.fields import Endpoint

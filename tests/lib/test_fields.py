@@ -25,5 +25,5 @@ def test_endpoints(text, endpoint):
 )
 def test_no_endpoint(text):
     """Anything else is an error that shows it."""
-    with pytest.raises(ValueError, match="not an|brackets"):
+    with pytest.raises(ValueError, match=r"not an|brackets"):
         parse_endpoint(text)

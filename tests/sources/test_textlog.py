@@ -11,8 +11,8 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from conftest import need
 from kumo import AT, rejection
+from support import need
 
 from guard.events import Rejection
 from guard.filters.textfilter import Filter
