@@ -5,9 +5,9 @@ import re
 
 import pytest
 from aiosmtpd.smtp import Session as Facts
-from conftest import probes
 from hypothesis import given
 from hypothesis import strategies as st
+from listening import probes
 
 from guard.lib.networks import parse_address
 from guard.records import encode

@@ -6,7 +6,7 @@ import ssl
 from base64 import b64encode
 
 import pytest
-from conftest import HOST, Client, make_certificate
+from listening import HOST, Client, make_certificate
 
 from guard.roles import Refused
 from guard.smtp.tls import Certificates
