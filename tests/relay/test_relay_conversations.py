@@ -1,26 +1,44 @@
 """tests/conversations/relay: every row of the relay rules, over a real socket with real files."""
 
-import importlib.util
 import json
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
+from player import play, read, rejections
 
 from guard.relay.credentials import hash_password
 
-TESTS = Path(__file__).parent.parent
-FOLDER = TESTS / "conversations/relay"
+FOLDER = Path(__file__).parent.parent / "conversations/relay"
 
 
-def _load(path):
-    spec = importlib.util.spec_from_file_location(f"relay_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class Wire:
+    """A client by hand, as the player wants it."""
 
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), 20)
+        self.file = self.socket.makefile("rb")
+        assert self.file.readline().startswith(b"220 ")
 
-player = _load(TESTS / "smtp/test_conversations.py")
-clients = _load(TESTS / "smtp/conftest.py")
+    def send(self, data):
+        """Sends text or bytes."""
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def secure(self):
+        """Speaks TLS from here on."""
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        self.file.close()
+        self.socket = trust.wrap_socket(self.socket)
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
 
 
 @pytest.fixture
@@ -54,13 +72,13 @@ def perform(steps, client, running):
             assert found == text, f"line {number}"
             seen = len(running.records)
         else:
-            player.play([(number, mark, text)], client)
+            play([(number, mark, text)], client)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
 def test_relay_conversation(path, listen, tmp_path, credentials):
     """Every reply, every record, and what waits in the spool."""
-    settings, steps = player.read(path)
+    settings, steps = read(path)
     files = [FOLDER / "domains.toml"]
     for name, options in settings.pop("domain", {}).items():
         more = tmp_path / "more.json"
@@ -71,12 +89,11 @@ def test_relay_conversation(path, listen, tmp_path, credentials):
         listener_domains=files,
         credentials=credentials if "tls" in settings else None,
     )
-    with clients.Client(("127.0.0.1", running.port)) as client:
-        client.reply()
+    with Wire(running.port) as client:
         perform(steps, client, running)
     found = [
         (r.response.code, r.response.command, r.kind)
         for r in running.records
         if r.type == "Rejection"
     ]
-    assert found == list(player.rejections(steps))
+    assert found == list(rejections(steps))
