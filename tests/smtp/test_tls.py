@@ -122,10 +122,11 @@ def test_a_renewed_certificate_is_shown_to_the_next_client(listen, tmp_path):
         client.say("STARTTLS")
         client.secure()
         settings["tls_certificate"].write_text("rubbish")
-        server.loop.call_soon_threadsafe(server.server.reload)
+        with pytest.raises(Refused):
+            server.server.prepare(server.server.settings)
         assert subject(server) == first
         make_certificate(tmp_path)
-        server.loop.call_soon_threadsafe(server.server.reload)
+        server.loop.call_soon_threadsafe(server.server.prepare(server.server.settings), None)
         assert subject(server) != first
         assert client.say("NOOP").startswith("250 ")
 
