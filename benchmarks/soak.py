@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 CASES = "100000"
-TESTS = ("tests/filter_d/test_hostile.py",)
+TESTS = ("tests/filter_d/test_hostile.py", "tests/mail/test_soak.py")
 
 
 def main() -> int:

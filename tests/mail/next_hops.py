@@ -208,7 +208,7 @@ class NameServer(asyncio.DatagramProtocol):
             answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *records))
         elif not any(name == known for known, _ in self.zone):
             answer.set_rcode(dns.rcode.NXDOMAIN)
-        self.transport.sendto(answer.to_wire(), addr)
+        self.transport.sendto(answer.to_wire(want_shuffle=False), addr)
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
