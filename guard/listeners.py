@@ -19,8 +19,8 @@ from guard.lib.faults import Fault
 from guard.lib.reload import Reloader
 from guard.relay.live import Live, Rules, examine
 from guard.relay.reports import ReportReader
-from guard.roles import ConfigError, Sink, Spool
-from guard.smtp.server import Server
+from guard.roles import ConfigError, Refused, Sink, Spool
+from guard.smtp.server import Server, check_certificate
 from guard.smtp.settings import ListenerSettings
 
 log = logging.getLogger("guard.listeners")
@@ -36,6 +36,7 @@ def rules(settings: Settings, path: Path | None) -> list[Rules]:
             policy=item.policy,
             policy_timeout=item.policy_timeout,
             credentials=item.credentials,
+            encrypts=item.tls_certificate is not None,
             file=str(path or DEFAULT_PATH),
             key=f"listener[{index}].relay_hosts",
         )
@@ -48,11 +49,14 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
     found: list[Fault] = []
     faults: list[Fault] = []
     ports = {item.listen.port for item in settings.listener}
-    for some in rules(settings, path):
+    for item, some in zip(settings.listener, rules(settings, path), strict=True):
         try:
             found += examine(some, ports)
+            check_certificate(item)
         except ConfigError as error:
             faults += error.faults
+        except Refused as error:
+            faults.append(Fault(str(item.tls_certificate), "", str(error)))
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     return list(dict.fromkeys(found))
@@ -116,6 +120,8 @@ class Listeners:
                 ready.append(_change(server, live, item, live.prepare(some)))
             except ConfigError as error:
                 faults += error.faults
+            except Refused as error:
+                faults.append(Fault(str(item.tls_certificate), "", str(error)))
         if faults:
             raise ConfigError(list(dict.fromkeys(faults)))
         return ready
@@ -159,10 +165,13 @@ def _server(item: ListenerSettings, live: Live, parts: Parts) -> Server:
     )
 
 
-def _change(server: Server, live: Live, item: ListenerSettings, apply: _Ready) -> _Ready:
+def _change(server: Server, live: Live, item: ListenerSettings, rules: _Ready) -> _Ready:
+    """Raises Refused when the certificate is of no use."""
+    renew = server.prepare(item)
+
     def change() -> None:
-        apply()
-        server.reconfigure(item, live if live.authenticates else None)
+        rules()
+        renew(live if live.authenticates else None)
 
     return change
 

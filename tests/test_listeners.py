@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import ssl
+import subprocess
 
 import pytest
 
@@ -10,6 +12,7 @@ from guard.config import load
 from guard.listeners import Listeners, Parts, check
 from guard.mail.reports import read_report
 from guard.mail.spool import FileSpool
+from guard.relay.credentials import hash_password
 from guard.roles import ConfigError
 
 REFUSED = "550 5.7.1 "
@@ -238,3 +241,66 @@ def test_checking_warns_of_traps(world):
         ("domains.toml", '"*".log_arf'),
         ("guard.toml", "listener[1].relay_hosts"),
     ]
+
+
+def certificate(folder, name):
+    """A certificate with a subject of its own, and its key, in one file."""
+    path = folder / f"{name}.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    options = ["-subj", f"/CN={name}", "-keyout", path, "-out", path.with_suffix(".crt")]
+    subprocess.run([*command.split(), *options], check=True, capture_output=True)
+    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
+
+
+def test_tls_and_passwords_come_with_a_reload(world, log):
+    """A session that was open is not offered what it was not; one that begins is."""
+    certificate(world.folder, "mx.test")
+    world.write("cred.toml", f'ann = "{hash_password("x")}"\n')
+    tls = 'tls_certificate = "mx.test.pem"\ntls_private_key = "mx.test.pem"\n'
+
+    async def test():
+        async with world.running():
+            old = await Client.connect(world.port)
+            world.settings(tls + 'credentials = "cred.toml"')
+            await log.until(IN_FORCE)
+            new = await Client.connect(world.port)
+            assert "STARTTLS" not in await old.say("EHLO client.test")
+            assert "STARTTLS" in await new.say("EHLO client.test")
+            context = ssl.create_default_context(cafile=world.folder / "mx.test.crt")
+            context.check_hostname = False
+            assert (await new.say("STARTTLS")).startswith("220 ")
+            await new.writer.start_tls(context)
+            assert "AUTH PLAIN" in await new.say("EHLO client.test")
+            assert await new.say("AUTH PLAIN AGFubgB4") == "235 2.7.0 AUTH OK!"
+            # Switched off again, it goes on for who has it.
+            world.settings()
+            await log.until(IN_FORCE)
+            assert (await new.to("x@first.test")).startswith("250 ")
+            for client in (old, new):
+                await client.close()
+
+    asyncio.run(test())
+
+
+def test_a_certificate_of_no_use_is_a_fault(world, log):
+    """Told by `guard check`; on a reload the old one stays."""
+    (world.folder / "bad.pem").write_text("nothing")
+    tls = 'tls_certificate = "{0}.pem"\ntls_private_key = "{0}.pem"\n'
+    certificate(world.folder, "mx.test")
+    world.settings(tls.format("bad"))
+    with pytest.raises(ConfigError, match=r"bad\.pem"):
+        check(load(world.path), world.path)
+
+    async def test():
+        world.settings(tls.format("mx.test"))
+        async with world.running():
+            client = await Client.connect(world.port)
+            world.settings(tls.format("bad"))
+            await log.until("bad.pem")
+            await log.until("the old one stays in force")
+            await client.close()
+            client = await Client.connect(world.port)
+            assert "STARTTLS" in await client.say("EHLO client.test")
+            await client.close()
+
+    asyncio.run(test())

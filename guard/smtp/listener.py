@@ -8,7 +8,7 @@ the listener starts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from guard.lib.networks import Network
@@ -87,6 +87,16 @@ class Listener:
         )
         for name, value in made.items():
             object.__setattr__(self, name, value)
+
+    def renewed(
+        self, settings: ListenerSettings, authenticator: Authenticator | None, *, starttls: bool
+    ) -> Listener:
+        """The same listener with other settings. Guesses at passwords are not forgotten."""
+        made = replace(self, settings=settings, authenticator=authenticator, starttls=starttls)
+        limits = settings.max_auth_guesses, settings.auth_window
+        if limits == (self.settings.max_auth_guesses, self.settings.auth_window):
+            object.__setattr__(made, "attempts", self.attempts)
+        return made
 
     def _extend(self, last: str) -> bytes:
         words = [

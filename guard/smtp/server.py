@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from guard.lib.clock import Clock
@@ -58,7 +57,7 @@ class Server:
             nodeid,
             authenticator=authenticator,
             reports=reports,
-            starttls=settings.tls_certificate is not None and not settings.tls_implicit,
+            starttls=_offers_starttls(settings),
         )
         self.patience = settings.client_timeout
         self.stopping = False
@@ -71,10 +70,24 @@ class Server:
         self._threads: ThreadPoolExecutor | None = None
         self._empty: asyncio.Event | None = None
 
-    def reconfigure(self, settings: ListenerSettings, authenticator: Authenticator | None) -> None:
-        """Other settings and passwords, for sessions that begin from now on. `listen` stays."""
-        self.settings, self.patience = settings, settings.client_timeout
-        self.listener = replace(self.listener, settings=settings, authenticator=authenticator)
+    def prepare(self, settings: ListenerSettings) -> Callable[[Authenticator | None], None]:
+        """Reads what `settings` name; the answer puts them in force for sessions that begin then.
+
+        `listen` stays. Raises Refused when the certificate is of no use. May be called in a
+        thread, its answer only on the loop.
+        """
+        certificates = _certificates(settings)
+
+        def apply(authenticator: Authenticator | None) -> None:
+            self.settings, self.patience = settings, settings.client_timeout
+            self._proxies = Prefixes(settings.proxies)
+            # Sessions that were offered STARTTLS may still ask for it.
+            self._certificates = certificates or self._certificates
+            self.listener = self.listener.renewed(
+                settings, authenticator, starttls=_offers_starttls(settings)
+            )
+
+        return apply
 
     @property
     def addresses(self) -> list[Endpoint]:
@@ -88,10 +101,7 @@ class Server:
         Raises Unavailable when the address is not to be had, Refused when the certificate is of
         no use.
         """
-        if self.settings.tls_certificate and self.settings.tls_private_key:
-            self._certificates = Certificates(
-                self.settings.tls_certificate, self.settings.tls_private_key, time.monotonic
-            )
+        self._certificates = _certificates(self.settings)
         self.loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard-smtp")
@@ -132,11 +142,6 @@ class Server:
         self._threads.shutdown()
         await self._server.wait_closed()
         self._server = None
-
-    def reload(self) -> None:
-        """Reads the certificate again, now; a change of its files is noticed in any case."""
-        if self._certificates:
-            self._certificates.reload()
 
     # For connections.
 
@@ -181,3 +186,18 @@ class Server:
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
         return job
+
+
+def check_certificate(settings: ListenerSettings) -> None:
+    """Raises Refused when the certificate or its key is of no use."""
+    _certificates(settings)
+
+
+def _certificates(settings: ListenerSettings) -> Certificates | None:
+    if settings.tls_certificate and settings.tls_private_key:
+        return Certificates(settings.tls_certificate, settings.tls_private_key, time.monotonic)
+    return None
+
+
+def _offers_starttls(settings: ListenerSettings) -> bool:
+    return settings.tls_certificate is not None and not settings.tls_implicit
