@@ -1,21 +1,24 @@
 """How mail for a domain leaves: own table over default over ours."""
 
+import re
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from guard.config import parse
+from guard.lib.durations import parse_duration
 from guard.lib.networks import parse_network
 from guard.mail.policy import LOCAL, Policies, Policy, route_of
 from guard.mail.routing import Route
 from guard.mail.schedule import Rate, Schedule
+from guard.mail.settings import QueueSettings
 from guard.roles import ConfigError
 
 
 def policies(text: str) -> Policies:
     """The policies of this TOML."""
-    import tomllib
-
     return Policies(parse(tomllib.loads(text), Path("guard.toml")).queue)
 
 
@@ -102,3 +105,26 @@ def test_faults_of_delivery():
     with pytest.raises(ConfigError) as error:
         policies("[delivery]\nconnections = 0\n")
     assert [fault.key for fault in error.value.faults] == ["delivery.connections"]
+
+
+KUMO = {"retry_interval": "interval", "max_retry_interval": "longest"}
+
+
+def names(row: str) -> list[str]:
+    """The keys that a row of a table begins with."""
+    return re.findall(r"`(\w+)`", row)
+
+
+def test_the_documentation():
+    """Every table in docs/mail.md is read without a fault, and its defaults are ours."""
+    page = (Path(__file__).parents[2] / "docs" / "mail.md").read_text()
+    blocks = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    parse(tomllib.loads("\n".join(blocks)), Path("guard.toml"))
+    rows = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    keys = {key for row in rows for key in names(row)}
+    assert {field.name for field in fields(QueueSettings)} <= keys
+    ours = Policy()
+    for key, text in re.findall(r"^\| `(\w+)` \| (\d+\w?) \|", page, re.MULTILINE):
+        value = getattr(ours, key, None) or getattr(ours.schedule, KUMO.get(key, key))
+        assert parse_duration(text) == value, key
