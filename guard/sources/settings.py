@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from guard.lib.fields import Duration, Endpoint, FilePath, Listen
+from guard.lib.fields import Duration, Endpoint, FilePath, Listen, Net
+from guard.lib.networks import parse_network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,4 +69,48 @@ class LogSettings:
     filter: str
 
 
-SourceSettings = KumomtaLogSettings | WebhookSettings | LogSettings
+@dataclass(frozen=True, kw_only=True)
+class JournalSettings:
+    """The systemd journal by a filter; `match` is the filter's own journalmatch if left out."""
+
+    type: Literal["journal"]
+    filter: str
+    match: str | None = None
+    path: FilePath | None = None
+
+
+LOOPBACK = (parse_network("127.0.0.0/8"), parse_network("::1"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyslogSettings:
+    """A syslog receiver, by UDP and TCP on one port, or a unix socket.
+
+    Without a filter the messages are log records. `allow` is who may send; `public` lets every
+    user of this machine write to the socket.
+    """
+
+    type: Literal["syslog"]
+    listen: Listen = Endpoint("127.0.0.1", 5514)
+    socket: FilePath | None = None
+    filter: str | None = None
+    allow: tuple[Net, ...] = LOOPBACK
+    public: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StdinSettings:
+    """Lines on standard input: text for a filter, or log records."""
+
+    type: Literal["stdin"]
+    filter: str | None = None
+
+
+SourceSettings = (
+    KumomtaLogSettings
+    | WebhookSettings
+    | LogSettings
+    | JournalSettings
+    | SyslogSettings
+    | StdinSettings
+)

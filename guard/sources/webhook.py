@@ -12,9 +12,7 @@ import asyncio
 import hmac
 import json
 import logging
-import os
 import ssl
-import stat
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from aiohttp import web
 from guard.events import Event
 from guard.lib.clock import Clock, now
 from guard.lib.logs import printable
+from guard.lib.sockets import remove_stale
 from guard.roles import Forbidden, Refused, Unavailable
 from guard.sources.bodies import Body, Damaged, TooLarge, records_of, unpack
 from guard.sources.inbox import Inbox
@@ -88,7 +87,7 @@ class Webhook:
         context = _tls(settings)
         site: web.BaseSite
         if settings.socket is not None:
-            _remove_stale(settings.socket)
+            remove_stale(settings.socket)
             site = web.UnixSite(runner, str(settings.socket), ssl_context=context)
         else:
             host, port = settings.listen
@@ -201,12 +200,3 @@ def _tls(settings: WebhookSettings) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise Refused(f"{settings.tls_certificate}: {printable(str(error))}") from None
     return context
-
-
-def _remove_stale(path: Path) -> None:
-    """Removes the socket that a crash left behind; anything else of that name stays."""
-    try:
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            path.unlink()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
