@@ -1,69 +1,71 @@
 -- Counts offences in exact sliding windows; the same function as guard/jails/window.py.
 --
--- KEYS     one hash per network: field = jail, value = times as little-endian doubles, oldest first
+-- KEYS     one string per network: MessagePack { jail = { times, oldest first } }
 -- ARGV[1]  MessagePack: { { {jail, maxretry, findtime, kept}, ... },
 --                         { key index, jail index, time, rejections, ... } }, indices from 1
 -- Returns  { offence index, sum, ... } of the windows that filled, in order
-local asked = cmsgpack.unpack(ARGV[1])
+local unpack_value, pack_value, call = cmsgpack.unpack, cmsgpack.pack, redis.call
+local asked = unpack_value(ARGV[1])
 local jails, offences = asked[1], asked[2]
-local width = #jails
-local windows, touched, full = {}, {}, {}
-local unpack_double, pack_double = struct.unpack, struct.pack
+local names, limits, spans, kept = {}, {}, {}, {}
+for i, jail in ipairs(jails) do
+  names[i], limits[i], spans[i], kept[jail[1]] = jail[1], jail[2], jail[3], jail[4]
+end
+local records, full = {}, {}
 
 for i = 1, #offences, 4 do
   local key, jail, time, rejections = offences[i], offences[i + 1], offences[i + 2], offences[i + 3]
-  local slot = key * width + jail
-  local times = windows[slot]
-  if not times then
-    times = {}
-    local packed = redis.call('HGET', KEYS[key], jails[jail][1])
-    if packed then
-      for at = 1, #packed, 8 do
-        times[#times + 1] = unpack_double('<d', packed, at)
-      end
-    end
-    windows[slot] = times
-    touched[#touched + 1] = slot
+  local record = records[key]
+  if not record then
+    local value = call('GET', KEYS[key])
+    record = value and unpack_value(value) or {}
+    records[key] = record
   end
+  local name = names[jail]
+  local times = record[name] or {}
   local held = #times
   local newest = times[held] or time
   if time > newest then newest = time end
-  local oldest = newest - jails[jail][3]
+  local oldest = newest - spans[jail]
   if time > oldest then
     local first = 1
     while first <= held and times[first] <= oldest do first = first + 1 end
     local sum = held - first + 1 + rejections
-    if sum >= jails[jail][2] then
-      windows[slot] = {}
+    if sum >= limits[jail] then
+      record[name] = nil
       full[#full + 1] = (i + 3) / 4
       full[#full + 1] = sum
+    elseif first == 1 and time == newest then
+      for at = held + 1, held + rejections do times[at] = time end
+      record[name] = times
     else
+      local left = {}
       local place = held
       while place >= first and times[place] > time do place = place - 1 end
-      local kept = {}
-      for at = first, place do kept[#kept + 1] = times[at] end
-      for _ = 1, rejections do kept[#kept + 1] = time end
-      for at = math.max(first, place + 1), held do kept[#kept + 1] = times[at] end
-      windows[slot] = kept
+      for at = first, place do left[#left + 1] = times[at] end
+      for _ = 1, rejections do left[#left + 1] = time end
+      for at = math.max(first, place + 1), held do left[#left + 1] = times[at] end
+      record[name] = left
     end
   end
 end
 
-local kept_for = {}
-for _, slot in ipairs(touched) do
-  local jail = (slot - 1) % width + 1
-  local key = (slot - jail) / width
-  local times = windows[slot]
-  if #times == 0 then
-    redis.call('HDEL', KEYS[key], jails[jail][1])
-  else
-    local packed = {}
-    for at = 1, #times do packed[at] = pack_double('<d', times[at]) end
-    redis.call('HSET', KEYS[key], jails[jail][1], table.concat(packed))
-    kept_for[key] = math.max(kept_for[key] or 0, jails[jail][4])
+for key, record in pairs(records) do
+  local seconds, unknown = 0, false
+  for name in pairs(record) do
+    local own = kept[name]
+    if not own then
+      unknown = true
+    elseif own > seconds then
+      seconds = own
+    end
   end
-end
-for key, kept in pairs(kept_for) do
-  if redis.call('TTL', KEYS[key]) < kept then redis.call('EXPIRE', KEYS[key], kept) end
+  -- A jail that the caller does not run keeps the time that its own counter gave it.
+  if unknown then seconds = math.max(seconds, call('TTL', KEYS[key])) end
+  if seconds > 0 then
+    call('SET', KEYS[key], pack_value(record), 'EX', seconds)
+  else
+    call('DEL', KEYS[key])
+  end
 end
 return full
