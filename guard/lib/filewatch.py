@@ -18,7 +18,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import ObservedWatch
 
 log = logging.getLogger("guard.files")
-_Signature = tuple[tuple[int, int, int] | None, ...]
+Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class FileWatch(FileSystemEventHandler):
@@ -28,7 +28,7 @@ class FileWatch(FileSystemEventHandler):
         self._changed = changed
         self._lock = threading.Lock()
         self._files: tuple[Path, ...] = ()
-        self._seen: _Signature = ()
+        self._seen: Signature = ()
         self._watched: dict[Path, ObservedWatch] = {}
         self._observer = Observer()
         self._observer.daemon = True
@@ -39,7 +39,7 @@ class FileWatch(FileSystemEventHandler):
         wanted = tuple(dict.fromkeys(files))
         folders = {folder for file in wanted for folder in (file.parent, _real(file).parent)}
         with self._lock:
-            self._files, self._seen = wanted, _signature(wanted)
+            self._files, self._seen = wanted, signature(wanted)
         for folder in self._watched.keys() - folders:
             self._observer.unschedule(self._watched.pop(folder))
         for folder in sorted(folders - self._watched.keys()):
@@ -51,7 +51,7 @@ class FileWatch(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Something happened in a folder."""
         with self._lock:
-            seen = _signature(self._files)
+            seen = signature(self._files)
             if seen == self._seen:
                 return
             self._seen = seen
@@ -70,7 +70,8 @@ def _real(file: Path) -> Path:
         return file
 
 
-def _signature(files: Iterable[Path]) -> _Signature:
+def signature(files: Iterable[Path]) -> Signature:
+    """What differs when any of `files` is another one, or is not there."""
     return tuple(_stat(file) for file in files)
 
 

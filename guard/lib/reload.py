@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from guard.lib.filewatch import FileWatch
+from guard.lib.filewatch import FileWatch, signature
 
 log = logging.getLogger("guard.reload")
 T = TypeVar("T")
@@ -23,7 +23,8 @@ _QUIET = 0.3  # seconds without a change, for editors and tools that write in se
 class Reloader(Generic[T]):
     """`read` raises `broken` for what cannot be used; `apply` must not fail.
 
-    `files` names what to watch, asked again after each reload.
+    `files` names what to watch, asked again after each reload. Make it as soon as the first
+    configuration is read: what changes from then on is noticed, even before `run`.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Reloader(Generic[T]):
         self._read, self._apply, self._files = read, apply, files
         self._broken, self._quiet = broken, quiet
         self._asked = asyncio.Event()
+        self._known = signature(files())  # as they were when the first configuration was read
         self._timer: asyncio.TimerHandle | None = None
 
     def request(self) -> None:
@@ -49,6 +51,8 @@ class Reloader(Generic[T]):
         watch = FileWatch(lambda: _call_soon(loop, self._changed))
         try:
             watch.watch(self._files())
+            if signature(self._files()) != self._known:
+                self._asked.set()
             while True:
                 await self._asked.wait()
                 self._asked.clear()

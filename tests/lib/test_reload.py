@@ -85,6 +85,24 @@ def test_a_changed_file_is_read_without_being_asked(tmp_path):
     assert asyncio.run(test()) == ["one", "two!", "three"]
 
 
+def test_a_change_before_it_runs_is_not_missed(tmp_path):
+    """A start takes its time, and an operator does not wait for it."""
+    path = tmp_path / "file"
+    path.write_text("one")
+
+    async def test():
+        thing = Thing(path)
+        reloader = thing.reloader()
+        path.write_text("two!")
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(reloader.run())
+            value = await applied(thing)
+            task.cancel()
+        return value
+
+    assert asyncio.run(test()) == "two!"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
