@@ -19,6 +19,8 @@ FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINE = re.compile(r"^(?:[$#] )?(?:\.venv/bin/)?guard (\S.*)$")
 # Services run until they are told to stop; other tests run them.
 SERVICES = {"up", "listener", "daemon"}
+# port25.toml is only asked about, never run: a test does not listen on port 25.
+CONFIGS = {"relay-check": "port25.toml", "feeds": "feeds.toml"}
 NO_CONFIG = {"demo", "passwd"}
 
 
@@ -50,6 +52,15 @@ def sandbox(tmp_path_factory):
         '[state]\ndir = "state"\n[[listener]]\nlisten = "127.0.0.1:0"\n'
         "[protect]\nreserved = false\nown = false\n"
     )
+    # Lists of these names, from a file: nothing is fetched from their owners.
+    (folder / "feeds.toml").write_text(
+        '[state]\ndir = "feeds"\n'
+        + "".join(
+            f'[[feed]]\ntype = "plain"\nname = "{name}"\npath = "list.txt"\n'
+            for name in ("spamhaus-drop", "mxroute")
+        )
+    )
+    (folder / "list.txt").write_text("198.51.100.0/24\n")
     (folder / "port25.toml").write_text('[[listener]]\nlisten = "0.0.0.0:25"\n')
     record = (
         '{"type":"Rejection","timestamp":1757675281,"response":{"code":550,"content":"relaying '
@@ -82,9 +93,7 @@ def test_documented_command_runs(sandbox: Path, page: str, line: str):
         for word in shlex.split(line)
     ]
     if words[0] not in NO_CONFIG and "-c" not in words:
-        # Only asked about, never run: a test does not listen on port 25.
-        config = "port25.toml" if words[0] == "relay-check" else "guard.toml"
-        words += ["-c", str(sandbox / config)]
+        words += ["-c", str(sandbox / CONFIGS.get(words[0], "guard.toml"))]
     done = subprocess.run(
         [sys.executable, "-m", "guard", *words], capture_output=True, text=True, timeout=120,
         cwd=sandbox, input="correct horse battery staple\n",
