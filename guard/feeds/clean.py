@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,14 +44,27 @@ def clean(networks: Sequence[Network], shield: Shield) -> Cleaned:
     """`networks` without what `shield` protects, as the fewest blocks."""
     distinct = set(networks)
     protected = shield.prefixes
+    whole = Prefixes(distinct)
+    left = whole.minus(protected)
     removed: Counter[str] = Counter()
     shown = []
-    for network in distinct:
+    for network in _suspects(distinct, whole.minus(left)):
         if protected.overlaps(network):
             why = shield.protects(network) or "protected"
             removed[why] += 1
             shown.append((network, why))
-    left = Prefixes(distinct).minus(protected)
     duplicates = len(networks) - len(distinct)
     some = tuple(sorted(shown)[:SHOWN])
     return Cleaned(list(left), len(networks), duplicates, dict(removed.most_common()), some)
+
+
+def _suspects(networks: Iterable[Network], cut: Prefixes) -> Iterator[Network]:
+    """Those of `networks` that may meet `cut`: a long list is not asked entry by entry."""
+    if not cut:
+        return
+    tops = {(n.version, n.value >> n.bits - 8) for n in cut if n.length >= 8}
+    wide = any(n.length < 8 for n in cut)
+    for network in networks:
+        version, value, length = network
+        if wide or length < 8 or (version, value >> (24 if version == 4 else 120)) in tops:
+            yield network

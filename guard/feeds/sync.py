@@ -20,6 +20,7 @@ from guard.feeds.checks import OddFeed, check, check_change
 from guard.feeds.clean import Cleaned, Shield, clean
 from guard.feeds.copies import Copies, FeedState, PartState
 from guard.feeds.recipe import BadFeed, Listed, Part, Recipe
+from guard.lib.bulk import bulk
 from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes
 from guard.roles import GuardError, Ledger, Refused
@@ -149,8 +150,9 @@ class Feeds:
         accept: bool,
     ) -> PartState:
         """The state with a new copy. Raises BadFeed when it cannot be believed."""
-        listed = part.parse(got.data)
-        check(listed, recipe.limits, self._shield.prefixes)
+        with bulk():
+            listed = part.parse(got.data)
+            check(listed, recipe.limits, self._shield.prefixes)
         count = len(listed.networks)
         if not accept:
             check_change(count, old.count, old.odd, recipe.limits, now)
@@ -195,15 +197,15 @@ class Feeds:
             if not changed and memory.planned <= now < memory.planned + REPLAN:
                 return None
         memory.planned = now
-        found: dict[float, list[Network]] = {}
-        for part in recipe.parts:
-            part_state = state.parts.get(part.url)
-            until = _until(part_state, recipe)
-            if part_state is None or until <= now:
-                continue
-            found.setdefault(until, []).extend(self._listed(recipe, part, part_state).networks)
-        memory.parsed.clear()  # a million entries are not kept between two fetches
-        return self._planned(recipe, found, now, key)
+        with bulk():
+            found: dict[float, list[Network]] = {}
+            for part in recipe.parts:
+                known = state.parts.get(part.url)
+                until = _until(known, recipe)
+                if known is not None and until > now:
+                    found.setdefault(until, []).extend(self._listed(recipe, part, known).networks)
+            memory.parsed.clear()  # a million entries are not kept between two fetches
+            return self._planned(recipe, found, now, key)
 
     def _key(self, recipe: Recipe, state: FeedState, now: float) -> tuple[object, int]:
         parts = tuple(

@@ -45,7 +45,6 @@ class Collector:
     def add(self, text: str) -> None:
         """One entry."""
         try:
-            # Nearly all entries of nearly all lists are IPv4 addresses, and there are many.
             value = int.from_bytes(inet_pton(AF_INET, text), "big")
             self.networks.append(Network(4, value, 32))
         except (OSError, ValueError):
@@ -74,18 +73,33 @@ def _entry(line: str) -> str:
 def parse_lines(data: bytes, level: int = 0) -> Listed:
     """One entry a line, first on it; with `level`, only those whose second column is that high."""
     found = Collector()
+    take, number = found.networks.append, int.from_bytes
     for line in decoded(data).splitlines():
-        entry = _entry(line)
-        if not entry:
-            continue
-        words = entry.split(None, 3)
-        if level and not _high_enough(words, level):
-            continue
-        if len(words) > 2 and words[1] == "-":
-            found.add(words[0] + "-" + words[2])
-        else:
-            found.add(words[0].rstrip(","))
+        # Nearly all lines of nearly all lists are an IPv4 address, and there are many.
+        if not level and "-" not in line:
+            try:
+                packed = inet_pton(AF_INET, line.partition("\t")[0])
+            except (OSError, ValueError):
+                pass
+            else:
+                take(Network(4, number(packed, "big"), 32))
+                continue
+        _read_line(line, level, found)
     return found.listed(_notice(data))
+
+
+def _read_line(line: str, level: int, found: Collector) -> None:
+    """A line in any form."""
+    entry = _entry(line)
+    if not entry:
+        return
+    words = entry.split(None, 3)
+    if level and not _high_enough(words, level):
+        return
+    if len(words) > 2 and words[1] == "-":
+        found.add(words[0] + "-" + words[2])
+    else:
+        found.add(words[0].rstrip(","))
 
 
 def _high_enough(words: list[str], level: int) -> bool:

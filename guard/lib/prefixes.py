@@ -16,11 +16,15 @@ Range = tuple[int, int]
 _BITS = {4: 32, 6: 128}
 
 
-def _merge(ranges: Iterable[Range]) -> list[Range]:
-    """`ranges` sorted, with those that overlap or touch made one."""
+def _merge(packed: list[int], bits: int) -> list[Range]:
+    """Sorted ranges, with those that overlap or touch made one.
+
+    `packed` are ranges as one integer each, first above last, which sort at a third of the cost.
+    """
     merged: list[Range] = []
-    end = -2
-    for first, last in sorted(ranges):
+    mask, end = (1 << bits) - 1, -2
+    for pair in sorted(packed):
+        first, last = pair >> bits, pair & mask
         if first > end + 1:
             merged.append((first, last))
             end = last
@@ -65,10 +69,14 @@ class Prefixes:
     __slots__ = ("_ends", "_ranges", "_starts")
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
-        ranges: dict[int, list[Range]] = {4: [], 6: []}
-        for network in networks:
-            ranges[network.version].append((network.value, network.last))
-        self._set({version: _merge(some) for version, some in ranges.items()})
+        # Most networks of a long list are addresses: for them nothing is worked out.
+        packed: dict[int, list[int]] = {4: [], 6: []}
+        for version, value, length in networks:
+            bits = _BITS[version]
+            size = bits - length
+            last = value | (1 << size) - 1 if size else value
+            packed[version].append(value << bits | last)
+        self._set({version: _merge(some, _BITS[version]) for version, some in packed.items()})
 
     def _set(self, ranges: dict[int, list[Range]]) -> None:
         self._ranges = ranges
@@ -99,8 +107,12 @@ class Prefixes:
 
     def __iter__(self) -> Iterator[Network]:
         for version, ranges in self._ranges.items():
+            bits = _BITS[version]
             for first, last in ranges:
-                yield from span(version, first, last)
+                if first == last:
+                    yield Network(version, first, bits)
+                else:
+                    yield from span(version, first, last)
 
     def __bool__(self) -> bool:
         return any(self._ranges.values())

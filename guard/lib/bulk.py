@@ -1,0 +1,23 @@
+"""Making very many small values at once, without the garbage collector looking at all of them.
+
+Each ten thousand new values have it go through everything there is, to find nothing: half the time
+that a list of a hundred thousand networks takes. Reference counts go on freeing what is dropped.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def bulk() -> Iterator[None]:
+    """Has no collection begin in the meantime. For seconds, not for hours; may be nested."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
