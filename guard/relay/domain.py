@@ -6,7 +6,12 @@ no domain comes back in lower case and matches nothing but `*`.
 
 from __future__ import annotations
 
+import re
+from socket import AF_INET6, inet_ntop, inet_pton
+
 from guard.lib.networks import parse_address
+
+_LABEL = re.compile(r"(?:[a-z0-9_-]|[^\x00-\x7f])+")
 
 
 def domain_of(address: str) -> str:
@@ -35,24 +40,34 @@ def canonical_domain(domain: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """RFC 5321, 4.1.3. An IPv4-mapped address is the IPv4 one, as everywhere in Guard."""
+    """RFC 5321, 4.1.3. It is a name, not a peer: an IPv4-mapped address keeps its IPv6 form."""
     tagged = text[:5].lower() == "ipv6:"
     try:
-        address = parse_address(text[5:] if tagged else text)
-    except ValueError:
+        if tagged or ":" in text:
+            packed = inet_pton(AF_INET6, text[5:] if tagged else text)
+            return f"[IPv6:{inet_ntop(AF_INET6, packed)}]"
+        return f"[{parse_address(text)}]"
+    except (OSError, ValueError):
         return f"[{text.lower()}]"
-    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
 def _a_labels(domain: str) -> str:
-    """UTS 46, non-transitional, and no more: names that IDNA 2008 dislikes exist in DNS."""
+    """UTS 46, non-transitional, and no more: names that IDNA 2008 dislikes exist in DNS.
+
+    What maps to anything else than a host name (U+FF1E becomes `>`) is no domain, and is kept.
+    """
     import idna  # some milliseconds, and most mail is ASCII
 
     try:
         mapped = idna.uts46_remap(domain, std3_rules=False, transitional=False)
-        return ".".join(map(_a_label, mapped.removesuffix(".").split(".")))
+        labels = mapped.removesuffix(".").split(".")
+        if all(map(_LABEL.fullmatch, labels)):
+            named = ".".join(map(_a_label, labels))
+            if all(len(label) <= 63 for label in named.split(".")):
+                return named
     except (idna.IDNAError, UnicodeError):
-        return domain.lower()
+        pass
+    return domain.lower()
 
 
 def _a_label(label: str) -> str:

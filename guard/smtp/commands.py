@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable
 from enum import Enum
 
-import idna
 import msgspec
 
 from guard.lib.networks import parse_address
+from guard.relay.domain import canonical_domain
 from guard.smtp import replies
 from guard.smtp.replies import Reply
 
@@ -164,30 +164,24 @@ def _xclient(rest: str) -> Command:
 
 
 def parse_domain(text: str) -> str | None:
-    """`text`, which has the form of a domain, lower-case with A-labels; None for a bad literal."""
-    if text.startswith("["):
-        return _literal(text)
-    if text.isascii():
-        return text.lower()
-    try:
-        return idna.encode(text, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        return text.lower()  # kept as it is: no such name can be configured
+    """`text`, which has the form of a domain, as rules know it; None for a bad literal."""
+    if text.startswith("[") and not _is_literal(text[1:-1]):
+        return None
+    return canonical_domain(text)
 
 
-def _literal(text: str) -> str | None:
-    """An address literal, RFC 5321 section 4.1.3, in canonical form."""
-    inner = text[1:-1]
+def _is_literal(inner: str) -> bool:
+    """Whether `inner` is an address literal, RFC 5321 section 4.1.3."""
     try:
         if inner[:5].lower() == "ipv6:":
-            # An IPv4-mapped address keeps its IPv6 form here: it is a name, not a peer.
             parse_address(inner[5:])
-            return f"[IPv6:{inner[5:].lower()}]" if ":" in inner[5:] else None
+            return ":" in inner[5:]
         if _V4_ONLY.fullmatch(inner):
-            return f"[{parse_address(inner)}]"
+            parse_address(inner)
+            return True
     except ValueError:
-        return None
-    return text if _TAG.fullmatch(inner) else None
+        return False
+    return _TAG.fullmatch(inner) is not None
 
 
 _PARSERS: dict[str, Callable[[str], Command]] = {

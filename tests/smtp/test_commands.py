@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guard.relay.domain import domain_of
 from guard.smtp.commands import Address, Command, Verb, declared_size, parse
 
 # line, what it is, the reply when it is refused (its beginning)
@@ -167,3 +168,23 @@ def test_hostile_lines_cost_nothing(line):
     """No line of the permitted length makes an expression go back and forth."""
     for _ in range(1000):
         parse(line)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "x@In.Test",
+        "x@M\u00dcNCHEN.de",
+        "x@\u2615.example",
+        "x@a_b.M\u00fcnch.de",
+        "x@[10.0.0.1]",
+        "x@[IPv6:0:0::1]",
+        "x@[IPv6:::FFFF:10.0.0.1]",
+        "@a,@b:u@C.d",
+        '"a@b"@c.D',
+        "Postmaster",
+    ],
+)
+def test_a_recipients_domain_is_what_relay_rules_are_looked_up_by(address):
+    """`guard relay-check` must find what the listener finds."""
+    assert parse(f"RCPT TO:<{address}>").address.domain == domain_of(address)
