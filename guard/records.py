@@ -109,6 +109,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     peer_address: HeardPeer | None = None
     event_time: str | None = None
     reception_protocol: str | None = None
+    sender: object = None
     meta: HeardMeta | None = None
     kind: str | None = None
     count: int = 1
@@ -126,6 +127,7 @@ def heard(record: Record) -> Heard:
         peer_address=HeardPeer(peer.name, peer.addr),
         event_time=record.event_time,
         reception_protocol=record.reception_protocol,
+        sender=record.sender,
         meta=HeardMeta(record.meta.get("authz_id")),
         kind=record.kind or None,
         count=record.count or 1,

@@ -49,11 +49,14 @@ _LOG_HOOK = "LogRecord"
 def event_of(heard: Heard, id_: str = "") -> Event | None:
     """The event that `heard` is, or None: its type says nothing about a peer, or `fault` says why.
 
-    A Reception or Delivery of KumoMTA's log hooks, which is no mail, is nothing. `id_` becomes the
-    id of a rejection, for a source that may repeat itself.
+    A Reception or Delivery of KumoMTA's log hooks, which is no mail, is nothing, and so is the
+    delivery of a bounce. `id_` becomes the id of a rejection, for a source that may repeat itself.
     """
     type_, peer = heard.type, heard.peer_address
     if type_ not in HEARD or heard.reception_protocol == _LOG_HOOK:
+        return None
+    if type_ == "Delivery" and heard.sender == "":
+        # A bounce goes where a stranger's MAIL FROM said: it would make his host a good one.
         return None
     address = _address(peer.addr if peer and type_ != "Authentication" else _claimed(heard))
     time = _time(heard)

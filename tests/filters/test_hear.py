@@ -164,6 +164,7 @@ def test_a_reception_of_2023_is_accepted_mail():
 def test_deliveries_and_logins_are_good_standing():
     """A delivery, an authenticated reception and a login each say how."""
     assert hear(NOW, type="Delivery").how == "delivery"
+    assert hear(NOW, type="Delivery", sender="a@example.com").how == "delivery"
     assert hear(OF_2023, meta={"authz_id": "daniel"}).how == "auth"
     assert hear(OF_2023, meta={"authz_id": ""}).how == "mail"
 
@@ -191,6 +192,7 @@ def test_other_records_say_nothing_and_are_no_fault(kind):
 
 def test_records_on_their_way_to_a_webhook_are_no_mail():
     """KumoMTA sends log records through its own queues; those do not vouch for anybody."""
+    assert hear(NOW, type="Delivery", sender="") is None, "a bounce goes where a stranger said"
     assert hear(NOW, type="Delivery", reception_protocol="LogRecord") is None
     assert why(NOW, type="Delivery", reception_protocol="LogRecord") is None
 

@@ -17,7 +17,8 @@ def heard(data: bytes, *, ids: bool = False, bound: int = 1 << 20):
 
 def test_rejections_and_acceptances_in_order():
     """What speaks of peers becomes events, the rest is counted by type."""
-    data = rejection(1) + line("Bounce", 2) + line("Reception", 3) + line("Delivery", 4)
+    data = rejection(1) + line("Bounce", 2) + line("Reception", 3)
+    data += line("Delivery", 4, sender="a@example.com")
     events, tally = heard(data)
     assert [type(event).__name__ for event in events] == ["Rejection", "Acceptance", "Acceptance"]
     assert dict(tally.types) == {"Rejection": 1, "Bounce": 1, "Reception": 1, "Delivery": 1}
