@@ -2,8 +2,8 @@
 
     python -m benchmarks.counting [REJECTIONS]
 
-The whole way from `Rejection` to ban on one core: pipeline, counters, ledger. Embedded in files, and
-in a redis-server of its own on loopback. CPU seconds are those of this process (with Redis, those
+The whole way from `Rejection` to ban, on one core: pipeline, counters, ledger; in files, and in a
+redis-server of its own on loopback. CPU seconds are those of this process (with Redis, those
 of redis-server are beside them); wall seconds are what an operator would see. Traffic is even over
 all addresses, 100 rejections a second of their own time, so that of 1,000 addresses each is banned
 again and again, and of 1,000,000 hardly any.

@@ -308,6 +308,7 @@ def _engine(
             "firewall": switch.said(now) or mirror.alarm or f"{firewall.name}: {reason}",
             "in the kernel": mirror.report.present if mirror.report else None,
             "bans": len(store.ledger.claims(now)),
+            "store": store.said(),
             "stopped jails": [{"name": jail, "why": why} for jail, (_, why) in stopped.items()],
         }
 

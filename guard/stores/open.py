@@ -32,6 +32,10 @@ class Store(Protocol):
         """Which networks of a block were banned."""
         ...
 
+    def said(self) -> str:
+        """How it does, for the status: `answers`, or what is wrong and what that means."""
+        ...
+
     def close(self) -> None:
         """Writes what is left and lets go of everything. Safe to repeat."""
         ...
@@ -43,9 +47,9 @@ def open_store(settings: StoreSettings, state_dir: Path) -> Store:
     Raises Unavailable when Redis does not answer, Refused when it or the files are not for us.
     """
     if settings.url is not None:
-        from guard.stores.redis_store import RedisStore
+        from guard.stores.shelter import ShelteredStore
 
-        return RedisStore(settings.url, strikes_kept=settings.strikes)
+        return ShelteredStore(settings.url, strikes_kept=settings.strikes)
     from guard.stores.embedded import EmbeddedStore
 
     return EmbeddedStore(state_dir, strikes_kept=settings.strikes)

@@ -8,6 +8,7 @@ import pytest
 from guard.roles import Counters, Ledger, Standing
 from guard.stores.embedded import EmbeddedStore
 from guard.stores.redis_store import RedisStore
+from guard.stores.shelter import ShelteredStore
 
 
 class Store(Protocol):
@@ -24,14 +25,14 @@ Open = Callable[[], Store]
 
 
 def opener(name, request):
-    """How the store `name` is opened: `memory`, `embedded` or `redis`."""
+    """How the store `name` is opened: `memory`, `embedded`, `redis` or `sheltered`."""
     if name == "memory":
         return lambda: EmbeddedStore(None)
     if name == "embedded":
         path = request.getfixturevalue("tmp_path") / "state"
         return lambda: EmbeddedStore(path)
     url = request.getfixturevalue("redis_url")
-    return lambda: RedisStore(url)
+    return lambda: ShelteredStore(url) if name == "sheltered" else RedisStore(url)
 
 
 def opening(name, request):
@@ -47,7 +48,7 @@ def opening(name, request):
     return keep
 
 
-@pytest.fixture(params=["memory", "embedded", "redis"])
+@pytest.fixture(params=["memory", "embedded", "redis", "sheltered"])
 def store(request):
     """One open store, empty."""
     return opening(request.param, request)()

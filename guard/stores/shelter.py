@@ -1,0 +1,259 @@
+"""A store in Redis that goes on while Redis is gone.
+
+What is counted meanwhile is counted here, in windows that begin empty, and remembered; claims of
+jails are made here and remembered. When Redis answers again both are brought to it: nothing is lost
+within the bounds, nothing counted twice, and whom this host banned is banned everywhere. What the
+operator or a feed asks is Unavailable meanwhile. Bans of before stay: in the kernel, and in what
+was last read. Who is in good standing is not known then, so that everybody counts as good.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from guard.events import Claim, Good, Offence, Overflow, Past, Remembered, Window
+from guard.lib.networks import Network
+from guard.roles import Unavailable
+from guard.stores.book import Book
+from guard.stores.embedded_counters import EmbeddedCounters
+from guard.stores.redis_store import RedisStore
+from guard.stores.settings import STRIKES_KEPT
+
+log = logging.getLogger("guard.stores")
+T = TypeVar("T")
+
+BOUND = 200_000
+PIECE = 2000
+AGAIN = 2.0
+# Later than any event: whoever asks finds it recent.
+_ALWAYS = 1e12
+_SEPARATOR = "|"
+
+
+class Shelter:
+    """The roles Counters, Ledger, Standing and Crowds at once. Begins with a Redis that answers.
+
+    `dropped` counts rejections that found no room while Redis was gone.
+    """
+
+    def __init__(
+        self,
+        store: RedisStore,
+        *,
+        bound: int = BOUND,
+        again: float = AGAIN,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._bound, self._again, self._clock = store, bound, again, clock
+        self.error = ""
+        self.dropped = 0
+        self._next_try = 0.0
+        self._owed: deque[tuple[Offence, Mapping[str, Window]]] = deque()
+        self._owed_claims: deque[tuple[Claim, float]] = deque()
+        self._late: list[Overflow] = []
+        self._known: list[Claim] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """Empties what is counted and claimed here."""
+        self._here = EmbeddedCounters()
+        self._book = Book(STRIKES_KEPT)
+
+    @property
+    def owed(self) -> int:
+        """How many offences Redis has yet to hear of."""
+        return len(self._owed)
+
+    def said(self) -> str:
+        """For the status."""
+        dropped = f"; {self.dropped} rejections dropped" if self.dropped else ""
+        if not self.error:
+            return "answers" + dropped
+        return f"{self.error}; counting here, {self.owed} to be brought to it{dropped}"
+
+    # Going and coming back -----------------------------------------------------------------------
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        """The answer of Redis; None while it is gone."""
+        if self.error and self._clock() < self._next_try:
+            return None
+        try:
+            if self.error:
+                self._settle()
+            answer = question()
+        except Unavailable as error:
+            if not self.error:
+                log.error("%s; bans stay, and what comes is counted on this host", error)
+            self.error = str(error)
+            self._next_try = self._clock() + self._again
+            return None
+        if self.error:
+            log.warning("Redis answers again; %d rejections were dropped so far", self.dropped)
+            self.error = ""
+            self._begin()
+        return answer
+
+    def _settle(self) -> None:
+        """Brings Redis what it missed; what it took is owed no more. Raises Unavailable."""
+        while self._owed_claims:
+            claim, now = self._owed_claims[0]
+            self._store.ledger.claim([claim], now)
+            self._owed_claims.popleft()
+        while self._owed:
+            piece = [self._owed[i] for i in range(min(PIECE, len(self._owed)))]
+            windows = {name: window for _, known in piece for name, window in known.items()}
+            full = self._store.counters.count([offence for offence, _ in piece], windows)
+            # Names with a stroke are windows of others than jails, whose moment has gone.
+            self._late += [overflow for overflow in full if "/" not in overflow.jail]
+            for _ in piece:
+                self._owed.popleft()
+
+    def _tell(self, act: Callable[[], None]) -> bool:
+        """Whether Redis was told."""
+
+        def told() -> bool:
+            act()
+            return True
+
+        return self._ask(told) or False
+
+    def _must(self, question: Callable[[], T]) -> T:
+        """The answer of Redis. Raises Unavailable while it is gone."""
+        if (answer := self._ask(question)) is None:
+            raise Unavailable(self.error)
+        return answer
+
+    # Counters ------------------------------------------------------------------------------------
+
+    def count(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
+        """The role's; never Unavailable."""
+        overflows = self._ask(lambda: self._store.counters.count(offences, windows))
+        if overflows is None:
+            known = dict(windows)
+            room = self._bound - len(self._owed)
+            self._owed += [(offence, known) for offence in offences[:room]]
+            self.dropped += sum(offence.rejections for offence in offences[room:])
+            return self._here.count(offences, windows)
+        late = [overflow for overflow in self._late if overflow.jail in windows]
+        self._late = [overflow for overflow in self._late if overflow.jail not in windows]
+        return [*late, *overflows]
+
+    def counted(self, network: Network) -> list[Offence]:
+        """The role's; what was counted here while Redis is gone."""
+        found = self._ask(lambda: self._store.counters.counted(network))
+        return self._here.counted(network) if found is None else found
+
+    def forget(self, network: Network) -> None:
+        """The role's."""
+        if not self._tell(lambda: self._store.counters.forget(network)):
+            raise Unavailable(self.error)
+
+    # Ledger --------------------------------------------------------------------------------------
+
+    def claim(self, claims: Sequence[Claim], now: float) -> list[Claim]:
+        """The role's; Unavailable for any but jails' while Redis is gone."""
+        made = self._ask(lambda: self._store.ledger.claim(claims, now))
+        if made is not None:
+            return made
+        if any(not claim.source.startswith("jail:") for claim in claims):
+            raise Unavailable(self.error)
+        self._owed_claims += [(claim, now) for claim in claims]
+        return [self._book.claim(claim, now) for claim in claims]
+
+    def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
+        """The role's."""
+        return self._must(lambda: self._store.ledger.withdraw(network, source, now))
+
+    def replace(self, source: str, claims: Sequence[Claim], now: float) -> tuple[int, int]:
+        """The role's."""
+        return self._must(lambda: self._store.ledger.replace(source, claims, now))
+
+    def claims(self, now: float) -> list[Claim]:
+        """The role's; while Redis is gone as it was last read, and what was claimed here."""
+        found = self._ask(lambda: self._store.ledger.claims(now))
+        if found is not None:
+            self._known = found
+            return found
+        here = self._book.claims(now)
+        replaced = {(claim.network, claim.source) for claim in here}
+        held = (c for c in self._known if (c.network, c.source) not in replaced)
+        live = [c for c in held if c.until is None or c.until > now]
+        return sorted([*live, *here], key=lambda claim: claim.since)
+
+    def past(self, networks: Sequence[Network], now: float) -> list[Past]:
+        """The role's; while Redis is gone from `claims`, and the strikes made here."""
+        found = self._ask(lambda: self._store.ledger.past(networks, now))
+        if found is not None:
+            return found
+        asked = set(networks)
+        held: dict[Network, list[Claim]] = {}
+        for claim in self.claims(now):
+            if claim.network in asked:
+                held.setdefault(claim.network, []).append(claim)
+        return [Past(tuple(held.get(n, ())), self._book.past(n, now).strikes) for n in networks]
+
+    def remembered(self) -> list[Remembered]:
+        """The role's."""
+        return self._must(self._store.ledger.remembered)
+
+    def remember(self, rows: Sequence[Remembered]) -> None:
+        """The role's."""
+        if not self._tell(lambda: self._store.ledger.remember(rows)):
+            raise Unavailable(self.error)
+
+    def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
+        """The role's; while Redis is gone what changed here."""
+        there, _, here = cursor.partition(_SEPARATOR)
+        answer = self._ask(lambda: self._store.ledger.changes(there))
+        if answer is not None:
+            return answer
+        if not there:
+            raise Unavailable(self.error)
+        version = int(here) if here.isdecimal() else 0
+        return f"{there}{_SEPARATOR}{self._book.version}", self._book.changed_since(version)
+
+    # Standing and crowds -------------------------------------------------------------------------
+
+    def note(self, goods: Sequence[Good]) -> None:
+        """The role's; lost while Redis is gone, and said again by the next good mail."""
+        self._tell(lambda: self._store.standing.note(goods))
+
+    def known(self, networks: Sequence[Network]) -> list[Good | None]:
+        """The role's; everybody while Redis is gone."""
+        found = self._ask(lambda: self._store.standing.known(networks))
+        if found is not None:
+            return found
+        return [Good(network, _ALWAYS, "not known while Redis is gone") for network in networks]
+
+    def join(self, block: Network, member: Network, time: float, within: float) -> int:
+        """The role's; nobody is a crowd while Redis is gone."""
+        return self._ask(lambda: self._store.crowds.join(block, member, time, within)) or 0
+
+    def close(self) -> None:
+        """Brings Redis what it missed, if it answers now; closes the connections."""
+        if self.error:
+            self._next_try = 0.0
+            self._ask(lambda: True)
+        if self.error and (self.owed or self._owed_claims):
+            log.warning("%d rejections were never brought to Redis", self.owed)
+        self._store.close()
+
+
+class ShelteredStore:
+    """A store whose parts are all one Shelter."""
+
+    def __init__(self, url: str, *, strikes_kept: float = STRIKES_KEPT) -> None:
+        self.shelter = Shelter(RedisStore(url, strikes_kept=strikes_kept))
+        self.counters = self.ledger = self.standing = self.crowds = self.shelter
+
+    def said(self) -> str:
+        """For the status."""
+        return self.shelter.said()
+
+    def close(self) -> None:
+        """Closes the connections. Safe to repeat."""
+        self.shelter.close()

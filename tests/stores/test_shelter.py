@@ -1,0 +1,174 @@
+"""Redis goes away and comes back: nothing is lost within the bounds, nobody is banned twice."""
+
+import logging
+
+import pytest
+
+from guard.events import Claim, Kind, Offence, Overflow, Rejection, Window
+from guard.jails.jail import Jail
+from guard.lib.networks import parse_network
+from guard.pipeline import Pipeline
+from guard.roles import Unavailable
+from guard.stores.redis_store import RedisStore
+from guard.stores.shelter import Shelter
+
+pytestmark = pytest.mark.redis
+NOW = 1_757_675_281.5
+A, B, C = (parse_network(f"192.0.2.{n}") for n in (1, 2, 3))
+WINDOWS = {"relay": Window(3, 600.0)}
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def shelter(redis_server, clock):
+    made = Shelter(RedisStore(redis_server.url), bound=10, clock=clock)
+    yield made
+    made.close()
+
+
+def jail(network, at=NOW):
+    return Claim(network, "jail:relay", "x", at, at + 600)
+
+
+def hit(network, *times):
+    return [Offence("relay", network, NOW + time) for time in times]
+
+
+def back(redis_server, clock):
+    redis_server.start()
+    clock.now += 60
+
+
+def test_counting_goes_on_here_and_is_brought_there(shelter, redis_server, clock):
+    """A window that was half full in Redis fills when Redis is back; one that fills here counts."""
+    shelter.count(hit(A, 0, 1), WINDOWS)
+    redis_server.stop()
+    assert shelter.count([*hit(A, 2), *hit(B, 2, 3)], WINDOWS) == []
+    assert shelter.counted(B) == hit(B, 2, 3)
+    assert shelter.count(hit(B, 4), WINDOWS) == [Overflow("relay", B, NOW + 4, 3)]
+    assert "counting here, 4 to be brought" in shelter.said()
+    back(redis_server, clock)
+    assert shelter.count(hit(C, 5), WINDOWS) == [
+        Overflow("relay", A, NOW + 2, 3),
+        Overflow("relay", B, NOW + 4, 3),
+    ]
+    assert (shelter.owed, shelter.said()) == (0, "answers")
+    assert shelter.count(hit(C, 6, 7), WINDOWS) == [Overflow("relay", C, NOW + 7, 3)]
+
+
+def test_redis_is_not_asked_at_every_turn(shelter, redis_server, clock):
+    """While it is gone one question in two seconds waits for it, the others do not."""
+    redis_server.stop()
+    shelter.count(hit(A, 0), WINDOWS)
+    redis_server.start()
+    shelter.count(hit(A, 1), WINDOWS)
+    assert shelter.owed == 2
+    clock.now += 3
+    assert shelter.count(hit(A, 2), WINDOWS) == [Overflow("relay", A, NOW + 2, 3)]
+
+
+def test_what_finds_no_room_is_dropped_and_counted(shelter, redis_server, clock):
+    """The bound holds, here everything still counts, and the status says how many."""
+    redis_server.stop()
+    shelter.count([o for n in range(7) for o in hit(A, n)], WINDOWS)
+    shelter.count([Offence("relay", B, NOW, 5), *hit(C, *range(4))], WINDOWS)
+    assert (shelter.owed, shelter.dropped) == (10, 2)
+    back(redis_server, clock)
+    shelter.count(hit(C, 9), WINDOWS)
+    assert shelter.said() == "answers; 2 rejections dropped"
+
+
+def test_bans_stay_and_new_ones_are_made_here(shelter, redis_server, clock):
+    """The mirror sees both; afterwards the other hosts do too, and each is one strike."""
+    cursor, _ = shelter.changes("")
+    shelter.claim([jail(A), Claim(C, "manual", "y", NOW, None)], NOW)
+    cursor, touched = shelter.changes(cursor)
+    assert touched == {A, C}
+    assert {c.network for c in shelter.claims(NOW)} == {A, C}
+    redis_server.stop()
+    assert shelter.changes(cursor)[1] == set()
+    (made,) = shelter.claim([jail(B)], NOW)
+    away, touched = shelter.changes(cursor)
+    assert touched == {B}
+    assert shelter.changes(away)[1] == set()
+    assert [c.network for c in shelter.claims(NOW)] == [A, C, B]
+    assert [c.network for c in shelter.claims(NOW + 601)] == [C]
+    assert [len(p.claims) for p in shelter.past([A, B, C], NOW)] == [1, 1, 1]
+    with pytest.raises(Unavailable, match="does not answer"):
+        shelter.claim([Claim(B, "manual", "y", NOW, None)], NOW)
+    with pytest.raises(Unavailable):
+        shelter.withdraw(None, None, NOW)
+    with pytest.raises(Unavailable):
+        shelter.replace("feed:x", [], NOW)
+    back(redis_server, clock)
+    assert shelter.changes(away)[1] == {B}
+    other = RedisStore(redis_server.url)
+    assert {c.network for c in other.ledger.claims(NOW)} == {A, B, C}
+    assert other.ledger.past([B], NOW)[0].strikes == {"jail:relay": 1}
+    other.close()
+    assert made.strikes == 1
+
+
+def test_everybody_is_good_while_nobody_knows(shelter, redis_server):
+    """Jails with weak evidence spare whom they cannot ask about; no block is a crowd."""
+    redis_server.stop()
+    (good,) = shelter.known([A])
+    assert good is not None
+    assert good.time > NOW
+    assert shelter.join(parse_network("192.0.2.0/24"), A, NOW, 60.0) == 0
+    shelter.note([good])
+
+
+def test_the_whole_way_through_an_outage(shelter, redis_server, clock, caplog):
+    """Who fills a window while Redis is gone is banned then, once; and one word in the log each."""
+    jails = [Jail(name="relay", filter="relay", kinds=frozenset([Kind.RELAY_DENIED]))]
+    pipeline = Pipeline(jails, shelter, shelter, Nobody())
+
+    def hear(*times):
+        return pipeline.hear(
+            [Rejection(NOW + t, "192.0.2.1", Kind.RELAY_DENIED) for t in times], NOW + times[-1]
+        )
+
+    assert hear(0, 1) == []
+    redis_server.stop()
+    assert hear(2, 3, 4) == []
+    assert len(hear(5, 6)) == 1
+    assert hear(7, 8, 9, 10, 11) == []
+    back(redis_server, clock)
+    assert hear(12) == []
+    assert [c.since for c in shelter.claims(NOW + 12)] == [NOW + 6]
+    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(said) == 2
+
+
+class Nobody:
+    """A protection of nobody."""
+
+    def protects(self, network):
+        return None
+
+
+def test_closing_brings_what_is_owed(redis_server, clock):
+    """A daemon that stops when Redis is back leaves nothing behind."""
+    shelter = Shelter(RedisStore(redis_server.url), clock=clock)
+    redis_server.stop()
+    shelter.count(hit(A, 0, 1), WINDOWS)
+    redis_server.start()
+    shelter.close()
+    store = RedisStore(redis_server.url)
+    assert store.counters.counted(A) == hit(A, 0, 1)
+    store.close()
