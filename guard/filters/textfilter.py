@@ -159,7 +159,8 @@ class Filter:
             if any(ignore.search(text, now) is not None for ignore in self._ignore):
                 self.tally.ignored += 1
                 return None
-            merged = self._sessions.merge({**groups, **found}, now)
+            said = {name: text for name, text in found.items() if text is not None}
+            merged = self._sessions.merge({**groups, **said}, now)
             return None if merged is None else _offender(merged, time, index)
         return None
 

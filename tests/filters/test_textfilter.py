@@ -141,6 +141,20 @@ def test_names_and_ids_are_no_addresses():
     assert lines.match(b"id joe", 0.0).address == ""
 
 
+def test_what_the_prefix_captured_stays_unless_the_expression_knows_better():
+    """prefregex may have the address, and its content is all that the expressions see."""
+    lines = Filter(
+        "x",
+        ["^(?:by <ADDR> )?refused$"],
+        prefregex="^host <ADDR>: <F-CONTENT>.+</F-CONTENT>$",
+        datepattern="{NONE}",
+    )
+    assert lines.match(b"host 192.0.2.1: refused", 0.0).address == "192.0.2.1"
+    assert lines.match(b"host 192.0.2.1: by 192.0.2.2 refused", 0.0).address == "192.0.2.2"
+    assert lines.match(b"refused", 0.0) is None
+    assert lines.match(b"host 192.0.2.1: by x refused", 0.0) is None
+
+
 def test_ignoreregex_takes_a_match_back():
     """And is counted."""
     lines = Filter("x", ["^x <HOST>"], ignoreregex=["friend$"], datepattern="{NONE}")

@@ -6,10 +6,11 @@ and prints {"found": [[[ID, TIME, EXPRESSION], ..] per line], "slowest": SECONDS
 
 import json
 import logging
+import os
 import sys
 import time
 
-sys.path.insert(0, "/usr/lib/python3/dist-packages")
+sys.path.insert(0, os.environ.get("FAIL2BAN", "/usr/lib/python3/dist-packages"))
 from fail2ban.client.filterreader import FilterReader
 from fail2ban.server.filter import Filter
 from fail2ban.server.mytime import MyTime

@@ -6,9 +6,10 @@ prints {"filters": [{OPTION: TEXT}, ...], "jails": {NAME: [COMMAND, ...]}}.
 
 import json
 import logging
+import os
 import sys
 
-sys.path.insert(0, "/usr/lib/python3/dist-packages")
+sys.path.insert(0, os.environ.get("FAIL2BAN", "/usr/lib/python3/dist-packages"))
 from fail2ban.client.filterreader import FilterReader
 from fail2ban.client.jailsreader import JailsReader
 
