@@ -4,9 +4,9 @@ import json
 from contextlib import ExitStack
 
 import pytest
-from support import free_port
 from netns import eventually
 from service import Service, dialogue, guard
+from support import free_port
 
 RELAY = ("EHLO scanner", "MAIL FROM:<test@test.com>", "RCPT TO:<x@example.net>")
 CONFIG = """
