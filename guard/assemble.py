@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from guard.feeds.copies import Copies, FolderCopies, RedisCopies
 from guard.feeds.recipe import Recipe
 from guard.feeds.sync import Feeds
 from guard.firewall.mirror import Mirror
+from guard.firewall.selected import Mirrors, Selected
 from guard.firewall.separate import Separated, separate
 from guard.jails.crowd import Crowd
 from guard.jails.files import load_jails
@@ -286,6 +287,12 @@ def _engine(
     running = jails(settings)
     firewall, reason = separate(settings.firewall)
     stack.callback(firewall.close, clear=settings.firewall.clear)
+    everything = {f"feed:{recipe.name}" for recipe in recipes(settings) if recipe.everything}
+    routes = None
+    if everything and firewall.name in ("nftables", "iptables"):
+        # Null routes close every port beside whatever closes the ports of mail.
+        routes, _ = separate(replace(settings.firewall, backend="blackhole"))
+        stack.callback(routes.close, clear=settings.firewall.clear)
     store = open_store(settings.store, settings.state.dir)
     stack.callback(store.close)
     watch = Watch(settings.protect, protectors, settings.state.dir)
@@ -299,7 +306,7 @@ def _engine(
         sources.append(RedisStream(settings.store.url))
     chronicle = Chronicle(store.ledger, _told(settings, stack))
     switch = Pause(protectors, settings.state.dir)
-    mirror = Mirror(store.ledger, firewall, switch)
+    mirror = _mirror(store, firewall, routes, switch, everything)
     operations = Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
 
     def status(now: float) -> dict[str, Any]:
@@ -342,6 +349,17 @@ def _engine(
         firewall=_said(firewall, reason),
         separated=isinstance(firewall, Separated),
     )
+
+
+def _mirror(
+    store: Store, firewall: Firewall, routes: Firewall | None, switch: Pause, everything: set[str]
+) -> Mirror | Mirrors:
+    """What follows the ledger: one firewall, or one for the ports and one for `everything`."""
+    if routes is None:
+        return Mirror(store.ledger, firewall, switch)
+    others = Selected(store.ledger, lambda source: source not in everything)
+    closed = Selected(store.ledger, everything.__contains__)
+    return Mirrors([Mirror(others, firewall, switch), Mirror(closed, routes, switch)])
 
 
 def _place(settings: Settings) -> str:

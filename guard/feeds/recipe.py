@@ -65,7 +65,7 @@ class Recipe:
     """A feed, ready to be followed. Times in seconds.
 
     `every` is how often it is fetched, `least` what its owner allows at most; `outlive` is how long
-    its claims hold when the source is gone.
+    its claims hold when the source is gone. `everything` closes every port to what it lists.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Recipe:
     jail: str = ""
     score: int = 0
     dry_run: bool = False
+    everything: bool = False
     timeout: float = 30.0
     max_size: int = 64 * MIB
     contact: str = ""
@@ -90,7 +91,7 @@ class Common:
     """Settings of every `[[feed]]`. What a kind adds is in its own file.
 
     `action` "score" blocks nobody: a rejection of a listed address counts as `score` in `jail`
-    (empty: in every jail).
+    (empty: in every jail). `ports` "all" null-routes what is listed: no port answers it.
     """
 
     name: str = ""
@@ -100,6 +101,7 @@ class Common:
     score: int = 2
     outlive: Duration = 7 * 86400.0
     dry_run: bool = False
+    ports: Literal["firewall", "all"] = "firewall"
     min_entries: int = 1
     max_entries: int = 1_000_000
     widest_ipv4: int = 10
@@ -157,6 +159,7 @@ class Common:
             self.jail,
             self.score,
             self.dry_run,
+            self.ports == "all",
             self.timeout,
             self.max_size,
             self.contact,

@@ -12,15 +12,15 @@ Trusts the ledger. Does not run by itself: somebody calls `step` and `reconcile`
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from guard.events import Block, Claim
+from guard.events import Block, Claim, Past
 from guard.firewall.abilities import Capped, Checked, Untimed, Watched
 from guard.firewall.intervals import SLACK, later, outlasts
 from guard.lib.networks import Network
-from guard.roles import Carving, Firewall, GuardError, Ledger, Protection, Unavailable
+from guard.roles import Carving, Firewall, GuardError, Protection, Unavailable
 
 _log = logging.getLogger(__name__)
 Ends = Mapping[Network, float | None]
@@ -37,6 +37,22 @@ class Versioned(Protocol):
     """A Protection that can say whether it changed."""
 
     version: int
+
+
+class Followed(Protocol):
+    """What a mirror asks of a ledger."""
+
+    def claims(self, now: float) -> list[Claim]:
+        """The role's."""
+        ...
+
+    def past(self, networks: Sequence[Network], now: float) -> list[Past]:
+        """The role's."""
+        ...
+
+    def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
+        """The role's."""
+        ...
 
 
 class Difference(NamedTuple):
@@ -105,7 +121,7 @@ def _flat(carved: Mapping[Network, Iterable[Network]]) -> set[Network]:
 class Mirror:
     """One firewall that follows one ledger. Not for two threads at once."""
 
-    def __init__(self, ledger: Ledger, firewall: Firewall, protection: Protection) -> None:
+    def __init__(self, ledger: Followed, firewall: Firewall, protection: Protection) -> None:
         self._ledger, self._firewall, self._protection = ledger, firewall, protection
         self._cursor = ""
         self._vetoed: set[Network] = set()
