@@ -20,7 +20,7 @@ from pathlib import Path
 from guard.filters.dates import Dates
 from guard.filters.expressions import Expired, Expression, Groups, compile_expression
 from guard.filters.sessions import Sessions
-from guard.lib.conftags import Definition, find_definition, split_call
+from guard.lib.conftags import Definition, find_definition, join_call, split_call
 from guard.lib.faults import Fault
 from guard.lib.networks import parse_address
 from guard.roles import ConfigError
@@ -204,7 +204,7 @@ def load_filter(call: str, folders: Sequence[Path], zone: timezone | None = None
         raise FilterError(faults)
     try:
         return Filter(
-            call,
+            join_call(name, passed),
             failregex,
             ignoreregex=options.lines("ignoreregex"),
             prefregex=options.text("prefregex"),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -117,6 +117,35 @@ def _ordered(folders: Sequence[Path], kind: str) -> Iterator[Path]:
         if folder.name.endswith(".d"):
             yield folder.with_name(f"{folder.name.removesuffix('.d')}.{kind}")
         yield from sorted(folder.glob(f"*.{kind}"))
+
+
+def traps(folders: Sequence[Path], filters: Sequence[Path], heard: Collection[str]) -> list[Fault]:
+    """What is no fault and seldom meant: slips of the pen, and jails that hear of nothing.
+
+    `heard` are the filters of the text logs that are followed, as a jail writes them.
+    """
+    files = read_jails(folders, filters)
+    conf = jail_conf(folders)
+    calls = {_spelled(call) for call in heard}
+    return [
+        *files.warnings,
+        *(
+            Fault(
+                conf.options(jail.name)["filter"].file,
+                f"[{jail.name}] filter",
+                f'no [[source]] has filter = "{jail.filter}": this jail hears of nothing',
+            )
+            for jail in files.jails
+            if not jail.kinds and jail.filter not in calls
+        ),
+    ]
+
+
+def _spelled(call: str) -> str:
+    try:
+        return join_call(*split_call(call))
+    except ValueError:
+        return call
 
 
 class _Section:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from guard.events import Kind, Window
-from guard.jails.files import JailError, load_jails, read_jails
+from guard.jails.files import JailError, load_jails, read_jails, traps
 
 PROJECT = Path(__file__).parent.parent.parent
 ORACLE = PROJECT / "tests" / "oracles" / "fail2ban_reader.py"
@@ -162,6 +162,23 @@ def test_slips_of_the_pen_are_warned_of(base):
         "jail.d/a.conf: [one] maxretries: unknown option, did you mean maxretry?",
         "jail.d/a.conf: [one] bantime.maxtim: unknown option, did you mean bantime.maxtime?",
         "jail.d/a.conf: [one] failregex: is read by fail2ban only: put it into the filter file",
+    ]
+
+
+def test_a_jail_that_hears_of_nothing_is_warned_of(base):
+    """One of a text filter that no source has; however the call is spelt."""
+    write(
+        base,
+        a_conf="[one]\nenabled = true\nfilter = text[a=1, b=2]\n"
+        "[two]\nenabled = true\nfilter = kinds\n[three]\nfilter = text\nmaxretries = 1\n",
+    )
+    folders = [base / "jail.d"], [base / "filter.d"]
+    assert len(traps(*folders, ['text[b="2"][a=1]'])) == 1
+    found = [str(fault).replace(f"{base}/", "") for fault in traps(*folders, ["text", "x[", ""])]
+    assert found == [
+        "jail.d/a.conf: [three] maxretries: unknown option, did you mean maxretry?",
+        "jail.d/a.conf: [one] filter: no [[source]] has "
+        'filter = "text[a=1, b=2]": this jail hears of nothing',
     ]
 
 
