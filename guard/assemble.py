@@ -25,6 +25,7 @@ from guard.firewall.selected import Mirrors, Selected
 from guard.firewall.separate import Separated, separate
 from guard.jails.crowd import Crowd
 from guard.jails.files import load_jails
+from guard.jails.files import traps as jail_traps
 from guard.jails.jail import Jail
 from guard.lib import clock
 from guard.lib.durations import format_duration
@@ -203,6 +204,8 @@ def check(path: Path | None) -> list[Fault]:
     faults: list[Fault] = []
     try:
         jails(settings)
+        heard = [getattr(item, "filter", "") for item in settings.source]
+        found += jail_traps(settings.jails.path, settings.jails.filters, heard)
     except ConfigError as error:
         faults += error.faults
     try:
