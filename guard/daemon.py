@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,7 +25,7 @@ from guard.lib.clock import Clock
 from guard.lib.durations import format_duration
 from guard.lib.systemd import notify
 from guard.parts import Chore, EngineParts, Job, Parts
-from guard.roles import Finishing, GuardError, Source, Unavailable
+from guard.roles import Finishing, GuardError, Source, Telling, Unavailable
 
 log = logging.getLogger("guard.daemon")
 P = ParamSpec("P")
@@ -42,6 +43,30 @@ class Watched:
     heard: int = 0
     last: float | None = None
     error: str = ""
+    minute: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def note(self, count: int, now: float) -> None:
+        """Remembers that `count` events were counted."""
+        self.heard += count
+        self.last, self.error = now, ""
+        self.minute.append((now, count))
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        while self.minute and not now - 60 <= self.minute[0][0] <= now:
+            self.minute.popleft()
+
+    def row(self, now: float) -> dict[str, Any]:
+        """What `guard status` shows of it."""
+        self._forget(now)
+        return {
+            "name": self.source.name,
+            "heard": self.heard,
+            "last_minute": sum(count for _, count in self.minute),
+            "last": "never" if self.last is None else format_duration(now - self.last) + " ago",
+            **(self.source.tell() if isinstance(self.source, Telling) else {}),
+            "error": self.error,
+        }
 
 
 @dataclass
@@ -132,8 +157,7 @@ class Daemon:
         async def hear() -> None:
             async for batch in watched.source.batches():
                 await self._count(batch, engine)
-                watched.heard += len(batch)
-                watched.last, watched.error = self.clock(), ""
+                watched.note(len(batch), self.clock())
                 backoff.reset()
 
         def failed(error: str) -> None:
@@ -260,14 +284,6 @@ class Daemon:
 
     def _status(self, now: float) -> dict[str, Any]:
         return {
-            "store": self._held_back or "answers",
-            "source": [
-                {
-                    "name": w.source.name,
-                    "heard": w.heard,
-                    "last": "never" if w.last is None else format_duration(now - w.last) + " ago",
-                    "error": w.error,
-                }
-                for w, _ in self._listening
-            ],
+            **({"store": self._held_back} if self._held_back else {}),
+            "source": [watched.row(now) for watched, _ in self._listening],
         }

@@ -92,6 +92,15 @@ class Finishing(Protocol):
         ...
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A source that knows more of itself than what it yields."""
+
+    def tell(self) -> Mapping[str, int]:
+        """Numbers for the operator by name: bytes `behind`, lines `dropped`. Costs nothing."""
+        ...
+
+
 class Sink(Protocol):
     """Where the listener reports. Called on the event loop for every record."""
 

@@ -41,6 +41,10 @@ class Channel:
         """How many records nobody has taken yet."""
         return len(self._waiting)
 
+    def tell(self) -> dict[str, int]:
+        """What waits, and what was lost."""
+        return {"waiting": len(self._waiting), "dropped": self.dropped}
+
     def finish(self) -> None:
         """Lets `batches` end once it has yielded what is left."""
         self._finished = True

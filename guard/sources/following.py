@@ -57,6 +57,8 @@ class Following(Generic[P]):
 
     def __init__(self, streams: Streams[P], checkpoint: Checkpoint[P], clock: Clock) -> None:
         self._streams, self._checkpoint, self._clock = streams, checkpoint, clock
+        self.behind = 0  # bytes not read yet, about once a second
+        self._looked = 0.0
         self._known: list[Stream] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -77,6 +79,8 @@ class Following(Generic[P]):
                     growing.remove(stream)
                 else:
                     events += more
+            if not growing or not self._looked <= now < self._looked + 1:
+                self._looked, self.behind = now, sum(stream.behind for stream in self._known)
             return events
 
     def commit(self) -> bool:
@@ -90,12 +94,6 @@ class Following(Generic[P]):
             self._closed = True
             for stream in self._known:
                 stream.close()
-
-    @property
-    def behind(self) -> int:
-        """Bytes not read yet."""
-        with self._lock:
-            return sum(stream.behind for stream in self._known)
 
     async def batches(self, wait: Callable[[], Awaitable[object]]) -> AsyncIterator[list[Event]]:
         """Batches as they come; `wait` returns when it is worth looking again."""

@@ -66,6 +66,10 @@ class KumomtaLog:
         """How many bytes of log, packed as they are, have not been read."""
         return self._following.behind if self._following else 0
 
+    def tell(self) -> dict[str, int]:
+        """How far it is behind."""
+        return {"behind": self.behind}
+
     @property
     def counted(self) -> dict[str, Place]:
         """The saved place of each stream."""

@@ -41,10 +41,12 @@ class Syslog:
         self.tally = Tally()
         self.strangers = 0
         self._settings, self._filter, self._clock = settings, filter_, clock
+        self._gather: Gather | None = None
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events as messages come. Raises Unavailable or Forbidden when it cannot listen."""
         gather = Gather(self.name, self._hear, self._clock)
+        self._gather = gather
         async with AsyncExitStack() as stack:
             try:
                 await self._listen(gather, stack)
@@ -54,6 +56,10 @@ class Syslog:
                 raise Unavailable(f"{self.name}: {error.strerror or error}") from None
             async for batch in gather.batches():
                 yield batch
+
+    def tell(self) -> dict[str, int]:
+        """What was lost, and what came from those who may not send."""
+        return {"dropped": self._gather.dropped if self._gather else 0, "strangers": self.strangers}
 
     async def _listen(self, gather: Gather, stack: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()

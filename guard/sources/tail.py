@@ -181,15 +181,19 @@ class Tail:
         self._turn = last.turn if last.known_by else last.turn - 1
         if last.known_by:
             log.warning("%s: what was read last is gone; reading what came after it", self.path)
-        later = [path for path in paths[:-1] if path.stat().st_mtime_ns > last.written]
-        return [*later, paths[-1]]
+        return _written_since(last, paths)
 
     def _replaced(self, current: LogFile, named: Sequence[tuple[Path, int]]) -> list[LogFile]:
         """Another file has the name; between the two may be more, of rotations just before."""
-        inode = current.status.st_ino
+        inode, paths = current.status.st_ino, [path for path, _ in named]
         inodes = [number for _, number in named]
-        newest = inodes.index(inode) if inode in inodes else len(named) - 2
-        return self._open([path for path, _ in named[newest + 1 :]])
+        if inode in inodes:
+            return self._open(paths[inodes.index(inode) + 1 :])
+        # Packed already, and so another file.
+        packed = find(current.place, paths)
+        if packed is not None:
+            return self._open(paths[paths.index(packed) + 1 :])
+        return self._open(_written_since(current.place, paths))
 
     def _truncated(self, old: LogFile, named: Sequence[tuple[Path, int]]) -> list[LogFile]:
         """Reads what a copy holds beyond our place, then the path from its beginning."""
@@ -224,3 +228,9 @@ class Tail:
             file.seek(size - self._first - 1)
             file.readline()
             return file.tell()
+
+
+def _written_since(place: Place, paths: Sequence[Path]) -> list[Path]:
+    """What was written to after the file of `place`, which cannot be found; the path itself too."""
+    later = [path for path in paths[:-1] if path.stat().st_mtime_ns > place.written]
+    return [*later, paths[-1]]

@@ -65,6 +65,10 @@ class TextLog:
         """How many bytes of log have not been read."""
         return self._following.behind if self._following else 0
 
+    def tell(self) -> dict[str, int]:
+        """How far it is behind."""
+        return {"behind": self.behind}
+
 
 class _Tails:
     """A tail for each path that the pattern has ever found."""

@@ -51,7 +51,6 @@ class Webhook:
         self._secret = b""
         self._room = asyncio.Semaphore(AT_ONCE)
         self._next = 0.0
-        self._checked, self._backlog = 0.0, 0
         self._refusing = False
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
@@ -76,6 +75,10 @@ class Webhook:
     def behind(self) -> int:
         """How many bytes were received and not counted yet."""
         return self._log.behind
+
+    def tell(self) -> dict[str, int]:
+        """How far it is behind."""
+        return {"behind": self.behind}
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.max_body)
@@ -124,7 +127,7 @@ class Webhook:
     async def _keep(self, request: web.Request, found: Body) -> web.StreamResponse:
         """Answers when the records are on disk; without an answer they are sent again."""
         try:
-            await self._check_backlog()
+            self._check_backlog()
             new = await self._inbox.put(found.records, self._clock())
         except Unavailable as error:
             if not self._refusing:
@@ -139,13 +142,9 @@ class Webhook:
         told = {"records": len(found.records), "new": new, "faults": found.faults}
         return web.Response(text=json.dumps(told), content_type="application/json")
 
-    async def _check_backlog(self) -> None:
+    def _check_backlog(self) -> None:
         """Raises Unavailable while too much waits to be counted."""
-        time = asyncio.get_running_loop().time()
-        if time > self._checked + 1:
-            self._checked = time
-            self._backlog = await asyncio.to_thread(lambda: self._log.behind)
-        if self._backlog > self._settings.backlog:
+        if self.behind > self._settings.backlog:
             raise Unavailable(f"more than {self._settings.backlog} bytes wait to be counted")
 
     async def _pace(self) -> None:

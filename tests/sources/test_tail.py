@@ -138,6 +138,29 @@ def test_several_rotations_between_two_looks(log, reading):
     assert reader.restart().wait().new() == []
 
 
+@pytest.mark.parametrize("empty", [False, True])
+def test_many_rotations_between_two_looks_and_packed(tmp_path, reading, empty):
+    """On a machine that is slow to look the open file itself may be packed and gone."""
+    log = tmp_path / "mail.log"
+    if empty:
+        log.touch()
+    else:
+        append(log, 1, 2, 3)
+    os.utime(log, (NOW, NOW))
+    reader = reading(log)
+    reader.new()
+    log.with_name("mail.log.3.gz").write_bytes(gzip.compress(log.read_bytes()))
+    os.utime(log.with_name("mail.log.3.gz"), (NOW, NOW))
+    log.unlink()
+    for turn, first in ((2, 5), (1, 7)):
+        append(log, first, first + 1)
+        log.with_name(f"mail.log.{turn}.gz").write_bytes(gzip.compress(log.read_bytes()))
+        os.utime(log.with_name(f"mail.log.{turn}.gz"), (NOW + 9 - turn, NOW + 9 - turn))
+        log.unlink()
+    append(log, 9)
+    assert reader.new() == [5, 6, 7, 8, 9]
+
+
 def test_the_rest_of_a_line_in_a_renamed_file_is_heard(log, reading):
     """A program that was killed in the middle of its last line."""
     reader = reading(log)
