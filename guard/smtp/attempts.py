@@ -12,6 +12,7 @@ import secrets
 from collections import OrderedDict
 
 from guard.lib.networks import Network
+from guard.smtp.limits import holder
 
 _ADDRESSES = 10_000
 
@@ -26,14 +27,14 @@ class Attempts:
 
     def exhausted(self, address: Network, now: float) -> bool:
         """Whether `address` has to wait before it may try again."""
-        guesses = self._guesses.get(_holder(address))
+        guesses = self._guesses.get(holder(address))
         return guesses is not None and self._live(guesses, now) >= self._limit
 
     def failed(self, address: Network, user: str, password: str, now: float) -> None:
         """`address` guessed wrong."""
-        holder = _holder(address)
-        guesses = self._guesses.setdefault(holder, {})
-        self._guesses.move_to_end(holder)
+        who = holder(address)
+        guesses = self._guesses.setdefault(who, {})
+        self._guesses.move_to_end(who)
         guess = f"{len(user)}:{user}{password}".encode("utf-8", "surrogatepass")
         guesses[hashlib.blake2b(guess, key=self._key, digest_size=8).digest()] = now
         self._live(guesses, now)
@@ -47,7 +48,3 @@ class Attempts:
         while len(guesses) > self._limit:
             del guesses[min(guesses, key=guesses.__getitem__)]
         return len(guesses)
-
-
-def _holder(address: Network) -> Network:
-    return address.supernet(64) if address.version == 6 else address

@@ -7,6 +7,7 @@ the listener starts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from guard.smtp import replies
 from guard.smtp.attempts import Attempts
 from guard.smtp.auth import MECHANISMS, Authenticator, Exchange
 from guard.smtp.incoming import no_reports
+from guard.smtp.limits import LIMITS
 from guard.smtp.replies import Reply, reply
 from guard.smtp.settings import ListenerSettings
 
@@ -42,7 +44,7 @@ class Tls(NamedTuple):
 
 @dataclass(frozen=True)
 class Listener:
-    """The parts and texts of one `[[listener]]`."""
+    """The parts and texts of one `[[listener]]`. `counts` says how often each limit was met."""
 
     settings: ListenerSettings
     policy: RelayPolicy
@@ -51,11 +53,11 @@ class Listener:
     authenticator: Authenticator | None = None
     reports: ReportReader = no_reports
     starttls: bool = False
+    counts: Counter[str] = field(default_factory=Counter)
     banner: bytes = field(init=False)
-    idle: Reply = field(init=False)
     technical: Reply = field(init=False)
     shutting_down: Reply = field(init=False)
-    too_many_sessions: Reply = field(init=False)
+    limits: dict[str, Reply] = field(init=False)
     too_many_closing: Reply = field(init=False)
     auth_closing: Reply = field(init=False)
     attempts: Attempts = field(init=False)
@@ -68,15 +70,16 @@ class Listener:
         made: dict[str, object] = {
             name: reply(text.format(settings.hostname))
             for name, text in (
-                ("idle", replies.IDLE),
                 ("technical", replies.TECHNICAL),
                 ("shutting_down", replies.SHUTTING_DOWN),
-                ("too_many_sessions", replies.TOO_MANY_SESSIONS),
                 ("too_many_closing", replies.TOO_MANY_CLOSING),
                 ("auth_closing", replies.AUTH_CLOSING),
             )
         }
         made["attempts"] = Attempts(settings.max_auth_guesses, settings.auth_window)
+        made["limits"] = {
+            name: reply(limit.reply.format(settings.hostname)) for name, limit in LIMITS.items()
+        }
         made["banner"] = reply(f"220 {settings.hostname} {settings.banner}").wire
         names = ["PLAIN", "LOGIN"] if settings.auth_login else ["PLAIN"]
         made["mechanisms"] = {name: MECHANISMS[name] for name in names}

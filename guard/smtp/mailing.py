@@ -97,6 +97,7 @@ def _judge(
     if verdict.failed:
         dialogue.refuse(dialogue.listener.technical, line)
     elif not verdict.accepts:
+        dialogue.failed_recipients += 1
         dialogue.refuse(replies.relay_denied(dialogue.peer.name), line)
     elif len(transaction.rcpt_tos) >= settings.max_recipients_per_message:
         dialogue.refuse(replies.TOO_MANY_RECIPIENTS, line)
@@ -215,6 +216,7 @@ def end_of_data(dialogue: Dialogue) -> None:
 
 def _stored(dialogue: Dialogue, outcome: object) -> None:
     if isinstance(outcome, Accepted):
+        dialogue.commands = 0  # whoever sends mail may go on
         dialogue.record(*outcome.records)
         dialogue.say(reply(f"250 OK ids={outcome.id}").wire)
     elif isinstance(outcome, GuardError):

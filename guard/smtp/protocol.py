@@ -49,6 +49,7 @@ class Connection(SMTP):
     _timer: asyncio.TimerHandle | None = None
     _steps = 0
     _hung_up = False
+    _entered = False
 
     def __init__(self, server: Server) -> None:
         # On purpose without super().__init__; see above.
@@ -72,8 +73,9 @@ class Connection(SMTP):
         except (ValueError, TypeError, LookupError):
             self.transport.abort()  # gone already: it has no address any more
             return
-        self._heard = self.loop.time()
-        self._timer = self.loop.call_later(self.server.patience, self._look)
+        self._began = self._heard = self.loop.time()
+        patience = min(self.server.settings.client_timeout, self.server.settings.session_timeout)
+        self._timer = self.loop.call_later(patience, self._look)
         if self.server.is_proxy(peer.address):
             self.peer, self._header = peer, Header()
         else:
@@ -88,6 +90,10 @@ class Connection(SMTP):
         dialogue = self.dialogue
         if dialogue is None or dialogue.closing or not (data or self._hung_up):
             return
+        if dialogue.receiving:
+            # A body buys time by its bytes, so that a slow line may, and a drip may not.
+            earned = len(data) / self.server.settings.min_data_rate
+            self._heard = min(self.loop.time(), self._heard + earned)
         try:
             dialogue.feed(data, self.server.clock())
         except Exception as error:  # the session's edge: our bug must not stop the listener
@@ -107,6 +113,8 @@ class Connection(SMTP):
         dialogue = self.dialogue
         if dialogue:
             dialogue.lose()
+            if self._entered:
+                self.server.leave(dialogue.peer.address)
             if self._job and isinstance(dialogue.pending, Question):
                 self._job.cancel()
         self.server.forget(self)
@@ -127,12 +135,24 @@ class Connection(SMTP):
         """The client's address is known."""
         facts = self.session = Facts(self.loop)
         facts.peer = peer.name
-        self.dialogue = Dialogue(self.server.listener, peer, facts)
-        if self.server.settings.tls_implicit:
+        trusted, limit = self.server.enter(peer.address)
+        self._entered = not (trusted or limit)
+        self.dialogue = Dialogue(self.server.listener, peer, facts, trusted=trusted)
+        if limit:
+            self._limited(self.dialogue, limit)
+        elif self.server.settings.tls_implicit:
             self._tunnel = self.server.tunnel()
         else:
             self.dialogue.greet()
             self._flush()
+
+    def _limited(self, dialogue: Dialogue, limit: str) -> None:
+        """There are too many of them already."""
+        dialogue.now = self.server.clock()
+        dialogue.meet(limit)
+        if self.server.settings.tls_implicit:
+            dialogue.hush()
+        self._flush()
 
     def _unwrap(self, header: Header, data: bytes) -> bytes:
         """Takes the PROXY header off; what is behind it is the client's."""
@@ -252,14 +272,19 @@ class Connection(SMTP):
         return self.server.listener.technical.wire.decode().rstrip()
 
     def _look(self) -> None:
-        """Ends a session that has not come a step further for too long."""
+        """Ends a session that takes too long, for its next step or in all."""
         if self.transport is None:
             return
-        left = self._heard + self.server.patience - self.loop.time()
-        if left > 0 or self._job:
-            self._timer = self.loop.call_later(max(left, 0.05), self._look)
-        else:
-            self._say_goodbye(self.server.listener.idle.wire)
+        now, settings = self.loop.time(), self.server.settings
+        left = self._heard + settings.client_timeout - now
+        trusted = self.dialogue is not None and self.dialogue.trusted
+        rest = float("inf") if trusted else self._began + settings.session_timeout - now
+        if self._job or min(left, rest) > 0:
+            self._timer = self.loop.call_later(max(min(left, rest), 0.05), self._look)
+            return
+        limit = "client_timeout" if left <= 0 else "session_timeout"
+        self.server.listener.counts[limit] += 1
+        self._say_goodbye(self.server.listener.limits[limit].wire)
 
     def leave(self) -> None:
         """The listener shuts down and this client is between two messages."""

@@ -126,9 +126,7 @@ START_TLS: Final = reply("220 Ready to Start TLS")
 SEND_BODY: Final = reply("354 Send body; end with CRLF.CRLF")
 CONTINUE: Final = b"334  \r\n"  # KumoMTA writes the text of an empty challenge as one blank
 
-# With a host name in them; `format` fills it in, once per listener.
-IDLE: Final = "421 4.3.2 {} idle too long"
-TOO_MANY_SESSIONS: Final = "421 4.3.2 {} too many concurrent sessions. Try later"
+# With a host name in them; `format` fills it in, once per listener. limits.py has more.
 SHUTTING_DOWN: Final = "421 4.3.2 {} shutting down"
 TECHNICAL: Final = "421 4.3.0 {} technical difficulties"
 TOO_MANY_CLOSING: Final = "421 4.5.3 {} too many recipients on this connection"

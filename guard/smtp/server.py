@@ -22,6 +22,7 @@ from guard.relay.verdict import RelayPolicy
 from guard.roles import Sink, Spool, Unavailable
 from guard.smtp.auth import Authenticator
 from guard.smtp.incoming import no_reports
+from guard.smtp.limits import Gate
 from guard.smtp.listener import Listener
 from guard.smtp.protocol import Connection
 from guard.smtp.replies import Reply
@@ -48,7 +49,9 @@ class Server:
         clock: Clock,
         authenticator: Authenticator | None = None,
         reports: ReportReader = no_reports,
+        trusted: Callable[[Network], bool] | None = None,
     ) -> None:
+        """`trusted` says who besides relay_hosts is served whatever the limits."""
         self.settings, self.sink, self.clock = settings, sink, clock
         self.listener = Listener(
             settings,
@@ -59,11 +62,12 @@ class Server:
             reports=reports,
             starttls=_offers_starttls(settings),
         )
-        self.patience = settings.client_timeout
         self.stopping = False
         self._proxies = Prefixes(settings.proxies)
+        self._relay_hosts = Prefixes(settings.relay_hosts)
+        self._trusted = trusted
+        self._gate = Gate()
         self._certificates: Certificates | None = None
-        self.denied = 0
         self._connections: set[Connection] = set()
         self._jobs: set[asyncio.Future[Any]] = set()
         self._server: asyncio.Server | None = None
@@ -79,8 +83,9 @@ class Server:
         certificates = _certificates(settings)
 
         def apply(authenticator: Authenticator | None) -> None:
-            self.settings, self.patience = settings, settings.client_timeout
+            self.settings = settings
             self._proxies = Prefixes(settings.proxies)
+            self._relay_hosts = Prefixes(settings.relay_hosts)
             # Sessions that were offered STARTTLS may still ask for it.
             self._certificates = certificates or self._certificates
             self.listener = self.listener.renewed(
@@ -94,6 +99,11 @@ class Server:
         """What is bound, with the real ports."""
         sockets = self._server.sockets if self._server else ()
         return [Endpoint(*socket.getsockname()[:2]) for socket in sockets]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """For metrics: `connections` now, and how often each limit was met, by its setting."""
+        return {"connections": len(self._connections), **self.listener.counts}
 
     async def start(self) -> None:
         """Binds and listens.
@@ -159,10 +169,21 @@ class Server:
         if self.stopping:
             return self.listener.shutting_down
         if len(self._connections) >= self.settings.max_connections:
-            self.denied += 1
-            return self.listener.too_many_sessions
+            self.listener.counts["max_connections"] += 1
+            return self.listener.limits["max_connections"]
         self._connections.add(connection)
         return None
+
+    def enter(self, address: Network) -> tuple[bool, str | None]:
+        """Whether `address` is trusted; and the limit that keeps it out, by its setting."""
+        if self._relay_hosts.covers(address) or (self._trusted and self._trusted(address)):
+            return True, None
+        total = len(self._connections)
+        return False, self._gate.enter(address, total, self.loop.time(), self.settings)
+
+    def leave(self, address: Network) -> None:
+        """A stranger that got in is gone."""
+        self._gate.leave(address)
 
     def forget(self, connection: Connection) -> None:
         """`connection` is gone."""

@@ -17,6 +17,7 @@ from guard.records import Record
 from guard.smtp import mailing, replies, securing
 from guard.smtp.auth import Exchange
 from guard.smtp.commands import Command, Verb, parse
+from guard.smtp.limits import LIMITS, exceeded
 from guard.smtp.lines import Line, Lines
 from guard.smtp.listener import Listener, Peer, Tls
 from guard.smtp.mailing import Transaction
@@ -45,10 +46,16 @@ class Dialogue:
     accepted = 0
     auth_failures = 0
     steps = 0
+    commands = 0
+    errors = 0
+    failed_recipients = 0
     now = 0.0
     name = ""
 
-    def __init__(self, listener: Listener, peer: Peer, facts: Facts) -> None:
+    def __init__(
+        self, listener: Listener, peer: Peer, facts: Facts, *, trusted: bool = False
+    ) -> None:
+        self.trusted = trusted
         self.listener, self.peer, self.facts = listener, peer, facts
         self.policy = listener.policy.session()
         self.recorder = Recorder(peer, listener.nodeid)
@@ -101,6 +108,10 @@ class Dialogue:
         self._out.append(last.wire)
         self.closing = True
 
+    def hush(self) -> None:
+        """Takes back what was to be said: the client would not understand it."""
+        self._out = []
+
     def lose(self) -> None:
         """The connection is gone. What is being stored in a worker thread is left to it."""
         self.closing = True
@@ -141,6 +152,30 @@ class Dialogue:
         )
         if refusal.code == 421:
             self.closing = True
+            return
+        self.errors += 1
+        self._limit()
+
+    def meet(self, limit: str) -> None:
+        """Ends the session at a limit, named by its setting."""
+        self.listener.counts[limit] += 1
+        reply = self.listener.limits[limit]
+        if LIMITS[limit].recorded:
+            self.refuse(reply, None, kind=Kind.LIMIT)
+        else:
+            self.end(reply)
+
+    def _limit(self) -> None:
+        if self.trusted or self.closing:
+            return
+        limit = exceeded(
+            self.listener.settings,
+            commands=self.commands,
+            errors=self.errors,
+            failed_recipients=self.failed_recipients,
+        )
+        if limit:
+            self.meet(limit)
 
     def record(self, *records: Record) -> None:
         """Adds records that are no rejections."""
@@ -169,7 +204,10 @@ class Dialogue:
                 if line is None:
                     break
                 self.steps += 1
+                self.commands += 1
                 self._hear(line)
+                if self.commands > self.listener.settings.max_commands:
+                    self._limit()
 
     def _hear(self, line: Line) -> None:
         if self.exchange:

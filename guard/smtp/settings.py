@@ -18,6 +18,12 @@ _COUNTS = (
     "line_length_hard_limit",
     "max_auth_failures",
     "max_auth_guesses",
+    "min_data_rate",
+    "max_connections_per_address",
+    "max_sessions_per_minute",
+    "max_commands",
+    "max_errors",
+    "max_failed_recipients",
 )
 
 
@@ -47,6 +53,13 @@ class ListenerSettings:
     max_messages_per_connection: int = 10000
     max_connections: int = 32768
     line_length_hard_limit: int = 998
+    session_timeout: Duration = 3600.0
+    min_data_rate: int = 500
+    max_connections_per_address: int = 50
+    max_sessions_per_minute: int = 600
+    max_commands: int = 5000
+    max_errors: int = 50
+    max_failed_recipients: int = 50
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""

@@ -51,10 +51,9 @@ class Running:
         self.notes = Notes()
         self.spool = parts.pop("spool", None) or FileSpool(folder / "spool")
         self.spool.open()
-        settings = ListenerSettings(
-            listen=more.pop("listen", Endpoint("127.0.0.1", 0)), hostname=HOST, **more
-        )
-        hosts = [parse_network(host) for host in relay_hosts]
+        hosts = tuple(map(parse_network, relay_hosts))
+        endpoint = more.pop("listen", Endpoint("127.0.0.1", 0))
+        settings = ListenerSettings(listen=endpoint, hostname=HOST, relay_hosts=hosts, **more)
         self.server = Server(
             settings,
             policy=policy or StaticPolicy(hosts),
