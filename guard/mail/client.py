@@ -156,6 +156,7 @@ class Connection:
             # RFC 5321 3.1: 554 says that this host has no SMTP service. Another may have.
             said = one_line(response(greeting.code, greeting.message))
             raise Undeliverable(failure(451, (4, 4, 0), f"{self.host.name} greets with {said}"))
+        self._note_tls()
         await self._ehlo()
         await self._start_tls()
         if self._terms.username is not None:
@@ -173,7 +174,7 @@ class Connection:
 
     async def _start_tls(self) -> None:
         terms, host = self._terms, self.host
-        if terms.mode == "off" or terms.tls is None:
+        if terms.mode in ("off", "implicit") or terms.tls is None:
             return
         if "starttls" not in self._extensions:
             if terms.mode != "opportunistic":
@@ -184,20 +185,20 @@ class Connection:
             with _trouble("STARTTLS"):
                 await self._wire.start_tls(
                     terms.tls,
-                    # Asked for a literal, the certificate has to be for the address.
-                    server_hostname=host.address if host.name.startswith("[") else host.name,
+                    server_hostname=_certified(host),
                     timeout=terms.timeouts.command,
                 )
         except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
-            text = f"TLS with {self.host.name} failed: {reason}"
-            raise TlsFailed(failure(451, (4, 7, 5), text)) from error
+            raise _tls_failed(host, error) from error
         except Undeliverable as error:
             raise TlsFailed(error.response) from error
+        self._note_tls()
+        await self._ehlo()
+
+    def _note_tls(self) -> None:
         session = self._wire.transport and self._wire.transport.get_extra_info("ssl_object")
         if session:
             self.tls = Tls((session.cipher() or ("",))[0], session.version() or "")
-        await self._ehlo()
 
     async def _login(self, user: str, password: str) -> None:
         if self.tls is None:
@@ -327,9 +328,19 @@ async def connect(host: Host, terms: Terms) -> Connection:
 
 async def _connect(host: Host, terms: Terms) -> Connection:
     loop = asyncio.get_running_loop()
-    with _trouble(f"connecting to {host.address} port {host.port}"):
-        async with asyncio.timeout(terms.timeouts.connect):
-            _, wire = await loop.create_connection(lambda: _Wire(loop), host.address, host.port)
+    implicit = terms.mode == "implicit"  # RFC 8314, 3.3
+    try:
+        with _trouble(f"connecting to {host.address} port {host.port}"):
+            async with asyncio.timeout(terms.timeouts.connect):
+                _, wire = await loop.create_connection(
+                    lambda: _Wire(loop),
+                    host.address,
+                    host.port,
+                    ssl=terms.tls if implicit else None,
+                    server_hostname=_certified(host) if implicit else None,
+                )
+    except ssl.SSLError as error:
+        raise _tls_failed(host, error) from error
     connection = Connection(host, wire, terms)
     try:
         await connection.begin()
@@ -337,6 +348,16 @@ async def _connect(host: Host, terms: Terms) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def _certified(host: Host) -> str:
+    """Whose certificate it has to be: of a literal, the address's."""
+    return host.address if host.name.startswith("[") else host.name
+
+
+def _tls_failed(host: Host, error: ssl.SSLError) -> TlsFailed:
+    reason = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+    return TlsFailed(failure(451, (4, 7, 5), f"TLS with {host.name} failed: {reason}"))
 
 
 def _real(code: int) -> int:

@@ -112,6 +112,10 @@ class Deliverer:
         for site in self._sites.values():
             site.finish()
 
+    def reconfigure(self, queues: Mapping[str, QueueSettings]) -> None:
+        """Other ways for the attempts that begin from now on."""
+        self._policies = Policies(queues)
+
     def status(self) -> Status:
         """A look at the queue."""
         now, agenda = self._around.clock(), self._agenda
@@ -131,12 +135,15 @@ class Deliverer:
         try:
             self._spool.open()
             self._waiting.open()
+            said = False
             while not self._finishing.is_set():
                 with self._waiting.lock() as mine:
                     if mine:
                         await self._hold()
                         return
-                log.info("another process delivers; standing by")
+                if not said:
+                    log.info("another process delivers; standing by")
+                    said = True
                 await self._pause(_TURN)
         finally:
             self._threads.shutdown(wait=True)

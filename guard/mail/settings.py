@@ -46,7 +46,7 @@ def _address(value: object) -> str:
 Routing = Annotated[Route, parse_route]
 RateLimit = Annotated[Rate, parse_rate]
 Address = Annotated[str, _address]
-TlsMode = Literal["opportunistic", "required", "required-insecure", "off"]
+TlsMode = Literal["opportunistic", "required", "required-insecure", "implicit", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)

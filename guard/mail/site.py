@@ -89,7 +89,9 @@ class Site:
             async with asyncio.timeout(patience):
                 return await self._jobs.get()
         except TimeoutError:
-            return None
+            # A job may have come at the very moment at which patience ended; whoever put it
+            # counted on this worker.
+            return None if self._jobs.empty() else self._jobs.get_nowait()
         finally:
             self._idle -= 1
 

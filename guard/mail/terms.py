@@ -40,7 +40,7 @@ class TermsMaker:
         key = (mode, authorities)
         if key not in self._contexts:
             context = ssl.create_default_context(cafile=authorities)
-            if mode != "required":
+            if mode not in ("required", "implicit"):
                 # Most servers have no certificate that proves anything; and a forger could as
                 # well leave STARTTLS out.
                 context.check_hostname = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -34,6 +35,10 @@ class Worker:
         try:
             while (job := await self._site.next(_PATIENCE)) is not None:
                 await self._serve(job)
+        except asyncio.CancelledError:
+            if self._connection is not None:
+                self._connection.close()  # no time for a goodbye
+            raise
         finally:
             self._site.gone()
             await self._hang_up()

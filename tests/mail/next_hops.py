@@ -18,7 +18,9 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def talking(talk: Talk, port: int = 0) -> AsyncIterator[int]:
+async def talking(
+    talk: Talk, port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     """A server that does `talk` with everybody; yields its port, and leaves nothing open."""
     tasks: set[asyncio.Task[None] | None] = set()
 
@@ -33,7 +35,7 @@ async def talking(talk: Talk, port: int = 0) -> AsyncIterator[int]:
                 await writer.wait_closed()
             tasks.discard(asyncio.current_task())
 
-    server = await asyncio.start_server(one, "127.0.0.1", port)
+    server = await asyncio.start_server(one, "127.0.0.1", port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -72,6 +74,7 @@ class Hop:
     greeting: str | None = "220 hop.test ESMTP"
     delay: float = 0.0
     slow: str = ""
+    implicit: bool = False
 
     def __post_init__(self) -> None:
         self.messages: list[Received] = []
@@ -81,7 +84,7 @@ class Hop:
         self.port = closed_port()
 
     async def __aenter__(self) -> Self:
-        self._server = talking(self._talk, self.port)
+        self._server = talking(self._talk, self.port, self.tls if self.implicit else None)
         self.port = await self._server.__aenter__()
         return self
 
@@ -116,7 +119,7 @@ class Hop:
     ) -> None:
         if self.greeting is None:
             return
-        message = Received("", [], b"", number, tls=False)
+        message = Received("", [], b"", number, tls=self.implicit)
         writer.write(self.greeting.encode() + b"\r\n")
         while line := await reader.readline():
             command = line.decode("utf-8", "surrogateescape").rstrip("\r\n")

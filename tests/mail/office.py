@@ -70,16 +70,15 @@ class Office:
         """Whether nothing waits on disk."""
         return not list(self.spool.new.iterdir()) and not list((self.folder / "state").iterdir())
 
-    @contextlib.asynccontextmanager
-    async def delivering(
+    def runner(
         self,
         queues: dict[str, QueueSettings],
         *,
         resolver: Any = None,
         settings: DeliverySettings | None = None,
         **more: Any,
-    ) -> AsyncIterator[Deliverer]:
-        """Delivers meanwhile; in the end everything under way ends."""
+    ) -> Deliverer:
+        """A Deliverer of this spool."""
         around = Surroundings(
             sink=self,
             resolver=resolver or NoDns(),
@@ -90,7 +89,14 @@ class Office:
             **more,
         )
         settings = settings or DeliverySettings(hostname="me.test")
-        deliverer = Deliverer(self.spool, settings, queues, around)
+        return Deliverer(self.spool, settings, queues, around)
+
+    @contextlib.asynccontextmanager
+    async def delivering(
+        self, queues: dict[str, QueueSettings], **more: Any
+    ) -> AsyncIterator[Deliverer]:
+        """Delivers meanwhile; in the end everything under way ends."""
+        deliverer = self.runner(queues, **more)
         async with asyncio.TaskGroup() as group:
             group.create_task(deliverer.run())
             try:

@@ -389,6 +389,24 @@ def test_required_tls_that_is_not_to_be_had(certificate: Path):
     assert insecure.messages[0].tls
 
 
+def test_implicit_tls(certificate: Path, tmp_path: Path):
+    """TLS from the start, proven, with AUTH; without proof, or where there is none, no mail."""
+    (tmp_path / "secret").write_text("x")
+    own = {"username": "joe", "password_file": tmp_path / "secret"}
+    hop = Hop(tls=server_side(certificate), implicit=True, extensions=["AUTH PLAIN"])
+    hop.answers = {"AUTH": "235 2.7.0 welcome"}
+    found = run(hop, mail(), terms=terms("implicit", certificate, **own))
+    assert found == [{"x@y.test": "250 2.0.0 taken"}]
+    assert "STARTTLS" not in hop.commands
+    unproven = Hop(tls=server_side(certificate), implicit=True)
+    (reason,) = run(unproven, mail(), terms=terms("implicit"))
+    assert isinstance(reason, str)
+    assert reason.startswith("451 4.7.5 TLS with localhost failed: self")
+    (reason,) = run(Hop(), mail(), terms=terms("implicit", certificate))
+    assert isinstance(reason, str)
+    assert reason.startswith("451 4.7.5 TLS with localhost failed: ")
+
+
 @pytest.mark.parametrize("offer", ["AUTH PLAIN LOGIN", "AUTH LOGIN", "AUTH=PLAIN"])
 def test_auth(certificate: Path, tmp_path: Path, offer: str):
     """PLAIN, else LOGIN, over TLS only; the password is read from its file."""

@@ -1,6 +1,7 @@
 """Mail goes from the spool to where it belongs, over real sockets and a real name server."""
 
 import asyncio
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -456,6 +457,43 @@ def test_status(office: Office):
             assert 0 <= status.oldest < 60
 
     asyncio.run(main())
+
+
+def test_other_ways_from_now_on(office: Office):
+    """New settings hold for the attempts that begin after them."""
+    office.mail()
+
+    async def main() -> Hop:
+        hop, nowhere = Hop(), {"default": to(closed_port())}
+        async with hop, office.delivering(nowhere) as runner:
+            await until(office.types)
+            runner.reconfigure({"default": to(hop.port)})
+            await until(lambda: office.empty)
+        return hop
+
+    assert len(asyncio.run(main()).messages) == 1
+
+
+def test_cancelled_in_the_middle(office: Office):
+    """A daemon that has no patience leaves the message where it is, whole, and the lock free."""
+    office.mail()
+
+    async def main() -> Hop:
+        hop = Hop(delay=5, slow="DATA")
+        async with hop:
+            with contextlib.suppress(asyncio.CancelledError):
+                async with asyncio.TaskGroup() as group:
+                    runner = office.runner({"default": to(hop.port)})
+                    task = group.create_task(runner.run())
+                    await until(lambda: "DATA" in hop.commands)
+                    task.cancel()
+        return hop
+
+    assert not asyncio.run(main()).messages
+    (id_,) = Waiting(office.folder).ids()
+    assert Waiting(office.folder).load(id_).state == State()
+    with Waiting(office.folder).lock() as mine:
+        assert mine
 
 
 def test_finish_lets_what_is_under_way_end(office: Office):

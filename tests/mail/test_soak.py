@@ -5,7 +5,6 @@ In full, 10,000 messages and ten kills, with GUARD_SOAK set (`make soak`); other
 
 import contextlib
 import os
-import shutil
 import signal
 import threading
 import time
@@ -19,10 +18,7 @@ FULL = bool(os.environ.get("GUARD_SOAK"))
 MESSAGES, KILLS = (10_000, 10) if FULL else (400, 2)
 CLIENTS = 4
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(not shutil.which("postfix"), reason="needs postfix"),
-]
+pytestmark = pytest.mark.root
 
 
 def test_kills_lose_nothing(tmp_path: Path):
