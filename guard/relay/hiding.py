@@ -7,9 +7,9 @@ that is how KumoMTA is, and seldom what the author of a file had in mind. Pure.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 
 from guard.lib.faults import Fault
 from guard.relay.listener_domains import EVERY, Entry
@@ -17,21 +17,22 @@ from guard.relay.options import ListenerDomain
 
 _OPTIONS = ("relay_to", "relay_from", "relay_from_authz", "log_oob", "log_arf")
 _NOTHING = ListenerDomain()
-_ALIKE = 3  # so many entries are warned of one by one; beyond, the first speaks for all
+_ALIKE = 3  # so many are told one by one; beyond, the first speak for all
 _Places = dict[tuple[str, str], Entry]
 
 
 def hidden(entries: Sequence[Entry]) -> list[Fault]:
     """A warning for each entry that hides options of another, or names from a wildcard."""
     places = {(entry.listener, entry.domain): entry for entry in entries}
-    hides: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+    below = _below(entries)
+    hides: dict[str, list[Fault]] = defaultdict(list)
     cuts: dict[str, list[Fault]] = defaultdict(list)
     for entry in entries:
-        for broader in _broader(entry, places):
-            lost = ", ".join(o for o in _says(broader) if o not in entry.files)
-            if lost:
-                message = f"hides {lost} of {broader.key}, for entries do not merge"
-                hides[broader.key, lost].append(Fault(entry.file, entry.key, message))
+        if lost := list(islice(_loses(entry, places, below), _ALIKE + 1)):
+            some = "; ".join(f"{', '.join(names)} of {e.key}" for e, names in lost[:_ALIKE])
+            more = "; and more" if len(lost) > _ALIKE else ""
+            message = f"hides {some}{more}, for entries do not merge"
+            hides[message].append(Fault(entry.file, entry.key, message))
         wild = _wildcard(entry.domain, entry.listener, places)
         if wild and _says(wild) and (names := _cut(entry, wild, places)):
             message = f"takes {', '.join(names)} out of {wild.key}: a longer key ends its reach"
@@ -51,18 +52,38 @@ def _says(entry: Entry) -> list[str]:
     return [o for o in _OPTIONS if getattr(entry.options, o) != getattr(_NOTHING, o)]
 
 
+def _below(entries: Sequence[Entry]) -> dict[str, list[tuple[Entry, list[str]]]]:
+    """For each domain: the entries of all listeners for names below it, and what they say."""
+    found: dict[str, list[tuple[Entry, list[str]]]] = defaultdict(list)
+    for entry in entries:
+        if entry.listener == EVERY and (says := _says(entry)):
+            labels = entry.domain.split(".")
+            for at in range(1, len(labels)):
+                found[".".join(labels[at:])].append((entry, says))
+            found[""].append((entry, says))
+    return found
+
+
+def _loses(
+    entry: Entry, places: _Places, below: dict[str, list[tuple[Entry, list[str]]]]
+) -> Iterator[tuple[Entry, list[str]]]:
+    """The entries that would hold for names of `entry`, and which of their options it takes."""
+    broader: Iterable[tuple[Entry, list[str]]]
+    broader = [(other, _says(other)) for other in _broader(entry, places)]
+    if entry.listener != EVERY and entry.domain.startswith("*"):
+        broader = chain(broader, below.get(entry.domain[2:], ()))
+    for other, says in broader:
+        lost = [option for option in says if option not in entry.files]
+        if lost:
+            yield other, lost
+
+
 def _broader(entry: Entry, places: _Places) -> Iterator[Entry]:
-    """Entries that would hold for names of `entry` if it were not there."""
+    """Entries that would hold for the name of `entry` if it were not there."""
     own = _wildcard(entry.domain, entry.listener, places)
     if own or (entry.domain != EVERY and (own := places.get((entry.listener, EVERY)))):
         yield own
-    if entry.listener == EVERY:
-        return
-    if entry.domain.startswith("*"):
-        tail = entry.domain[1:]
-        for (listener, domain), other in places.items():
-            if listener == EVERY and domain.endswith(tail):
-                yield other
+    if entry.listener == EVERY or entry.domain.startswith("*"):
         return
     for_all = places.get((EVERY, entry.domain)) or _wildcard(entry.domain, EVERY, places)
     if for_all or (for_all := places.get((EVERY, EVERY))):

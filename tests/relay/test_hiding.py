@@ -81,3 +81,12 @@ def test_a_thousand_alike_are_one_warning():
     text = '["*"]\nlog_oob = true\n' + "".join(f'["d{n}.test"]\n' for n in range(1000))
     found = told(text)
     assert found == ['"d0.test" hides log_oob of "*"; 999 more entries alike']
+
+
+def test_a_wide_section_of_a_listener_is_one_warning():
+    """However many entries it hides."""
+    text = "".join(f'["d{n}.test"]\nrelay_to = true\n' for n in range(1000))
+    assert told(text + '[listener."192.0.2.1:25"."*"]\nlog_arf = true\n') == [
+        'listener."192.0.2.1:25"."*" hides relay_to of "d0.test"; relay_to of "d1.test"; '
+        'relay_to of "d2.test"; and more'
+    ]
