@@ -58,17 +58,6 @@ def load_credentials(path: Path) -> dict[str, str]:
     return users
 
 
-def exposed(path: Path) -> list[Fault]:
-    """A warning if anybody on this machine may read the file `path`."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return []
-    if mode & 0o007:
-        return [Fault(str(path), "", "everybody on this machine may read or change it: chmod o=")]
-    return []
-
-
 class PasswordFile:
     """An Authenticator over what `load_credentials` read. `close` it at the end."""
 

@@ -14,7 +14,8 @@ from guard.lib.faults import Fault
 from guard.lib.networks import Network
 from guard.relay.build import relay_policy
 from guard.relay.calls import LIMIT, Calls
-from guard.relay.credentials import HookAuthenticator, PasswordFile, exposed, load_credentials
+from guard.relay.credentials import HookAuthenticator, PasswordFile, load_credentials
+from guard.relay.exposed import changeable, readable
 from guard.relay.hook import Hook, load_hook
 from guard.relay.hooked import HookPolicy
 from guard.relay.login import Login
@@ -154,7 +155,9 @@ def examine(rules: Rules, ports: Collection[int] = ()) -> list[Fault]:
     if authenticates and not rules.encrypts:
         message = "nobody is asked for a password: there is no tls_certificate"
         found.append(Fault(str(rules.credentials or rules.policy), "", message))
-    return found + (exposed(rules.credentials) if rules.credentials else [])
+    for file in rules.files:
+        found += changeable(file)
+    return found + (readable(rules.credentials) if rules.credentials else [])
 
 
 class _Policy:

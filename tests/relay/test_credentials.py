@@ -13,7 +13,6 @@ from guard.relay.calls import Calls
 from guard.relay.credentials import (
     HookAuthenticator,
     PasswordFile,
-    exposed,
     hash_password,
     load_credentials,
 )
@@ -162,17 +161,6 @@ def test_a_broken_hash_of_the_right_shape_lets_nobody_in():
     some = PasswordFile({"ann": "$argon2id$v=19$m=8,t=1,p=1$" + "A" * 13 + "$" + "A" * 17})
     assert not check(some, "ann", "x")
     some.close()
-
-
-def test_a_file_that_anybody_can_read_is_warned_of(tmp_path):
-    """Hashes can be guessed at leisure by whoever has them."""
-    path = tmp_path / "credentials.toml"
-    path.write_text("")
-    path.chmod(0o640)
-    assert exposed(path) == []
-    path.chmod(0o644)
-    assert [fault.file for fault in exposed(path)] == [str(path)]
-    assert exposed(tmp_path / "none") == []
 
 
 def test_a_hook_answers_in_the_files_stead(tmp_path):
