@@ -312,6 +312,9 @@ def _engine(
     mirror = _mirror(store, firewall, routes, switch, everything)
     operations = Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
 
+    def catch_up(now: float) -> None:
+        chronicle.banned(made.catch_up(now))
+
     def status(now: float) -> dict[str, Any]:
         stopped = made.restraint.brakes.stopped(now) if made.restraint else {}
         return {
@@ -334,6 +337,7 @@ def _engine(
             status=status,
             chores=[
                 Chore("pause", 1.0, switch.expire),
+                Chore("store", 1.0, lambda _: catch_up),
                 Chore("protection", NEAR_EVERY, watch.near),
                 Chore("protection by name", FAR_EVERY, watch.far),
                 *([Chore("feeds", FEEDS_EVERY, feeds.step)] if settings.feed else []),

@@ -155,6 +155,23 @@ def test_the_whole_way_through_an_outage(shelter, redis_server, clock, caplog):
     assert len(said) == 2
 
 
+def test_a_window_that_fills_when_redis_is_back_bans_without_another_rejection(
+    shelter, redis_server, clock
+):
+    """Half before, half while Redis was gone: the ban follows when it is back, by itself."""
+    jails = [Jail(name="relay", filter="relay", kinds=frozenset([Kind.RELAY_DENIED]))]
+    pipeline = Pipeline(jails, shelter, shelter, Nobody())
+    heard = [Rejection(NOW + t, "192.0.2.1", Kind.RELAY_DENIED) for t in range(5)]
+    pipeline.hear(heard[:3], NOW)
+    redis_server.stop()
+    assert pipeline.hear(heard[3:], NOW + 4) == []
+    assert pipeline.catch_up(NOW + 5) == []
+    back(redis_server, clock)
+    shelter.changes("")
+    assert [c.network for c in pipeline.catch_up(NOW + 6)] == [A]
+    assert pipeline.catch_up(NOW + 7) == []
+
+
 class Nobody:
     """A protection of nobody."""
 
