@@ -304,3 +304,10 @@ def test_a_certificate_of_no_use_is_a_fault(world, log):
             await client.close()
 
     asyncio.run(test())
+
+
+def test_a_hook_without_time_is_a_fault(world):
+    """It would cost every client its session."""
+    world.settings('policy_timeout = "0s"')
+    with pytest.raises(ConfigError, match=r"listener\[0\].policy_timeout: must be more than 0s"):
+        load(world.path)

@@ -66,6 +66,8 @@ class ListenerSettings:
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 yield name, "must be at least 1"
+        if self.policy_timeout <= 0:
+            yield "policy_timeout", "must be more than 0s: a hook needs time to answer"
         if not self.hostname.isascii() or not self.hostname.isprintable() or " " in self.hostname:
             yield "hostname", f"{self.hostname!r} is not a host name"
         if (self.tls_certificate is None) != (self.tls_private_key is None):
