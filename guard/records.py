@@ -45,7 +45,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     site: str = ""
     size: int = 0
     response: Response
-    peer_address: PeerAddress
+    peer_address: PeerAddress | None
     timestamp: int
     event_time: str
     created: int
@@ -124,7 +124,7 @@ def heard(record: Record) -> Heard:
         type=record.type,
         timestamp=record.timestamp,
         response=HeardResponse(reply.code, reply.enhanced_code, reply.content, reply.command),
-        peer_address=HeardPeer(peer.name, peer.addr),
+        peer_address=HeardPeer(peer.name, peer.addr) if peer else None,
         event_time=record.event_time,
         reception_protocol=record.reception_protocol,
         sender=record.sender,

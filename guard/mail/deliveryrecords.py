@@ -58,7 +58,7 @@ def record(
         site=site,
         size=message.size,
         response=outcome.response,
-        peer_address=PeerAddress(host.name, host.address) if host else PeerAddress(),
+        peer_address=PeerAddress(host.name, host.address) if host else None,
         timestamp=int(now),
         event_time=rfc3339(now),
         created=int(envelope.created),

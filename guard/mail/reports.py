@@ -35,6 +35,7 @@ def read_report(message: bytes, reception: Record, verdict: Verdict) -> Report |
 def _oob_records(bounce: rfc3464.Report, reception: Record) -> Iterator[Record]:
     """One OOB record per failed recipient of `bounce`, which came as `reception` tells."""
     to = reception.recipient
+    client = reception.peer_address.addr if reception.peer_address else ""
     for failed in bounce.per_recipient:
         if failed.action is not rfc3464.Action.FAILED:
             continue
@@ -47,9 +48,7 @@ def _oob_records(bounce: rfc3464.Report, reception: Record) -> Iterator[Record]:
             sender=to if isinstance(to, str) else to[0],
             recipient=(failed.original_recipient or failed.final_recipient).recipient,
             response=_response(failed),
-            peer_address=PeerAddress(
-                name=bounce.per_message.reporting_mta.name, addr=reception.peer_address.addr
-            ),
+            peer_address=PeerAddress(bounce.per_message.reporting_mta.name, client),
             timestamp=reception.timestamp if when is None else when,
             event_time=reception.event_time if when is None else rfc3339(when),
             tls_cipher=msgspec.UNSET,
