@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import count
 
 import regex
 
@@ -53,6 +54,7 @@ _MERGED = re.compile(r"(?P<how>alt|tuple)_(?P<name>.*?)(?:_\d+)?")
 _INNER_FLAGS = re.compile(r"(?<!\\)\((?:\?:)?\(\?(?P<flags>[a-z]+)\)")
 
 Groups = dict[str, str | None]
+SKIPPED = "skiplines"
 
 
 class BadExpression(ValueError):
@@ -77,16 +79,22 @@ class Expression:
         """The names of its groups, merged ones under the name they are merged into."""
         return frozenset(self.pattern.groupindex) | {name for _, _, name in self.merged}
 
-    def search(self, text: str) -> Groups | None:
-        """The named groups of the first match in `text`, or None. Raises Expired."""
+    def find(self, text: str) -> regex.Match[str] | None:
+        """The first match in `text`. Raises Expired."""
         if self.literal and self.literal not in text:
             return None
         try:
-            found = self.pattern.search(text, timeout=DEADLINE)
+            return self.pattern.search(text, timeout=DEADLINE)
         except TimeoutError:
             raise Expired from None
-        if found is None:
-            return None
+
+    def search(self, text: str) -> Groups | None:
+        """The named groups of the first match in `text`, or None. Raises Expired."""
+        found = self.find(text)
+        return None if found is None else self.named(found)
+
+    def named(self, found: regex.Match[str]) -> Groups:
+        """The named groups of a match, with those that fail2ban merges merged."""
         groups: Groups = found.groupdict()
         for group, how, name in self.merged:
             if how == "tuple":
@@ -96,13 +104,17 @@ class Expression:
         return groups
 
 
-def compile_expression(source: str) -> Expression:
-    """One line of failregex, prefregex or ignoreregex, compiled. Raises BadExpression."""
+def compile_expression(source: str, *, multiline: bool = False) -> Expression:
+    """One line of failregex, prefregex or ignoreregex, compiled. Raises BadExpression.
+
+    With `multiline` the text that is searched has several lines (multiline.py).
+    """
     text = _INNER_FLAGS.sub(r"(?\g<flags>:", _with_tags(source))
     try:
         # Python's own engine first: what it refuses, fail2ban refuses.
         re.compile(text)
-        pattern = regex.compile(text, regex.VERSION0)
+        flags = regex.VERSION0 | (regex.MULTILINE if multiline else regex.VERSION0)
+        pattern = regex.compile(text, flags)
     except (re.error, regex.error, OverflowError, RecursionError) as error:
         raise BadExpression(f"{error}, in {source!r}") from None
     merged = []
@@ -116,8 +128,11 @@ def compile_expression(source: str) -> Expression:
 def _with_tags(source: str) -> str:
     """`source` with every tag that fail2ban knows replaced; others stay as they are."""
     opened: set[str] = set()
+    skips = count()
 
     def replaced(tag: re.Match[str]) -> str:
+        if tag[0] == "<SKIPLINES>":
+            return rf"\n(?P<{SKIPPED}{next(skips)}>(?:(?:.*\n)*?))"
         known = _TAGS.get(tag[0][1:-1])
         custom = _CUSTOM.fullmatch(tag[0])
         if known is not None or custom is None:

@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 from datetime import timezone
 from pathlib import Path
 
+import regex
+
 from guard.filters.dates import Dates
-from guard.filters.expressions import Expired, Expression, Groups, compile_expression
+from guard.filters.expressions import SKIPPED, Expired, Expression, Groups, compile_expression
+from guard.filters.multiline import LineBuffer
 from guard.filters.sessions import Sessions
 from guard.lib.conftags import Definition, find_definition, join_call, split_call
 from guard.lib.faults import Fault
@@ -28,7 +31,9 @@ from guard.roles import ConfigError
 MAX_LINE = 16_384
 STRIKES = 3
 REST = 60.0
+MOST_LINES = 100
 _IDENTITIES = ("fid", "ip4", "ip6", "dns")
+Found = regex.Match[str]
 
 
 class FilterError(ConfigError):
@@ -71,17 +76,21 @@ class _Watched:
     rests_until: float = float("-inf")
     expired: int = 0
 
-    def search(self, text: str, now: float) -> Groups | None:
+    def find(self, text: str, now: float) -> Found | None:
         if now < self.rests_until:
             return None
         try:
-            return self.expression.search(text)
+            return self.expression.find(text)
         except Expired:
             self.expired += 1
             self.strikes += 1
             if self.strikes >= STRIKES:
                 self.strikes, self.rests_until = 0, now + REST
             return None
+
+    def search(self, text: str, now: float) -> Groups | None:
+        found = self.find(text, now)
+        return None if found is None else self.expression.named(found)
 
 
 class Filter:
@@ -96,10 +105,13 @@ class Filter:
         prefregex: str = "",
         datepattern: str | None = None,
         zone: timezone | None = None,
+        maxlines: int = 1,
     ) -> None:
         """Raises BadExpression or BadDatePattern."""
         self.name = name
-        self._fail = [_Watched(compile_expression(text)) for text in failregex]
+        several = maxlines > 1
+        self._buffer = LineBuffer(maxlines) if several else None
+        self._fail = [_Watched(compile_expression(x, multiline=several)) for x in failregex]
         self._ignore = [_Watched(compile_expression(text)) for text in ignoreregex]
         self._prefix = _Watched(compile_expression(prefregex)) if prefregex else None
         self._dates = Dates(datepattern, zone)
@@ -114,7 +126,7 @@ class Filter:
 
     def match(self, line: bytes, now: float) -> Match | None:
         """The offender in `line`, a line without its end, which is read at `now`."""
-        return self.match_text(line.decode("utf-8", "replace"), now)
+        return self.match_text(line.rstrip(b"\r\n").decode("utf-8", "replace"), now)
 
     def match_text(self, line: str, now: float, time: float | None = None) -> Match | None:
         """The same for text; `time` is given where it is known without the line (a journal)."""
@@ -123,7 +135,7 @@ class Filter:
         if time is None:
             text, time = self._dated(text, now)
         groups: Groups = {}
-        text += "\n"
+        text = f"{text}\n" if self._buffer is None else self._buffer.add(text)
         if self._prefix is not None:
             found = self._prefix.search(text, now)
             if found is None:
@@ -151,11 +163,15 @@ class Filter:
     def _first(self, text: str, groups: Groups, now: float, time: float) -> Match | None:
         """What the first failregex that matches says."""
         for index, watched in enumerate(self._fail):
-            found = watched.search(text, now)
+            match = watched.find(text, now)
             self.tally.expired[index] = watched.expired
-            if found is None:
+            if match is None:
                 continue
             self.tally.matches[index] += 1
+            found = watched.expression.named(match)
+            if self._buffer is not None:
+                skipped = (part for name, part in found.items() if name.startswith(SKIPPED))
+                self._buffer.use(text, *match.span(), filter(None, skipped))
             if any(ignore.search(text, now) is not None for ignore in self._ignore):
                 self.tally.ignored += 1
                 return None
@@ -194,10 +210,7 @@ def load_filter(call: str, folders: Sequence[Path], zone: timezone | None = None
     failregex = options.lines("failregex")
     if not failregex and not options.faults:
         options.fault("failregex", "is empty: the filter can match nothing")
-    if options.text("maxlines") not in ("", "1"):
-        options.fault(
-            "maxlines", "lines are read one by one here; F-MLFID joins those of a session"
-        )
+    maxlines = options.number("maxlines", MOST_LINES)
     options.check(failregex)
     faults = [*conf.faults, *options.faults]
     if faults:
@@ -210,6 +223,7 @@ def load_filter(call: str, folders: Sequence[Path], zone: timezone | None = None
             prefregex=options.text("prefregex"),
             datepattern=options.text("datepattern") or None,
             zone=zone,
+            maxlines=maxlines,
         )
     except ValueError as error:
         raise FilterError([Fault(options.file, "[Definition]", str(error))]) from None
@@ -231,6 +245,13 @@ class _Options:
         except ValueError as error:
             self.fault(option, str(error))
             return ""
+
+    def number(self, option: str, most: int) -> int:
+        text = self.text(option) or "1"
+        if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most:
+            return int(text)
+        self.fault(option, f"{text!r} is not a number from 1 to {most}")
+        return 1
 
     def lines(self, option: str) -> list[str]:
         return [line for line in self.text(option).split("\n") if line.strip()]

@@ -11,14 +11,12 @@ from guard.lib.conftags import join_call
 
 STOCK = Path("/etc/fail2ban/filter.d")
 LOGS = Path("/usr/lib/python3/dist-packages/fail2ban/tests/files/logs")
-# The mail filters must all be right; of the rest, four want several lines at once.
 MAIL = (
     "assp", "courier-auth", "courier-smtp", "cyrus-imap", "domino-smtp", "dovecot", "exim",
     "exim-spam", "horde", "kerio", "openwebmail", "oracleims", "perdition", "postfix", "qmail",
     "roundcube-auth", "sendmail-auth", "sendmail-reject", "sieve", "sogo-auth", "solid-pop3d",
     "squirrelmail", "uwimap-auth",
 )  # fmt: skip
-MULTI_LINE = {"ejabberd-auth", "guacamole", "mongodb-auth", "slapd"}
 NOW = 1124013600.0  # fail2ban's samples were written for Sun 14 Aug 2005 12:00 CEST
 
 
@@ -87,11 +85,11 @@ def test_mail_filters_find_what_fail2ban_finds(name):
 @pytest.mark.fail2ban
 @pytest.mark.usefixtures("_samples_zone")
 def test_all_other_filters_find_what_fail2ban_finds():
-    """The rest of what Debian installs, but for filters that want several lines at once."""
+    """The rest of what Debian installs."""
     need_samples()
     names = {path.stem for path in STOCK.glob("*.conf")} & {path.name for path in LOGS.iterdir()}
     checked = 0
-    for name in sorted(names - set(MAIL) - MULTI_LINE):
+    for name in sorted(names - set(MAIL)):
         count, wrong = complaints(name)
         checked += count
         assert not wrong, name + "\n" + "\n".join(wrong)
@@ -101,7 +99,7 @@ def test_all_other_filters_find_what_fail2ban_finds():
 def test_a_filter_file_with_faults_is_refused_with_all_of_them(tmp_path):
     """Expressions that do not compile or capture nobody, each with its text."""
     (tmp_path / "bad.conf").write_text(
-        "[Definition]\nprefregex = ^(\nmaxlines = 3\n"
+        "[Definition]\nprefregex = ^(\nmaxlines = many\n"
         "failregex = ^x $\n  ^[ <HOST>\n  ^fine <HOST>\n"
     )
     with pytest.raises(FilterError) as caught:
