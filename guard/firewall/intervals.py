@@ -16,6 +16,8 @@ from guard.lib.networks import Network
 _BITS = {4: 32, 6: 128}
 # Two ends that differ by less than this, in seconds, are one: kernels count in ticks or seconds.
 SLACK = 2.0
+# Ranges are laid with all else in one transaction, which a million elements hold up for seconds.
+_LATE = 30.0
 
 
 class Range(NamedTuple):
@@ -31,11 +33,11 @@ def later(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else max(one, other)
 
 
-def outlasts(one: float | None, other: float | None) -> bool:
-    """Whether `one` ends after `other` by more than the slack."""
+def outlasts(one: float | None, other: float | None, slack: float = SLACK) -> bool:
+    """Whether `one` ends after `other` by more than `slack`."""
     if other is None:
         return False
-    return one is None or one > other + SLACK
+    return one is None or one > other + slack
 
 
 def disjoint(blocks: Mapping[Network, float | None]) -> list[Range]:
@@ -132,6 +134,6 @@ def _beyond(present: Sequence[Range], expected: Sequence[Range]) -> Iterator[Ran
             first, last, until = expected[probe]
             if at < first:
                 yield Range(at, first - 1, span.until)
-            if outlasts(span.until, until):
+            if outlasts(span.until, until, _LATE):
                 yield Range(max(at, first), min(last, span.last), span.until)
             at, probe = last + 1, probe + 1

@@ -36,7 +36,7 @@ _PROTOCOL, _NAME, _TYPE, _REVISION, _FAMILY, _DATA, _ADT, _LINE = 1, 2, 3, 4, 5,
 _IP, _CIDR, _TIMEOUT, _HASHSIZE, _MAXELEM = 1, 3, 6, 18, 19
 _HEAD = attribute(_PROTOCOL, bytes([6]))
 _AF = {4: 2, 6: 10}
-_ATTRIBUTE, _ADDRESS = struct.Struct("=HH"), struct.Struct("=HHHH")
+_SIZES = {4: 4, 6: 16}
 _CHUNK = 1200
 # Not a reservation: the kernel grows the hash as elements come, up to this many.
 _MOST = 1 << 27
@@ -100,12 +100,11 @@ class IPSets:
 
     def add(self, name: str, blocks: Iterable[Block], now: float) -> None:
         """Adds elements, or renews the end of those that are there."""
-        timed = ((network, seconds(until, now)) for network, until in blocks)
-        self._send(_ADD, _lists(name, (_element(network, left) for network, left in timed)))
+        self._send(_ADD, _lists(name, _timed(blocks, now)))
 
     def delete(self, name: str, networks: Iterable[Network]) -> None:
         """Deletes elements; those that are not there do not matter."""
-        self._send(_DELETE, _lists(name, (_element(network) for network in networks)))
+        self._send(_DELETE, _lists(name, map(_untimed, networks)))
 
     def elements(self, name: str, version: int, now: float) -> Iterator[Block]:
         """What a set holds now."""
@@ -137,16 +136,35 @@ def _number(kind: int, value: int) -> bytes:
     return attribute(kind | BIG_ENDIAN, struct.pack(">I", value))
 
 
-def _element(network: Network, left: int | None = None) -> bytes:
-    """One element: the network, and how long it stays where that matters."""
-    kind = 1 if network.version == 4 else 2
-    size = len(network.packed)
-    data = _ADDRESS.pack(8 + size, _IP | NESTED, 4 + size, kind | BIG_ENDIAN) + network.packed
-    if not network.is_address:
-        data += attribute(_CIDR, bytes([network.length]))
-    if left is not None:
-        data += _number(_TIMEOUT, left)
-    return _ATTRIBUTE.pack(4 + len(data), _DATA | NESTED) + data
+def _head(version: int, rest: int) -> bytes:
+    """The three headers ahead of an address; `rest` is the size of what follows it."""
+    size = 4 if version == 4 else 16
+    family = (1 if version == 4 else 2) | BIG_ENDIAN
+    data, nest = 4 + 8 + size + rest, 8 + size
+    return struct.pack("=HHHHHH", data, _DATA | NESTED, nest, _IP | NESTED, 4 + size, family)
+
+
+def _timed(blocks: Iterable[Block], now: float) -> Iterator[bytes]:
+    """Elements with their time. By the million: whatever can be packed beforehand is."""
+    clock = struct.pack("=HH", 8, _TIMEOUT | BIG_ENDIAN)
+    mask = struct.pack("=HH", 5, _CIDR)
+    address = {v: struct.Struct(f">12s{size}s4sI").pack for v, size in _SIZES.items()}
+    prefix = {v: struct.Struct(f">12s{size}s4sB3x4sI").pack for v, size in _SIZES.items()}
+    one = {version: _head(version, 8) for version in _SIZES}
+    many = {version: _head(version, 16) for version in _SIZES}
+    for (version, value, length), until in blocks:
+        size = _SIZES[version]
+        packed, left = value.to_bytes(size, "big"), seconds(until, now)
+        if length == size * 8:
+            yield address[version](one[version], packed, clock, left)
+        else:
+            yield prefix[version](many[version], packed, mask, length, clock, left)
+
+
+def _untimed(network: Network) -> bytes:
+    """An element as it is deleted."""
+    mask = b"" if network.is_address else attribute(_CIDR, bytes([network.length]))
+    return _head(network.version, len(mask)) + network.packed + mask
 
 
 def _parse(data: memoryview, version: int, now: float) -> Block:

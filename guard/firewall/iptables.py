@@ -25,6 +25,7 @@ from guard.lib.networks import Network
 from guard.roles import Refused, Unavailable
 
 _TEMPORARY = "_new"
+_BITS = {4: 32, 6: 128}
 _KINDS = {"hash:ip": "addresses", "hash:net": "prefixes"}
 _IPV6 = Path("/proc/thread-self/net/if_inet6")
 
@@ -164,14 +165,18 @@ class IPTables:
 
     def _sorted(self, blocks: Iterable[Block]) -> dict[str, list[Block]]:
         """`blocks` by the name of the set that holds them."""
+        names = {(version, kind): name for name, kind, version in self._layout()}
         found: dict[str, list[Block]] = {}
         for block in blocks:
-            network = block.network
-            if network.version not in self._versions:
+            version, _, length = block.network
+            if version not in self._versions:
                 continue
-            kind = "addresses" if network.is_address else "prefixes"
-            held = found.setdefault(f"{self._prefix}_v{network.version}_{kind}", [])
-            held.extend([block] if network.length else _halves(block))
+            kind = "hash:ip" if length == _BITS[version] else "hash:net"
+            held = found.setdefault(names[version, kind], [])
+            if length:
+                held.append(block)
+            else:
+                held += _halves(block)
         return found
 
     def _clear(self) -> None:

@@ -12,6 +12,7 @@ Trusts the ledger. Does not run by itself: somebody calls `step` and `reconcile`
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -93,25 +94,33 @@ def ends(claims: Iterable[Claim]) -> dict[Network, float | None]:
     return found
 
 
-def difference(wanted: Ends, present: Ends, now: float, longest: float | None = None) -> Difference:
+def difference(
+    wanted: Ends,
+    present: Ends,
+    now: float,
+    longest: float | None = None,
+    slack: float = SLACK,
+) -> Difference:
     """What to block and to release so that `present` becomes `wanted`.
 
-    Ends that differ by less than the kernel's rounding are equal, and what is about to end need
-    not be laid. `longest` is how far a back end counts: a later end is due again at half of it.
+    Ends that differ by less than `slack` are equal, and what is about to end need not be laid.
+    `longest` is how far a back end counts: a later end is due again at half of it.
     """
     missing = []
     for network, until in wanted.items():
-        if until is not None and until <= now + SLACK:
+        if until is not None and until <= now + slack:
             continue
-        if network not in present or _wrong(until, present[network], now, longest):
+        if network not in present or _wrong(until, present[network], now, longest, slack):
             missing.append(Block(network, until))
     return Difference(missing, [network for network in present if network not in wanted])
 
 
-def _wrong(until: float | None, end: float | None, now: float, longest: float | None) -> bool:
+def _wrong(
+    until: float | None, end: float | None, now: float, longest: float | None, slack: float
+) -> bool:
     if longest is not None and until is not None and until > now + longest:
         return end is None or end < now + longest / 2
-    return outlasts(until, end) or outlasts(end, until)
+    return outlasts(until, end, slack) or outlasts(end, until, slack)
 
 
 def _flat(carved: Mapping[Network, Iterable[Network]]) -> set[Network]:
@@ -130,6 +139,7 @@ class Mirror:
         # Whether the firewall may hold anything else than was laid.
         self._broken = self._suspect = True
         self._dirty_in_a_row = 0
+        self._latest = 0.0
         self._warned: set[str] = set()
         self.report: Report | None = None
 
@@ -144,6 +154,7 @@ class Mirror:
 
     def start(self, now: float) -> None:
         """Opens the firewall and lays all that the ledger claims, in one go."""
+        began = time.monotonic()
         # The cursor first: what changes meanwhile is applied twice rather than lost.
         cursor, _ = self._ledger.changes("")
         wanted = self._wanted(now)
@@ -151,6 +162,7 @@ class Mirror:
             self._firewall.open()
             self._firewall.replace((Block(net, until) for net, until in wanted.items()), now)
         self._cursor, self._broken, self._suspect = cursor, False, False
+        self._latest = max(self._latest, time.monotonic() - began)
 
     def step(self, now: float) -> None:
         """Applies what changed in the ledger since the last call, and what has ended."""
@@ -177,18 +189,19 @@ class Mirror:
 
     def reconcile(self, now: float) -> Report:
         """Compares firewall and ledger, repairs, and returns what was found before the repair."""
+        began = time.monotonic()
         self.step(now)
         wanted = self._wanted(now)
         try:
             with self._guarded():
-                self.report = self._compared(wanted, now)
+                self.report = self._compared(wanted, now, began)
         except Unavailable as error:
             self.start(now)
             self.report = Report(len(wanted), 0, len(wanted), 0, (str(error),))
         self._note(self.report)
         return self.report
 
-    def _compared(self, wanted: Ends, now: float) -> Report:
+    def _compared(self, wanted: Ends, now: float, began: float) -> Report:
         firewall = self._firewall
         warnings: tuple[str, ...] = ()
         faults: tuple[str, ...] = ()
@@ -208,8 +221,10 @@ class Mirror:
                 self._suspect = False
                 return Report(count, count, 0, 0, faults, warnings)
         present = firewall.blocked(now)
+        # Ends are told from `now`, but the kernel counts from when it was told or asked.
+        slack = SLACK + self._latest + time.monotonic() - began
         longest = firewall.longest if isinstance(firewall, Capped) else None
-        missing, foreign = difference(wanted, present, now, longest)
+        missing, foreign = difference(wanted, present, now, longest, slack)
         if missing or foreign:
             firewall.apply(missing, foreign, now)
         self._suspect = False

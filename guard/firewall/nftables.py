@@ -91,11 +91,13 @@ class NFTables:
         for network, until in blocks:
             if until is not None and until <= now:
                 continue
-            kind = HASHED.get((network.version, network.length))
+            version, value, length = network
+            kind = HASHED.get((version, length))
             if kind is None:
                 prefixes[network] = until
                 continue
-            pairs[kind].append((network.packed, nftsets.milliseconds(until, now)))
+            key = value.to_bytes(4 if version == 4 else 16, "big")
+            pairs[kind].append((key, nftsets.milliseconds(until, now)))
             if len(pairs[kind]) == _CHUNK:
                 messages += self._add(kind, pairs.pop(kind))
         for kind, rest in pairs.items():

@@ -72,9 +72,9 @@ def test_a_restart_with_a_hundred_thousand_bans(world: World, make):
         for _ in range(2):
             firewall: Firewall = make()
             mirror = Mirror(ledger, firewall, Nobody())
-            mirror.start(now)
+            mirror.start(time.time())
             assert not world.offender.connects(world.v4)
             assert len(firewall.blocked(now)) == 100_001
-            assert mirror.reconcile(now).clean
+            assert mirror.reconcile(time.time()).clean
             firewall.close()
             assert not world.offender.connects(world.v4)
