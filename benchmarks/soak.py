@@ -11,7 +11,11 @@ import subprocess
 import sys
 
 CASES = "100000"
-TESTS = ("tests/filter_d/test_hostile.py", "tests/mail/test_soak.py")
+TESTS = (
+    "tests/filter_d/test_hostile.py",
+    "tests/mail/test_soak.py",
+    "tests/mail/test_large_queue.py",
+)
 
 
 def main() -> int:

@@ -151,6 +151,22 @@ def test_down_for_a_while(office: Office):
     assert office.records[0].response.content.startswith("connecting to 127.0.0.1 port")
 
 
+def test_a_connection_dropped_after_data(office: Office):
+    """No answer to the whole message: it may have been taken, and goes again (RFC 5321, 6.1)."""
+    office.mail()
+    drops = iter([None])
+
+    async def main() -> Hop:
+        hop = Hop(answers={".": lambda _: next(drops, "250 2.0.0 taken")})
+        async with hop, office.delivering({"default": to(hop.port)}):
+            await until(lambda: office.empty)
+        return hop
+
+    assert len(asyncio.run(main()).messages) == 2
+    assert office.types() == ["TransientFailure", "Delivery"]
+    assert office.records[0].response.content.startswith("the message: ")
+
+
 def test_every_recipient_its_own_fate(office: Office):
     """Served, refused and delayed in one message: one copy, one bounce, one more attempt."""
     office.mail("ok@y.test", "no@y.test", "later@y.test")
