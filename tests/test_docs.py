@@ -20,7 +20,7 @@ LINE = re.compile(r"^(?:[$#] )?(?:\.venv/bin/)?guard (\S.*)$")
 # Services run until they are told to stop; other tests run them.
 SERVICES = {"up", "listener", "daemon"}
 # port25.toml is only asked about, never run: a test does not listen on port 25.
-CONFIGS = {"relay-check": "port25.toml", "feeds": "feeds.toml"}
+CONFIGS = {"relay-check": "port25.toml", "feeds": "feeds.toml", "sources": "sources.toml"}
 NO_CONFIG = {"demo", "passwd"}
 
 
@@ -44,6 +44,17 @@ def test_every_command_is_documented():
     assert {name for _, line in documented() if (name := line.split()[0]) not in COMMANDS} == set()
 
 
+def test_links_lead_somewhere():
+    """Every relative link of README and docs is a file of the project."""
+    broken = [
+        f"{page.name}: {link}"
+        for page in PAGES
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / link).exists()
+    ]
+    assert not broken
+
+
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
     """A folder with every file that the documentation names, and a daemon that runs there."""
@@ -61,6 +72,9 @@ def sandbox(tmp_path_factory):
         )
     )
     (folder / "list.txt").write_text("198.51.100.0/24\n")
+    (folder / "sources.toml").write_text(
+        '[state]\ndir = "sources"\n[[source]]\ntype = "kumomta-log"\npath = "log/records.jsonl"\n'
+    )
     (folder / "port25.toml").write_text('[[listener]]\nlisten = "0.0.0.0:25"\n')
     record = (
         '{"type":"Rejection","timestamp":1757675281,"response":{"code":550,"content":"relaying '

@@ -38,6 +38,7 @@ COMMANDS = {
     "feeds": "guard.cli.feeds:feeds",
     "relay-check": "guard.cli.relay_check:relay_check",
     "passwd": "guard.cli.passwd:passwd",
+    "sources": "guard.cli.sources:sources",
     "spool": "guard.cli.spool:spool",
 }
 
