@@ -12,6 +12,7 @@ helpers (the first that answers for a queue has it):
     url = 'http://127.0.0.1:8026/',
     secret_file = '/opt/kumomta/etc/guard.secret',
   }
+  guard.load_scanners '/opt/kumomta/etc/policy/scanners.toml'                   -- 2024.09.02 or later
   kumo.on('smtp_server_ehlo', guard.on_ehlo)                                    -- 2023.08.22 or later
   kumo.on('smtp_server_connection_accepted', guard.on_connection_accepted)      -- 2025.05.06 or later
 
@@ -134,8 +135,27 @@ mod.scanners = {
   '^nmap%.scanme%.org$', -- the default of nmap's smtp scripts
 }
 
+--[==[
+Takes in the names that Guard's own listener knows: the `ehlo` expressions of etc/scanners.toml, in
+which the names above are too. Call it at the top level of init.lua.
+]==]
+function mod.load_scanners(path)
+  local expressions = {}
+  for _, row in ipairs(kumo.serde.toml_load(path).scanner or {}) do
+    for _, expression in ipairs(row.ehlo or {}) do
+      table.insert(expressions, '(?:' .. expression .. ')')
+    end
+  end
+  if #expressions > 0 then
+    mod.listed = kumo.regex.compile('(?i)' .. table.concat(expressions, '|'))
+  end
+end
+
 function mod.is_scanner(domain)
   local name = string.lower(domain or '')
+  if mod.listed and mod.listed:captures(name) then
+    return true
+  end
   for _, pattern in ipairs(mod.scanners) do
     if name:match(pattern) then
       return true

@@ -5,7 +5,7 @@ by curl; what a kumod would do with events is asked for by the test that loads t
 KUMO_STUB_DIR is a folder for the bodies of requests.
 ]==]
 local stub = { events = {}, hooks = {}, memoized = {} }
-local kumo = { http = {}, cidr = {} }
+local kumo = { http = {}, cidr = {}, serde = {}, regex = {} }
 
 function kumo.on(name, handler)
   stub.events[name] = handler
@@ -85,6 +85,46 @@ function kumo.http.build_client(params)
   end
   function client:close() end
   return client
+end
+
+-- TOML and expressions, by Python ---------------------------------------------------------------
+
+-- What Python prints for a program and its arguments, which are files or single-quoted texts.
+local function python(program, ...)
+  local words = { os.getenv 'KUMO_STUB_PYTHON', '-c', "'" .. program .. "'" }
+  for _, word in ipairs { ... } do
+    table.insert(words, "'" .. written(word) .. "'")
+  end
+  local pipe = assert(io.popen(table.concat(words, ' ')))
+  local out = pipe:read 'a'
+  assert(pipe:close())
+  return out
+end
+
+function kumo.serde.toml_load(path)
+  local lua = python([[
+import sys, tomllib
+def lua(x):
+    if isinstance(x, dict):
+        return "{" + ",".join(f"[{lua(k)}]={lua(v)}" for k, v in x.items()) + "}"
+    if isinstance(x, list):
+        return "{" + ",".join(map(lua, x)) + "}"
+    text = "".join(f"\\{byte:03d}" for byte in str(x).encode())
+    return chr(34) + text + chr(34)
+print("return " + lua(tomllib.load(open(open(sys.argv[1]).read(), "rb"))))]], path)
+  return assert(load(lua))()
+end
+
+function kumo.regex.compile(pattern)
+  local regex = {}
+  function regex:captures(text)
+    local found = python([[
+import re, sys
+pattern, text = (open(name).read() for name in sys.argv[1:])
+print(bool(re.search(pattern, text)))]], pattern, text)
+    return found:match 'True' and {} or nil
+  end
+  return regex
 end
 
 -- Networks ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -39,7 +40,11 @@ def lua(tmp_path: Path, script: str) -> str:
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "KUMO_STUB_DIR": str(tmp_path)},
+        env={
+            **os.environ,
+            "KUMO_STUB_DIR": str(tmp_path),
+            "KUMO_STUB_PYTHON": sys.executable,
+        },
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -157,6 +162,30 @@ def test_scanners_are_refused_by_name(tmp_path, name, refused):
     out = lua(tmp_path, f"print(pcall(guard.on_ehlo, '{name}', {{}}))")
     assert out.startswith("false\tREJECT 550 5.7.1 scanners are not served here") is refused
     assert out.startswith("true") is not refused
+
+
+def test_the_names_of_guards_own_list_are_refused_too(tmp_path):
+    """load_scanners takes the `ehlo` expressions of a list such as etc/scanners.toml."""
+    (tmp_path / "list.toml").write_text(
+        "[[scanner]]\nname = 'A'\nehlo = ['^a-scanner\\b', '(^|\\.)a\\.example$']\n"
+        "[[scanner]]\nname = 'B'\nagent = ['b']\n[[protocol]]\nname = 'C'\nline = ['c']\n"
+    )
+    names = {"a-scanner": True, "x.a.example": True, "xa.example": False, "mail.example.com": False,
+             "ylmf-pc": True, "c": False, "": False}  # fmt: skip
+    calls = "\n".join(f"print(guard.is_scanner '{name}')" for name in names)
+    out = lua(tmp_path, f"guard.load_scanners '{tmp_path}/list.toml'\n{calls}")
+    assert [line == "true" for line in out.split()] == list(names.values())
+
+
+def test_the_list_that_comes_with_guard_can_be_loaded(tmp_path):
+    """And every name that guard.lua knows by itself is in it."""
+    path = PROJECT / "etc" / "scanners.toml"
+    if not path.exists():
+        pytest.skip("there is no list")
+    names = ["expanse", "ylmf-pc", "masscan", "zgrab", "nmap.scanme.org", "mx.example.com"]
+    calls = "\n".join(f"print(guard.listed:captures '{name}' ~= nil)" for name in names)
+    out = lua(tmp_path, f"guard.load_scanners '{path}'\n{calls}").split()
+    assert out == ["true"] * 5 + ["false"]
 
 
 def test_guard_knows_the_reply_to_a_scanner(tmp_path):
