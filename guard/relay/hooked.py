@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from guard.lib.networks import Network
+from guard.lib.seldom import Seldom
 from guard.relay.calls import CallFailed
 from guard.relay.hook import Hook, conn_meta
 from guard.relay.listener_domains import Entry
@@ -19,30 +19,6 @@ from guard.relay.verdict import Asked, RelayPolicy, Verdict
 
 log = logging.getLogger("guard.relay")
 _REMEMBERED = 64  # domains per session
-_WHILE, _KINDS = 10.0, 64
-
-
-class _Complaints:
-    """Failures of the hook for the log: of each kind one line at once, then one in a while.
-
-    Strangers choose how often it is called; they must not choose how long the log gets.
-    """
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._said: dict[str, tuple[float, int]] = {}
-
-    def tell(self, error: CallFailed, peer: Network, now: float) -> None:
-        """`peer` is refused at `now` (seconds of any clock) because of `error`."""
-        since, more = self._said.get(error.bare, (float("-inf"), 0))
-        if now < since + _WHILE:
-            self._said[error.bare] = since, more + 1
-            return
-        if len(self._said) >= _KINDS:
-            self._said.clear()
-        self._said[error.bare] = now, 0
-        others = f", after {more} others" if more else ""
-        log.error("%s: %s; %s is told 421 4.3.0%s", self._file, error, peer, others)
 
 
 class HookPolicy:
@@ -50,7 +26,7 @@ class HookPolicy:
 
     def __init__(self, hook: Hook, files: StaticPolicy) -> None:
         self.hook, self.files = hook, files
-        self.complaints = _Complaints(hook.file)
+        self.complaints = Seldom(log.error)
         self.relay_hosts, self.domains, self.where = files.relay_hosts, files.domains, files.where
 
     async def check(self, asked: Asked) -> Verdict:
@@ -95,7 +71,8 @@ class _Session:
             sender = await self._entry(asked.sender_domain, asked)
             recipient = await self._entry(asked.recipient_domain, asked)
         except CallFailed as error:
-            policy.complaints.tell(error, asked.peer, asyncio.get_running_loop().time())
+            message = f"{policy.hook.file}: {error}; {asked.peer} is told 421 4.3.0"
+            policy.complaints.tell(error.bare, message, asyncio.get_running_loop().time())
             return policy.failure()
         return decide(asked, policy.relay_hosts, sender, recipient, policy.where)
 

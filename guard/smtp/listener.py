@@ -7,12 +7,14 @@ the listener starts.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from guard.lib.networks import Network
+from guard.lib.seldom import Seldom
 from guard.relay.reports import ReportReader
 from guard.relay.verdict import RelayPolicy
 from guard.roles import Spool
@@ -23,6 +25,8 @@ from guard.smtp.incoming import no_reports
 from guard.smtp.limits import LIMITS
 from guard.smtp.replies import Reply, reply
 from guard.smtp.settings import ListenerSettings
+
+log = logging.getLogger("guard.smtp")
 
 
 class Peer(NamedTuple):
@@ -61,6 +65,7 @@ class Listener:
     too_many_closing: Reply = field(init=False)
     auth_closing: Reply = field(init=False)
     attempts: Attempts = field(init=False)
+    seldom: Seldom = field(init=False)
     mechanisms: dict[str, Callable[[str | None], Exchange]] = field(init=False)
     _extensions: tuple[bytes, bytes] = field(init=False)
 
@@ -76,6 +81,7 @@ class Listener:
                 ("auth_closing", replies.AUTH_CLOSING),
             )
         }
+        made["seldom"] = Seldom(log.warning)
         made["attempts"] = Attempts(settings.max_auth_guesses, settings.auth_window)
         made["limits"] = {
             name: reply(limit.reply.format(settings.hostname)) for name, limit in LIMITS.items()

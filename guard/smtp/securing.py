@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from guard.events import Kind
@@ -18,8 +17,6 @@ from guard.smtp.redact import mechanism, redact
 
 if TYPE_CHECKING:
     from guard.smtp.session import Dialogue
-
-log = logging.getLogger("guard.smtp")
 
 _IN_EXCHANGE = {
     replies.LINE_TOO_LONG.content: replies.AUTH_LINE_TOO_LONG,
@@ -118,7 +115,8 @@ def _checked(dialogue: Dialogue, login: Login, outcome: object) -> None:
         dialogue.auth_refused = False
         dialogue.say(replies.AUTH_OK.wire)
     elif isinstance(outcome, GuardError):
-        log.warning("a password could not be checked: %s", outcome)
+        message = f"a password could not be checked: {outcome}"
+        dialogue.listener.seldom.tell(str(outcome), message, dialogue.now)
         dialogue.refuse(replies.AUTH_UNAVAILABLE, "AUTH")
     else:
         dialogue.listener.attempts.failed(login.peer, login.user, login.password, dialogue.now)
