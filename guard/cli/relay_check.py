@@ -166,7 +166,9 @@ async def _decide(
     else:
         entries = policy.entries(asked)
     verdict = decide(asked, policy.relay_hosts, *entries, policy.where)
-    return verdict, list(explain(asked, policy.relay_hosts, *entries, verdict, policy.where))
+    told = policy.domains.entries
+    steps = explain(asked, policy.relay_hosts, *entries, verdict, policy.where, told)
+    return verdict, list(steps)
 
 
 def _reply(verdict: Verdict, asked: Asked, recipient: str, hostname: str) -> str:

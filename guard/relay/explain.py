@@ -5,10 +5,11 @@ The steps are those of policy.decide, told one by one; a test holds that both ag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.lib.prefixes import Prefixes
+from guard.relay.hiding import hides
 from guard.relay.listener_domains import EVERY, Entry
 from guard.relay.verdict import Asked, Reports, Verdict
 
@@ -41,8 +42,9 @@ def explain(
     recipient: Entry | None,
     verdict: Verdict,
     hosts_where: str = "relay_hosts",
+    entries: Sequence[Entry] = (),
 ) -> Iterator[Step]:
-    """The steps that lead to `verdict`, in order."""
+    """The steps that lead to `verdict`, in order; with all `entries`, what those found hide."""
     yield Step(
         "connect",
         "Anybody may connect: mail from strangers for your own domains has to come in. relay_hosts "
@@ -52,6 +54,7 @@ def explain(
     yield _hosts(asked, relay_hosts, hosts_where)
     yield from _sender(asked, sender)
     yield from _recipient(asked, recipient)
+    yield from _hidden([sender, None if recipient is sender else recipient], entries)
     yield from _data(verdict)
 
 
@@ -101,6 +104,13 @@ def _recipient(asked: Asked, entry: Entry | None) -> Iterator[Step]:
         if mode is not Reports.IGNORE:
             text = f"{what} for it {_AT_DATA[mode]} ({option})"
             yield Step("RCPT TO", text, _place(entry, option))
+
+
+def _hidden(found: Iterable[Entry | None], entries: Sequence[Entry]) -> Iterator[Step]:
+    for entry in found:
+        if entry and entry.listener:  # a hook's answer hides what it hides on purpose
+            for message in hides(entry, entries):
+                yield Step("RCPT TO", f"mind that {entry.key} {message}")
 
 
 def _place(entry: Entry, option: str) -> str:

@@ -19,25 +19,38 @@ _OPTIONS = ("relay_to", "relay_from", "relay_from_authz", "log_oob", "log_arf")
 _NOTHING = ListenerDomain()
 _ALIKE = 3  # so many are told one by one; beyond, the first speak for all
 _Places = dict[tuple[str, str], Entry]
+_Below = dict[str, list[tuple[Entry, list[str]]]]
 
 
 def hidden(entries: Sequence[Entry]) -> list[Fault]:
     """A warning for each entry that hides options of another, or names from a wildcard."""
-    places = {(entry.listener, entry.domain): entry for entry in entries}
-    below = _below(entries)
-    hides: dict[str, list[Fault]] = defaultdict(list)
-    cuts: dict[str, list[Fault]] = defaultdict(list)
+    places, below = _places(entries), _below(entries)
+    alike: dict[str, list[Fault]] = defaultdict(list)
     for entry in entries:
-        if lost := list(islice(_loses(entry, places, below), _ALIKE + 1)):
-            some = "; ".join(f"{', '.join(names)} of {e.key}" for e, names in lost[:_ALIKE])
-            more = "; and more" if len(lost) > _ALIKE else ""
-            message = f"hides {some}{more}, for entries do not merge"
-            hides[message].append(Fault(entry.file, entry.key, message))
-        wild = _wildcard(entry.domain, entry.listener, places)
-        if wild and _says(wild) and (names := _cut(entry, wild, places)):
-            message = f"takes {', '.join(names)} out of {wild.key}: a longer key ends its reach"
-            cuts[wild.key].append(Fault(entry.file, entry.key, message))
-    return list(chain.from_iterable(map(_few, chain(hides.values(), cuts.values()))))
+        for kind, message in _messages(entry, places, below):
+            alike[kind].append(Fault(entry.file, entry.key, message))
+    return list(chain.from_iterable(map(_few, alike.values())))
+
+
+def hides(entry: Entry, entries: Sequence[Entry]) -> list[str]:
+    """What `entry`, one of `entries`, hides, in words."""
+    return [message for _, message in _messages(entry, _places(entries), _below(entries))]
+
+
+def _places(entries: Sequence[Entry]) -> _Places:
+    return {(entry.listener, entry.domain): entry for entry in entries}
+
+
+def _messages(entry: Entry, places: _Places, below: _Below) -> Iterator[tuple[str, str]]:
+    """(kind, message): those of one kind say the same of different entries."""
+    if lost := list(islice(_loses(entry, places, below), _ALIKE + 1)):
+        some = "; ".join(f"{', '.join(names)} of {e.key}" for e, names in lost[:_ALIKE])
+        more = "; and more" if len(lost) > _ALIKE else ""
+        message = f"hides {some}{more}, for entries do not merge"
+        yield message, message
+    wild = _wildcard(entry.domain, entry.listener, places)
+    if wild and _says(wild) and (names := _cut(entry, wild, places)):
+        yield wild.key, f"takes {', '.join(names)} out of {wild.key}: a longer key ends its reach"
 
 
 def _few(alike: list[Fault]) -> list[Fault]:
@@ -52,9 +65,9 @@ def _says(entry: Entry) -> list[str]:
     return [o for o in _OPTIONS if getattr(entry.options, o) != getattr(_NOTHING, o)]
 
 
-def _below(entries: Sequence[Entry]) -> dict[str, list[tuple[Entry, list[str]]]]:
+def _below(entries: Sequence[Entry]) -> _Below:
     """For each domain: the entries of all listeners for names below it, and what they say."""
-    found: dict[str, list[tuple[Entry, list[str]]]] = defaultdict(list)
+    found: _Below = defaultdict(list)
     for entry in entries:
         if entry.listener == EVERY and (says := _says(entry)):
             labels = entry.domain.split(".")
@@ -64,9 +77,7 @@ def _below(entries: Sequence[Entry]) -> dict[str, list[tuple[Entry, list[str]]]]
     return found
 
 
-def _loses(
-    entry: Entry, places: _Places, below: dict[str, list[tuple[Entry, list[str]]]]
-) -> Iterator[tuple[Entry, list[str]]]:
+def _loses(entry: Entry, places: _Places, below: _Below) -> Iterator[tuple[Entry, list[str]]]:
     """The entries that would hold for names of `entry`, and which of their options it takes."""
     broader: Iterable[tuple[Entry, list[str]]]
     broader = [(other, _says(other)) for other in _broader(entry, places)]

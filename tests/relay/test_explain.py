@@ -94,3 +94,18 @@ def test_what_becomes_of_reports_at_the_end_of_data_is_told():
         ],
         "c.test": [],
     }
+
+
+def test_what_the_entries_hide_is_told():
+    """The commonest reason for a verdict that nobody expected."""
+    some = parse({"*.a.test": {"relay_to": True}, "b.a.test": {"log_oob": True}}, "d")
+    policy = StaticPolicy((), some)
+    asked = Asked(parse_address("203.0.113.5"), 1, "h:25", "b.a.test", "b.a.test")
+    verdict, found = policy.check(asked), policy.entries(asked)
+    told = explain(asked, policy.relay_hosts, *found, verdict, "", some.entries)
+    minded = [step.text for step in told if step.text.startswith("mind that")]
+    assert minded == [
+        'mind that "b.a.test" hides relay_to of "*.a.test", for entries do not merge',
+        'mind that "b.a.test" takes names below b.a.test out of "*.a.test": '
+        "a longer key ends its reach",
+    ]
