@@ -71,14 +71,17 @@ async def hosts(
     if route.literal:
         name = str(Route(route.host, literal=True))
         return _allowed([Host(name, route.host, port)], prohibited)
-    found = []
+    found: list[Host] = []
+    reason = Undeliverable(failure(451, (4, 4, 4), f"no host takes mail for {route.host}"))
     for name in await _exchangers(route.host, resolver, shuffle):
-        for address in await resolver.addresses(name):
-            found.append(Host(name, address, port))  # noqa: PERF401 - awaits in between
+        try:
+            found += [Host(name, address, port) for address in await resolver.addresses(name)]
+        except Undeliverable as error:
+            reason = error  # the others may be known
         if len(found) >= _MOST_HOSTS:
             break
     if not found:
-        raise Undeliverable(failure(451, (4, 4, 4), f"no host takes mail for {route.host}"))
+        raise reason
     return _allowed(found[:_MOST_HOSTS], prohibited)
 
 

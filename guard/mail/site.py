@@ -19,11 +19,12 @@ from guard.mail.content import Opened
 from guard.mail.deliveryrecords import Outcome
 from guard.mail.policy import Policy
 from guard.mail.replies import Undeliverable
-from guard.mail.resolver import Resolver, Shuffle
+from guard.mail.resolver import Host, Resolver, Shuffle
 from guard.mail.routing import Route
 from guard.mail.terms import TermsMaker
 
 _LONGEST_DOWN = 10.0
+_LONGEST_BAD = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Site:
         self._workers = self._idle = 0
         self._down: tuple[float, Undeliverable] | None = None
         self._slot = float("-inf")
+        self._bad: dict[str, float] = {}
 
     @property
     def room(self) -> int:
@@ -113,6 +115,16 @@ class Site:
             now = self.shared.clock()
             self._slot = rate.slot(self._slot, now)
             await asyncio.sleep(self._slot - now)
+
+    def bad(self, host: Host) -> None:
+        """`host` could not be reached."""
+        self._bad[host.address] = self.shared.clock() + _LONGEST_BAD
+
+    def order(self, found: Sequence[Host]) -> list[Host]:
+        """`found`, those last that could not be reached a moment ago."""
+        now = self.shared.clock()
+        self._bad = {address: until for address, until in self._bad.items() if until > now}
+        return sorted(found, key=lambda host: host.address in self._bad)
 
     def down(self, error: Undeliverable) -> None:
         """Nobody could be reached, for this reason."""

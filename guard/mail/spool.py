@@ -72,6 +72,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of `data`; a disk that is nearly full takes a part at first. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
 class FileSpool:
     """A spool in `folder`, which holds `tmp/` and `new/`."""
 
@@ -172,10 +179,8 @@ class IncomingFile:
         self._close()
 
     def _flush(self) -> None:
-        view = memoryview(bytes(self._buffer))
         try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            write_all(self._descriptor, bytes(self._buffer))
         except OSError as error:
             self.abort()
             raise Unavailable(f"spool: writing a message: {error.strerror or error}") from error

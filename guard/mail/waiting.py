@@ -23,7 +23,7 @@ from typing import BinaryIO, Literal, get_args
 
 import msgspec
 
-from guard.mail.spool import Envelope, sync_folder, unavailable
+from guard.mail.spool import Envelope, sync_folder, unavailable, write_all
 from guard.roles import Forbidden, GuardError, Refused, Unavailable
 
 Verb = Literal["retry", "hold", "release", "drop"]
@@ -169,7 +169,7 @@ class Waiting:
         with unavailable("writing a state"):
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, msgspec.json.encode(state))
+                write_all(descriptor, msgspec.json.encode(state))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

@@ -107,12 +107,14 @@ class Worker:
         terms = shared.terms.of(policy)
         route, prohibited = self._site.route, policy.prohibited_hosts
         found = await hosts(route, shared.resolver, prohibited, shared.shuffle)
-        for host in found[:-1]:
+        *others, last = self._site.order(found)
+        for host in others:
             try:
                 return await connect(host, terms)
             except Undeliverable as error:
+                self._site.bad(host)
                 log.info("%s (%s): %s", host.name, host.address, error)
-        return await connect(found[-1], terms)
+        return await connect(last, terms)
 
     async def _hang_up(self) -> None:
         connection, self._connection = self._connection, None

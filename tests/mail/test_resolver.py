@@ -98,6 +98,16 @@ def test_a_broken_name_server_is_temporary():
     assert reply.startswith("451 4.4.3 looking up MX of example.com: ")
 
 
+def test_one_mx_that_cannot_be_looked_up():
+    """The others take the mail; where there are none, it is temporary."""
+    assert find("self.example", broken="me.example", prohibited=[]) == [
+        Host("mx2.example.com", "192.0.2.2", 25)
+    ]
+    reply = find("onlyself.example", broken="onlyself.example")
+    assert isinstance(reply, str)
+    assert reply.startswith("451 4.4.3 ")
+
+
 @pytest.mark.parametrize(
     ("route", "expected"),
     [

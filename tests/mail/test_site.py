@@ -7,6 +7,7 @@ import pytest
 
 from guard.mail.policy import Policy
 from guard.mail.replies import Undeliverable, failure
+from guard.mail.resolver import Host
 from guard.mail.routing import Route
 from guard.mail.schedule import Rate, Schedule
 from guard.mail.site import Job, Shared, Site
@@ -123,6 +124,18 @@ def test_down_for_a_while():
             one.check()
         clock.now += 0.2
         one.check()
+
+
+def test_hosts_that_cannot_be_reached_are_tried_last():
+    """For a minute; then the preference counts again."""
+    clock = Clock()
+    first, second = Host("a", "192.0.2.1", 25), Host("b", "192.0.2.2", 25)
+    one = site(clock)
+    assert one.order([first, second]) == [first, second]
+    one.bad(first)
+    assert one.order([first, second]) == [second, first]
+    clock.now += 61
+    assert one.order([first, second]) == [first, second]
 
 
 def test_rate():
