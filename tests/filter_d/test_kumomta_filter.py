@@ -120,6 +120,10 @@ REPLIES = [
     (421, "4.3.0", "mx.example.com technical difficulties"),
     (421, "4.5.3", "mx.example.com too many recipients on this connection"),
     (451, "4.4.5", "data_processing_timeout exceeded (rx)"),
+    (554, "5.7.1", "no service for scanners"),
+    (554, "5.5.0", "this is SMTP, not HTTP"),
+    (554, "5.5.1", "mx.example.com speaks first"),
+    (554, "5.7.1", "no"),
     (599, "5.9.9", "never seen before"),
 ]
 EXPANSE = "Expanse, a Palo Alto Networks company, searches across the global IPv4 space"
