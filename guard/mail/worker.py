@@ -97,6 +97,7 @@ class Worker:
         except BaseException as error:
             self._shared.slots.release()
             if isinstance(error, Undeliverable):
+                log.info("%s cannot be reached: %s", self._site.route, error)
                 self._site.down(error)
             raise
         return self._connection

@@ -120,6 +120,18 @@ class Postfix:
         }
         (etc / "main.cf").write_text("".join(f"{k} = {v}\n" for k, v in values.items()))
         (etc / "master.cf").write_text(SERVICES.format(port=self.port))
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"),
+                *("-pkeyopt", "ec_paramgen_curve:P-256", "-subj", "/CN=localhost"),
+                *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", etc / "key.pem"),
+                *("-out", etc / "certificate.pem"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        both = (etc / "key.pem").read_bytes() + (etc / "certificate.pem").read_bytes()
+        (etc / "both.pem").write_bytes(both)
         subprocess.run(["postfix", "-c", str(etc), "check"], check=True, stdin=subprocess.DEVNULL)
         self.start()
         return self

@@ -29,6 +29,7 @@ class Relay(Service):
     """`guard up`, whose every message goes to the port `hop`."""
 
     def __init__(self, folder: Path, hop: int, *, retry: str = "500ms", more: str = "") -> None:
+        """`more` are further lines of `[queue.default]`."""
         self.port = free_port()
         config = folder / "guard.toml"
         config.write_text(CONFIG.format(port=self.port, hop=hop, retry=retry) + more)

@@ -105,6 +105,33 @@ def test_down_for_a_while_and_slow(tmp_path: Path):
     assert set(found.values()) == {1}
 
 
+def test_tls_and_utf8(tmp_path: Path):
+    """TLS that is required and proven, for the address that a literal names; SMTPUTF8."""
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(
+            Postfix(
+                virtual_mailbox_domains="y.test",
+                smtpd_tls_security_level="encrypt",
+                smtpd_tls_chain_files="$config_directory/both.pem",
+            )
+        )
+        more = f'tls = "required"\ntls_ca = "{hop.folder}/etc/both.pem"\n'
+        relay = stack.enter_context(relay_to(tmp_path, hop.port, more=more))
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as smtp:
+            text = "Message-ID: <one@x>\r\nSubject: grüße\r\n\r\nhello\r\n".encode()
+            options = ["SMTPUTF8", "BODY=8BITMIME"]
+            smtp.sendmail("ä@client.test", ["ü@y.test"], text, options)
+        assert eventually(lambda: hop.count() == 1), relay.said() + hop.said()
+        assert eventually(lambda: not relay.queued())
+        lines = [json.loads(line) for line in relay.records.read_text().splitlines()]
+        (stored,) = hop.stored()
+    delivery = lines[-1]
+    assert (delivery["type"], delivery["recipient"]) == ("Delivery", "ü@y.test")
+    assert delivery["tls_protocol_version"].startswith("TLSv1.")
+    assert "Subject: grüße".encode() in stored
+    assert b"X-Original-To: \xc3\xbc@y.test" in stored
+
+
 class Greylist(socketserver.StreamRequestHandler):
     """A policy server: the first attempt of each message is put off (Postfix's own protocol)."""
 
