@@ -48,7 +48,8 @@ from guard.pipeline import Pipeline
 from guard.protect.pause import Pause
 from guard.protect.protection import Protectors
 from guard.protect.restraint import Restraint
-from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
+from guard.protect.settings import ProtectSettings
+from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Config, Watch
 from guard.records import Record
 from guard.reporters.eventlog import EventLog
 from guard.roles import ConfigError, Firewall, Refused, Sink, Source
@@ -111,8 +112,22 @@ class Fanout:
 
 def protection(settings: Settings) -> Protectors:
     """Whom nothing may block, as far as settings and this machine tell."""
-    hosts = list(chain.from_iterable(item.relay_hosts for item in settings.listener))
-    return Protectors.build(settings.protect, hosts)
+    return Protectors.build(settings.protect, _relay_hosts(settings))
+
+
+def protect_config(path: Path | None, made: Pipeline) -> Config:
+    """Where `[protect]` is read anew when guard.toml changes."""
+
+    def read() -> tuple[ProtectSettings, list[Network]]:
+        settings = load(path)
+        return settings.protect, _relay_hosts(settings)
+
+    assert made.restraint is not None
+    return Config(path or DEFAULT_PATH, read, made.restraint.configure)
+
+
+def _relay_hosts(settings: Settings) -> list[Network]:
+    return list(chain.from_iterable(item.relay_hosts for item in settings.listener))
 
 
 def jails(settings: Settings) -> list[Jail]:
@@ -149,6 +164,7 @@ def pipeline(
 def operations(settings: Settings) -> Iterator[Operations]:
     """The ledger by hand, without a daemon."""
     protectors = protection(settings)
+    Watch(settings.protect, protectors, settings.state.dir).near(clock.now())
     store = open_store(settings.store, settings.state.dir)
     try:
         made = pipeline(settings, store, protectors)
@@ -272,7 +288,7 @@ def listener(settings: Settings, path: Path | None = None) -> Assembled:
 
 def daemon(settings: Settings, path: Path | None = None) -> Assembled:
     """The daemon alone."""
-    return _engine(settings, _Front(), [], ExitStack())
+    return _engine(settings, path, _Front(), [], ExitStack())
 
 
 def up(settings: Settings, path: Path | None = None) -> Assembled:
@@ -280,11 +296,11 @@ def up(settings: Settings, path: Path | None = None) -> Assembled:
     stack = ExitStack()
     channel = Channel()
     front = _front(settings, path, _sinks(settings, channel, stack), stack)
-    return _engine(settings, front, [channel], stack)
+    return _engine(settings, path, front, [channel], stack)
 
 
 def _engine(
-    settings: Settings, front: _Front, sources: list[Source], stack: ExitStack
+    settings: Settings, path: Path | None, front: _Front, sources: list[Source], stack: ExitStack
 ) -> Assembled:
     protectors = protection(settings)
     running = jails(settings)
@@ -298,10 +314,20 @@ def _engine(
         stack.callback(routes.close, clear=settings.firewall.clear)
     store = open_store(settings.store, settings.state.dir)
     stack.callback(store.close)
-    watch = Watch(settings.protect, protectors, settings.state.dir)
-    stack.callback(watch.stop)
     feeds = lists(settings, store, protectors, stack)
-    made = pipeline(settings, store, protectors, watch.noticed, feeds)
+
+    def noticed(address: Network) -> None:
+        watch.noticed(address)
+
+    made = pipeline(settings, store, protectors, noticed, feeds)
+    watch = Watch(
+        settings.protect,
+        protectors,
+        settings.state.dir,
+        config=protect_config(path, made),
+    )
+    stack.callback(watch.stop)
+    watch.near(clock.now())  # files and learnt senders, before the first block is laid
     sources += [
         make_source(item, settings.state.dir, settings.jails.filters) for item in settings.source
     ]

@@ -3,7 +3,8 @@
 On SIGHUP and when guard.toml or a file that a listener names changes, everything is read anew. Is
 there no fault in it, then it holds at once: relay rules and passwords for open sessions too, other
 settings for sessions that begin. Is there one, the old configuration stays and the log says why.
-Addresses are bound at the start only, and so it is with all other sections of guard.toml.
+Addresses are bound at the start only, and so it is with all other sections of guard.toml but
+`[protect]`, which looks after itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from guard.lib.reload import Reloader
 from guard.relay.live import Live, Rules, examine
 from guard.relay.reports import ReportReader
 from guard.roles import ConfigError, Refused, Sink, Spool
-from guard.smtp.server import Server, check_certificate
+from guard.smtp.server import Server, check_files
 from guard.smtp.settings import ListenerSettings
 
 log = logging.getLogger("guard.listeners")
@@ -52,7 +53,7 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
     for item, some in zip(settings.listener, rules(settings, path), strict=True):
         try:
             found += examine(some, ports)
-            check_certificate(item)
+            check_files(item)
         except ConfigError as error:
             faults += error.faults
         except Refused as error:
@@ -144,7 +145,9 @@ class Listeners:
         later = [
             spec.name
             for spec in fields(Settings)
-            if spec.name != "listener" and getattr(old, spec.name) != getattr(settings, spec.name)
+            # Protection takes up its settings by itself.
+            if spec.name not in ("listener", "protect")
+            and getattr(old, spec.name) != getattr(settings, spec.name)
         ]
         if {item.listen for item in old.listener} != {item.listen for item in settings.listener}:
             later.append("listen")

@@ -35,6 +35,17 @@ LAYERS = (
 )
 
 
+def configured(
+    settings: ProtectSettings, relay_hosts: Sequence[Network]
+) -> dict[str, Iterable[tuple[Network, str]]]:
+    """The layers that only a change of the configuration changes."""
+    return {
+        "reserved": reserved() if settings.reserved else (),
+        "proxies": [(n, f"proxy {n}") for n in settings.proxies],
+        "relay_hosts": [(n, f"relay_hosts {n}") for n in relay_hosts],
+    }
+
+
 class Protectors:
     """The roles Protection and Carving; of the layers in LAYERS the first has precedence."""
 
@@ -59,11 +70,9 @@ class Protectors:
         made.replace_all(
             {
                 "self": own.decide(here()) if settings.own else (),
-                "reserved": reserved() if settings.reserved else (),
-                "proxies": [(n, f"proxy {n}") for n in settings.proxies],
-                "relay_hosts": [(n, f"relay_hosts {n}") for n in relay_hosts],
                 "allow": fixed(settings.allow),
                 "senders": senders,
+                **configured(settings, relay_hosts),
             }
         )
         return made

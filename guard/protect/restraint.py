@@ -49,6 +49,11 @@ class Restraint:
         self.noticed = noticed
         self.spared: Counter[str] = Counter()
 
+    def configure(self, settings: ProtectSettings) -> None:
+        """Takes up new settings; what is counted and stopped stays."""
+        self._settings = settings
+        self.brakes.per_minute, self.brakes.halt = settings.bans_per_minute, settings.halt
+
     def heard(self, goods: Sequence[Good]) -> None:
         """Remembers signs of good standing."""
         if goods and self._settings.good_standing:

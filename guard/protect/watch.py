@@ -8,20 +8,21 @@ its last good state, and is said once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes
-from guard.protect import book, own, ssh
+from guard.protect import book, names, own, ssh
 from guard.protect.allow import Allowed, fixed, parse_lines
 from guard.protect.dns import Ask, addresses, resolver
-from guard.protect.protection import Entries, Protectors
+from guard.protect.protection import Entries, Protectors, configured
 from guard.protect.reserved import reserved
 from guard.protect.reverse import Reverse
 from guard.protect.senders import entries, shipped
 from guard.protect.settings import ProtectSettings
-from guard.roles import Unavailable
+from guard.roles import ConfigError, Unavailable
 
 log = logging.getLogger("guard.protect")
 
@@ -29,6 +30,18 @@ NEAR_EVERY, FAR_EVERY = 5.0, 1.0
 # Who guesses passwords is gone before; whoever stays that long is at work.
 SSH_SETTLED = 30.0
 FIRST_REFRESH = 300.0  # after the start, so that a restart loop does not flood the DNS
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where `settings` were read from, and how they are read again: with the relay hosts.
+
+    `read` raises ConfigError. `changed` is told of new settings that hold.
+    """
+
+    path: Path
+    read: Callable[[], tuple[ProtectSettings, Sequence[Network]]]
+    changed: Callable[[ProtectSettings], object] = lambda settings: None
 
 
 class Watch:
@@ -40,19 +53,25 @@ class Watch:
         protectors: Protectors,
         state_dir: Path,
         *,
+        config: Config | None = None,
         ask: Ask | None = None,
         here: Callable[[], own.Here] = own.read,
         sessions: Callable[[Collection[int]], Entries] = ssh.read,
     ) -> None:
         self._settings, self._protectors = settings, protectors
         self._stopping = False
+        self._given = ask
         self._resolver = ask or resolver(settings.name_servers)
+        self._config = config
+        self._config_seen = _signature(config.path) if config else None
         self._here, self._sessions = here, sessions
         self._book = state_dir / book.NAME
         self._book_seen: object = None
         self._files: dict[Path, tuple[object, list[Allowed]]] = {}
         self._entries: tuple[Allowed, ...] = settings.allow
-        self._names: dict[str, tuple[Network, ...]] = {}
+        self._names_file = state_dir / names.NAME
+        self._names = names.load(self._names_file)
+        self._set_names({entry.name for entry in settings.allow if entry.name})
         self._resolved = self._started = self._refreshed = float("-inf")
         self._reverse = Reverse(self._ask)
         self._said: dict[str, str] = {}
@@ -61,6 +80,7 @@ class Watch:
 
     def near(self, now: float) -> None:
         """Looks at interfaces, SSH sessions, files and the senders' book."""
+        self._reread()
         settings = self._settings
         if settings.own and (found := own.decide(self._here())):
             self._protectors.replace("self", found)
@@ -125,9 +145,36 @@ class Watch:
         return [(address, why) for address, why in found if self._seen[address] <= now]
 
     def _set_senders(self, learnt: book.Book) -> None:
+        if not self._settings.senders:
+            self._protectors.replace("senders", ())
+            return
         without = self._settings.except_senders
         known = entries(shipped().senders, without)
         self._protectors.replace("senders", [*known, *book.entries(learnt, without)])
+
+    def _reread(self) -> None:
+        """Takes up a changed configuration; one with faults changes nothing."""
+        if self._config is None or (seen := _signature(self._config.path)) == self._config_seen:
+            return
+        self._config_seen = seen
+        try:
+            settings, relay_hosts = self._config.read()
+        except ConfigError as error:
+            self._say("protection", f"keeps its settings: {error}")
+            return
+        self._say("protection", "")
+        layers = configured(settings, relay_hosts)
+        off = [name for name, on in (("self", settings.own), ("ssh", settings.ssh)) if not on]
+        self._protectors.replace_all({**layers, **dict.fromkeys(off, ())})
+        if settings == self._settings:
+            return
+        log.info("protection: the configuration has changed")
+        self._settings = settings
+        if self._given is None:
+            self._resolver = resolver(settings.name_servers)
+        self._set_senders(book.load(self._book))
+        self._resolved = float("-inf")
+        self._config.changed(settings)
 
     def _read_files(self) -> None:
         for path in self._settings.allow_files:
@@ -145,20 +192,27 @@ class Watch:
         some = [entry for _, held in self._files.values() for entry in held]
         self._entries = (*self._settings.allow, *some)
         self._protectors.replace("allow", fixed(self._entries))
+        self._set_names({entry.name for entry in self._entries if entry.name})
 
     def _resolve_names(self) -> None:
-        names = {entry.name for entry in self._entries if entry.name}
-        for name in names:
+        wanted = {entry.name for entry in self._entries if entry.name}
+        before = dict(self._names)
+        for name in wanted:
             try:
                 self._names[name] = tuple(addresses(name, self._ask))
                 self._say(f"allow {name}", "" if self._names[name] else "has no address")
             except Unavailable as error:
                 self._say(f"allow {name}", f"{error}; its last addresses still hold")
-        for gone in self._names.keys() - names:
+        for gone in self._names.keys() - wanted:
             del self._names[gone]
+        self._set_names(wanted)
+        if self._names != before:
+            names.save(self._names_file, self._names)
+
+    def _set_names(self, wanted: set[str]) -> None:
+        known = [(name, self._names.get(name, ())) for name in sorted(wanted)]
         self._protectors.replace(
-            "allow_names",
-            [(network, f"allow {name}") for name, some in self._names.items() for network in some],
+            "allow_names", [(network, f"allow {name}") for name, some in known for network in some]
         )
 
     def _say(self, about: str, fault: str) -> None:

@@ -4,6 +4,7 @@ import os
 
 from stubdns import StubDns
 
+from guard.config import load
 from guard.lib.networks import parse_address, parse_network
 from guard.protect import book
 from guard.protect.allow import parse_allowed
@@ -11,7 +12,7 @@ from guard.protect.dns import pointer, resolver
 from guard.protect.own import Here
 from guard.protect.protection import Protectors
 from guard.protect.settings import ProtectSettings
-from guard.protect.watch import FIRST_REFRESH, Watch
+from guard.protect.watch import FIRST_REFRESH, Config, Watch
 from guard.roles import Unavailable
 
 net = parse_network
@@ -29,13 +30,14 @@ class World:
             raise Unavailable("DNS is down")
         return self.table.get((name, kind), [])
 
-    def watch(self, **settings):
+    def watch(self, config=None, **settings):
         settings = ProtectSettings(**settings)
         made = Protectors.build(settings, here=lambda: self.here)
         watching = Watch(
             settings,
             made,
             self.state,
+            config=config,
             ask=self.ask,
             here=lambda: self.here,
             sessions=lambda ports: [(peer, "ssh") for peer in self.peers],
@@ -214,3 +216,69 @@ def test_a_state_directory_that_cannot_be_written_costs_only_the_memory(tmp_path
     watching.refresh(0.0)
     assert made.protects(net("185.9.0.1")) == "mail sender gmail"
     assert "cannot keep" in caplog.text
+
+
+def test_names_outlive_a_restart_without_a_dns(tmp_path, caplog):
+    """Their last addresses hold from the first moment; names that are gone are forgotten."""
+    world = World(tmp_path)
+    world.table = {("home.example", "A"): ["185.4.0.7"], ("b.example", "A"): ["185.4.0.8"]}
+    path = tmp_path / "allow.txt"
+    path.write_text("b.example\n")
+    allow = (parse_allowed("home.example"),)
+    _, watching = world.watch(allow=allow, allow_files=(path,))
+    watching.near(0.0)
+    watching.far(0.0)
+    world.down = True
+    again, rerun = world.watch(allow=allow, allow_files=(path,))
+    assert again.protects(net("185.4.0.7")) == "allow home.example"
+    rerun.near(10.0)
+    rerun.far(10.0)
+    assert again.protects(net("185.4.0.7")) == "allow home.example"
+    assert again.protects(net("185.4.0.8")) == "allow b.example"
+    stranger, _ = world.watch()
+    assert stranger.protects(net("185.4.0.7")) is None
+    (world.state / "names.json").write_text("{")
+    spoilt, _ = world.watch(allow=allow)
+    assert spoilt.protects(net("185.4.0.7")) is None
+    assert "passed over" in caplog.text
+
+
+def test_a_changed_configuration_is_taken_up_and_a_faulty_one_is_not(tmp_path, caplog):
+    """allow, reserved, senders, own and relay hosts, by guard.toml alone; faults change nothing."""
+    path, told = tmp_path / "guard.toml", []
+    path.write_text("[protect]\n")
+
+    def read():
+        settings = load(path)
+        hosts = [host for listener in settings.listener for host in listener.relay_hosts]
+        return settings.protect, hosts
+
+    world = World(tmp_path)
+    made, watching = world.watch(config=Config(path, read, told.append))
+    watching.near(0.0)
+    assert made.protects(net("10.0.0.1")) == "private (RFC 1918)"
+    path.write_text(
+        '[protect]\nallow = ["185.4.0.0/24", "home.example"]\nreserved = false\nsenders = false\n'
+        'own = false\n[[listener]]\nrelay_hosts = ["185.6.0.0/16"]\n'
+    )
+    world.table = {("home.example", "A"): ["185.5.0.7"]}
+    watching.near(5.0)
+    watching.far(5.0)
+    assert made.protects(net("185.4.0.9")) == "allow 185.4.0.0/24"
+    assert made.protects(net("185.5.0.7")) == "allow home.example"
+    assert made.protects(net("185.6.0.9")) == "relay_hosts 185.6.0.0/16"
+    assert made.protects(net("10.0.0.1")) is None
+    assert made.protects(net("209.85.160.71")) is None
+    assert made.protects(net("185.1.0.1")) is None
+    assert [settings.reserved for settings in told] == [False]
+    path.write_text('[protect]\nallow = ["185.4.0.0/33"]\n')
+    watching.near(10.0)
+    assert made.protects(net("185.4.0.9")) == "allow 185.4.0.0/24"
+    assert "keeps its settings" in caplog.text
+    path.write_text("[protect]\n")
+    watching.near(15.0)
+    assert made.protects(net("185.4.0.9")) is None
+    assert made.protects(net("209.85.160.71")) == "mail sender gmail"
+    assert made.protects(net("185.1.0.1")) == "own address"
+    watching.near(20.0)
+    assert len(told) == 2
