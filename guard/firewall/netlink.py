@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Container, Iterable, Iterator
+from functools import cache
 from itertools import islice
 
 from guard.roles import Refused, Unavailable
@@ -83,6 +84,7 @@ class Netlink:
         self._socket.bind((0, 0))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
         self._sequence = 0
+        self._room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
 
     def close(self) -> None:
         """Lets the socket go; safe to repeat."""
@@ -105,8 +107,7 @@ class Netlink:
 
         False when there were no messages, and so no transaction.
         """
-        begin = message(_BATCH_BEGIN, 0, 0, b"", subsystem)
-        end = message(_BATCH_END, 0, 0, b"", subsystem)
+        begin, end = _brackets(subsystem)
         # The kernel answers for the last message only after the commit (nfnetlink_rcv_batch).
         numbered, first, last = self._number([begin, *messages], acknowledge=False)
         if last == first:
@@ -157,11 +158,11 @@ class Netlink:
 
     def _write(self, messages: list[bytearray]) -> None:
         data = b"".join(messages)
-        room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         try:
-            if len(data) > room - 4096:
+            if len(data) > self._room:
                 # A batch is one datagram, and the kernel's default limit is 200 KB.
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(data) + 65536)
+                self._room = len(data)
             self._socket.send(data)
         except OSError as error:
             raise _explain(error) from error
@@ -209,6 +210,13 @@ class Netlink:
                 return found, whole and not code
             found.append(body[skip:])
         return found, False
+
+
+@cache
+def _brackets(subsystem: int) -> tuple[bytes, bytes]:
+    """What begins and what ends a batch."""
+    begin = message(_BATCH_BEGIN, 0, 0, b"", subsystem)
+    return begin, message(_BATCH_END, 0, 0, b"", subsystem)
 
 
 def _flag(buffer: bytearray, flag: int) -> None:

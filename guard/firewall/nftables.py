@@ -155,12 +155,17 @@ class NFTables:
         """Messages for one transaction."""
         released: _Pairs = defaultdict(list)
         blocked: _Pairs = defaultdict(list)
+        ranged = set()
         for network in (*gone, *wanted):
-            if kind := HASHED.get((network.version, network.length)):
-                released[kind].append((network.packed, 0))
-        for network, until in wanted.items():
-            if kind := HASHED.get((network.version, network.length)):
-                blocked[kind].append((network.packed, nftsets.milliseconds(until, now)))
+            version, value, length = network
+            kind = HASHED.get((version, length))
+            if kind is None:
+                ranged.add(version)
+                continue
+            key = value.to_bytes(4 if version == 4 else 16, "big")
+            released[kind].append((key, 0))
+            if network in wanted:
+                blocked[kind].append((key, nftsets.milliseconds(wanted[network], now)))
         for kind, pairs in released.items():
             # Deleting what is not there fails, and before Linux 6.12 adding does not renew an end.
             # What was added can be deleted; all three in one transaction cost half as much again
@@ -169,7 +174,7 @@ class NFTables:
             yield from self._elements(nftsets.DELETE_ELEMENTS, kind, pairs, 0)
         for kind, pairs in blocked.items():
             yield from self._add(kind, pairs)
-        for version in {net.version for net in (*wanted, *gone) if not _is_hashed(net)}:
+        for version in ranged:
             yield from self._fill(version, prefixes, now)
 
     def _add(self, kind: Set, pairs: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:

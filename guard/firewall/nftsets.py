@@ -8,7 +8,8 @@ element without a time stays for ever.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 from guard.firewall.intervals import Range
 from guard.firewall.netlink import DUMP, NESTED, attribute, attributes, message, text
@@ -19,6 +20,7 @@ NEW_ELEMENTS, GET_ELEMENTS, DELETE_ELEMENTS = 12, 13, 14
 _TABLE, _SET, _ELEMENTS = 1, 2, 3
 _KEY, _FLAGS, _TIMEOUT, _EXPIRATION = 1, 3, 4, 5
 _END = 1
+_CLOCK = struct.pack("=HH", 12, _TIMEOUT)
 # An attribute's length has 16 bits; the list of elements is one attribute.
 _LIST = 60000
 # What `nf_msecs_to_jiffies64` takes, and a length that is not rounded down to "for ever" where
@@ -37,14 +39,24 @@ def milliseconds(until: float | None, now: float) -> int:
 
 def keys(pairs: Iterable[tuple[bytes, int]], size: int) -> Iterator[bytes]:
     """One element a pair of (key of `size` bytes, milliseconds or 0 for ever)."""
+    brief, timed, pack = _shapes(size)
+    for key, left in pairs:
+        yield pack(timed, key, _CLOCK, left) if left else brief + key
+
+
+@cache
+def _shapes(size: int) -> tuple[bytes, bytes, Callable[[bytes, bytes, bytes, int], bytes]]:
+    """The headers of an element without and with a time, and what packs the latter."""
     inner = 8 + size
     head = struct.pack("=HHHH", inner, _KEY | NESTED, 4 + size, 1)
     brief = struct.pack("=HH", 4 + inner, 1 | NESTED) + head
     timed = struct.pack("=HH", 4 + inner + 12, 1 | NESTED) + head
-    clock = struct.pack("=HH", 12, _TIMEOUT)
-    pack = struct.Struct(f">12s{size}s4sQ").pack
-    for key, left in pairs:
-        yield pack(timed, key, clock, left) if left else brief + key
+    return brief, timed, struct.Struct(f">12s{size}s4sQ").pack
+
+
+@cache
+def _place(table: str, name: str) -> bytes:
+    return text(_TABLE, table) + text(_SET, name)
 
 
 def ranges(spans: Iterable[Range], bits: int, now: float) -> Iterator[bytes]:
@@ -63,7 +75,7 @@ def change(
     command: int, flags: int, table: str, name: str, elements: Iterable[bytes]
 ) -> Iterator[bytes]:
     """Messages that add or delete `elements`, as few as their size allows."""
-    head = text(_TABLE, table) + text(_SET, name)
+    head = _place(table, name)
     part: list[bytes] = []
     size = 0
     for element in elements:
@@ -78,13 +90,13 @@ def change(
 
 def flush(table: str, name: str) -> bytes:
     """A message that empties a set."""
-    body = text(_TABLE, table) + text(_SET, name)
+    body = _place(table, name)
     return message(SUBSYSTEM << 8 | DELETE_ELEMENTS, 0, INET, body)
 
 
 def listing(table: str, name: str) -> bytes:
     """A request for every element of a set."""
-    body = text(_TABLE, table) + text(_SET, name)
+    body = _place(table, name)
     return message(SUBSYSTEM << 8 | GET_ELEMENTS, DUMP, INET, body)
 
 
