@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from random import SystemRandom
 
 from guard.events import (
-    Acceptance,
     Claim,
     Event,
     Good,
@@ -35,8 +34,9 @@ from guard.jails.settings import JailsSettings
 from guard.lib.durations import format_duration
 from guard.lib.networks import Network, read_address
 from guard.lib.prefixes import Prefixes
+from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
-from guard.roles import Carving, Counters, Ledger, Protection
+from guard.roles import Carving, Counters, Ledger, Protection, Unavailable
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 2000
@@ -111,6 +111,7 @@ class Pipeline:
         }
         self._on_bans = [route for name in RECIDIVE for route in self._by_filter.pop(name, ())]
         self._known: dict[str, Network] = {}
+        self._doubt = Doubt()
         self._work: _Work | None = None
 
     def _address(self, text: str) -> Network | None:
@@ -194,14 +195,12 @@ class Pipeline:
         """Has signs of good standing remembered; one of the future is taken as of now."""
         if self.restraint is None:
             return
-        goods = []
-        for event in events:
-            if not isinstance(event, Acceptance):
-                continue
-            if (network := self._address(event.address)) is not None:
-                time = event.time if now is None else min(event.time, now)
-                goods.append(Good(network, time, event.how))
-        self.restraint.heard(goods)
+        goods = self._doubt.sure(events, self._address, now)
+        try:
+            self.restraint.heard(goods)
+        except Unavailable:
+            self._doubt.keep(goods)
+            raise
 
     def _offences(self, events: Sequence[Event], now: float | None) -> list[Offence]:
         """What each jail counts of `events`."""

@@ -131,11 +131,24 @@ def test_good_standing_holds_bans_back_as_it_would_live(replay, tmp_path):
     """Who had mail accepted before is given more room; the summary says how often."""
     log = tmp_path / "log"
     log.write_bytes(
-        record(0, "11.1.1.1", "Reception") + b"".join(record(i, "11.1.1.1") for i in range(9))
+        record(-1000, "11.1.1.1", "Reception") + b"".join(record(i, "11.1.1.1") for i in range(9))
     )
     code, bans, said = replay(log)
     assert (code, [ban["time"] for ban in bans]) == (0, [AT + 8.0])
     assert "not banned: good standing 2" in said
+
+
+def test_a_reception_that_was_refused_after_all_vouches_for_nobody(replay, tmp_path):
+    """KumoMTA logs a Reception before it refuses a message at its end: that is no good mail."""
+    log = tmp_path / "log"
+    log.write_bytes(
+        b"".join(
+            record(100 * i, "11.1.1.1", "Reception") + record(100 * i, "11.1.1.1")
+            for i in range(-20, 0)
+        )
+        + b"".join(record(i, "11.1.1.1") for i in range(3))
+    )
+    assert [ban["time"] for ban in replay(log)[1]] == [AT + 2.0]
 
 
 def test_faults_are_told_and_hide_nothing(replay, tmp_path):

@@ -40,8 +40,9 @@ def test_mail_is_sure_after_a_while():
     assert sure(doubt, mail(1), now=1400) == [], "an old log is not believed sooner"
     assert sure(doubt, now=1700) == [good(1)]
     assert sure(doubt, now=9999) == []
-    assert sure(doubt, mail(2000), mail(2100, B)) == []
-    assert sure(doubt, denied(2350, B, Kind.SYNTAX_ERROR)) == [good(2000)]
+    old = Doubt(hold=300)
+    assert sure(old, mail(2000), mail(2100, B)) == []
+    assert sure(old, denied(2350, B, Kind.SYNTAX_ERROR)) == [good(2000)]
 
 
 def test_logins_and_deliveries_are_sure_at_once():

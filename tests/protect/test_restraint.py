@@ -49,7 +49,7 @@ def banned(made, events, now=NOW):
 def test_good_standing_outweighs_weak_evidence(store, how):
     """Whoever showed to be legitimate within the time is spared; a stranger is not."""
     made, held = pipeline(store, jail(weak=True))
-    made.hear([Acceptance(NOW - DAY, ADDRESS, how)], NOW)
+    made.hear([Acceptance(NOW - DAY, ADDRESS, how)], NOW - DAY)
     assert banned(made, refused(30) + refused(3, address="185.4.0.8")) == ["185.4.0.8"]
     assert held.spared["good standing"] == 10
     assert made.tally.spared == 10
@@ -58,20 +58,20 @@ def test_good_standing_outweighs_weak_evidence(store, how):
 def test_good_standing_ends(store):
     """After `good_standing` without a sign, and at once where it is switched off."""
     made, _ = pipeline(store, jail(weak=True), good_standing=DAY)
-    made.hear([Acceptance(NOW - DAY, ADDRESS, "mail")], NOW)
+    made.hear([Acceptance(NOW - DAY, ADDRESS, "mail")], NOW - DAY)
     assert banned(made, refused(3)) == [ADDRESS]
     off, _ = pipeline(store, jail(weak=True), good_standing=0.0)
-    off.hear([Acceptance(NOW - 1, "185.4.0.9", "mail")], NOW)
+    off.hear([Acceptance(NOW - 1, "185.4.0.9", "auth")], NOW)
     assert banned(off, refused(3, address="185.4.0.9")) == ["185.4.0.9"]
 
 
 def test_strong_evidence_needs_more_of_the_well_known(store):
     """Three full windows, not one; and those within three times the jail's time."""
     made, _ = pipeline(store, jail())
-    made.hear([Acceptance(NOW - DAY, ADDRESS, "mail")], NOW)
+    made.hear([Acceptance(NOW - DAY, ADDRESS, "mail")], NOW - DAY)
     assert banned(made, refused(8)) == []
     assert banned(made, refused(1)) == [ADDRESS]
-    made.hear([Acceptance(NOW - DAY, "185.4.0.8", "mail")], NOW)
+    made.hear([Acceptance(NOW - DAY, "185.4.0.8", "mail")], NOW - DAY)
     for later in (0.0, 1000.0, 2000.0, 3000.0):
         at = NOW + later
         assert banned(made, refused(3, at, "185.4.0.8"), at) == []
@@ -80,16 +80,16 @@ def test_strong_evidence_needs_more_of_the_well_known(store):
 def test_an_ipv6_neighbour_shares_standing_as_it_shares_bans(store):
     """Both go by the /64."""
     made, _ = pipeline(store, jail(weak=True))
-    made.hear([Acceptance(NOW - 5, "2a03:1:2:3::1", "mail")], NOW)
+    made.hear([Acceptance(NOW - 5, "2a03:1:2:3::1", "auth")], NOW)
     assert banned(made, refused(5, address="2a03:1:2:3::2")) == []
 
 
 def test_a_sign_of_the_future_counts_from_now(store):
     """A clock that runs ahead cannot buy standing for years."""
     made, held = pipeline(store, jail(weak=True), good_standing=DAY)
-    made.hear([Acceptance(NOW + 1000 * DAY, ADDRESS, "mail")], NOW)
+    made.hear([Acceptance(NOW + 1000 * DAY, ADDRESS, "auth")], NOW)
     network = parse_address(ADDRESS)
-    assert held.goods([network], NOW) == {network: Good(network, NOW, "mail")}
+    assert held.goods([network], NOW) == {network: Good(network, NOW, "auth")}
     assert held.goods([network], NOW + DAY) == {}
 
 
