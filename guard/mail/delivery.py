@@ -12,22 +12,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from guard.lib.clock import Clock
+from guard.mail.account import Account, Surroundings
 from guard.mail.agenda import Agenda
-from guard.mail.client import Timeouts
 from guard.mail.content import PIECE, Opened, facts
-from guard.mail.deliveryrecords import Outcome, kind, record
-from guard.mail.dsn import Bounce, Failure, bounce_id, write
+from guard.mail.deliveryrecords import Outcome
 from guard.mail.policy import Policies, route_of
 from guard.mail.replies import failure
-from guard.mail.resolver import Mx, Resolver
+from guard.mail.resolver import Mx
 from guard.mail.settings import DeliverySettings, QueueSettings
 from guard.mail.site import Job, Shared, Site
 from guard.mail.spool import FileSpool
@@ -36,7 +34,9 @@ from guard.mail.ticket import Ticket
 from guard.mail.waiting import Damaged, Gone, Message, Verb, Waiting
 from guard.mail.worker import Worker
 from guard.relay.domain import domain_of
-from guard.roles import Sink, Unavailable
+from guard.roles import Unavailable
+
+__all__ = ["Deliverer", "Status", "Surroundings"]
 
 log = logging.getLogger("guard.delivery")
 T = TypeVar("T")
@@ -46,8 +46,6 @@ _TURN = 1.0  # how often it is tried to take over from another process
 _AGAIN = 5.0  # how long to wait for a disk that fails
 _MOST_OPEN = 2000
 _THREADS = 8
-
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +61,6 @@ class Status:
     bounced: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What the runner is given beside its spool and settings. The defaults are those of a daemon.
-
-    `step` is told each step of the account; tests end the process there.
-    """
-
-    sink: Sink
-    resolver: Resolver
-    clock: Clock
-    nodeid: str
-    timeouts: Timeouts = Timeouts()
-    chance: Callable[[], float] = random.random
-    step: Step = lambda _: None
-
-
 class Deliverer:
     """Delivers what is in `spool`. `run` ends after `finish`, or when it is cancelled."""
 
@@ -90,20 +72,27 @@ class Deliverer:
         around: Surroundings,
     ) -> None:
         self._spool, self._settings, self._around = spool, settings, around
-        self._hostname = settings.hostname or socket.getfqdn()
+        hostname = settings.hostname or socket.getfqdn()
         self._waiting = Waiting(spool.folder)
         self._policies = Policies(queues)
         self._agenda = Agenda()
         self._sites: dict[object, Site] = {}
         self._finishing = asyncio.Event()
-        self._counts = {"Delivery": 0, "TransientFailure": 0, "Bounce": 0}
         self._shared = Shared(
             resolver=around.resolver,
-            terms=TermsMaker(self._hostname, around.timeouts),
+            terms=TermsMaker(hostname, around.timeouts),
             slots=asyncio.Semaphore(settings.connections),
             clock=around.clock,
             shuffle=self._shuffle,
             read=self._in_thread,
+        )
+        self._account = Account(
+            spool=spool,
+            waiting=self._waiting,
+            around=around,
+            hostname=hostname if settings.bounces else None,
+            in_thread=self._in_thread,
+            counts=Counter(),
         )
 
     def finish(self) -> None:
@@ -118,15 +107,15 @@ class Deliverer:
 
     def status(self) -> Status:
         """A look at the queue."""
-        now, agenda = self._around.clock(), self._agenda
+        now, agenda, counts = self._around.clock(), self._agenda, self._account.counts
         return Status(
             waiting=len(agenda),
             oldest=agenda.oldest(now),
             open=agenda.open,
             destinations=len(self._sites),
-            delivered=self._counts["Delivery"],
-            deferred=self._counts["TransientFailure"],
-            bounced=self._counts["Bounce"],
+            delivered=counts["Delivery"],
+            deferred=counts["TransientFailure"],
+            bounced=counts["Bounce"],
         )
 
     async def run(self) -> None:
@@ -188,7 +177,8 @@ class Deliverer:
             if verb == "drop":
                 message = await self._in_thread(lambda: self._waiting.load(id_))
                 said = Outcome(failure(551, (5, 7, 1), "dropped by the operator"))
-                self._record("AdminBounce", message, dict.fromkeys(message.left, said))
+                outcomes = dict.fromkeys(message.left, said)
+                self._account.record("AdminBounce", message, outcomes, "", self._policies)
             await self._in_thread(lambda: self._waiting.apply(verb, id_))
         except (Gone, Damaged) as error:
             log.info("%s: %s", verb, error)
@@ -288,110 +278,22 @@ class Deliverer:
     async def _settle(
         self, ticket: Ticket, site: Site | None, outcomes: dict[str, Outcome]
     ) -> None:
-        """Writes down what became of one job, and at the last of a message what becomes of it."""
-        message = ticket.message
-        self._around.step("answered")
-        served = ticket.note(outcomes)
-        for address, outcome in outcomes.items():
-            self._record(kind(outcome), message, {address: outcome}, site)
-        id_, last = message.envelope.id, not ticket.open_jobs
-        async with ticket.writing:
-            if last:
-                await self._close(ticket)
-            elif served:
-                await self._durably(lambda: self._waiting.save(id_, ticket.interim()))
-                self._around.step("interim")
+        """Has one job written down, and at the last of a message plans what comes next."""
+        name = str(site.route) if site else ""
+        verdict = await self._account.settle(ticket, name, outcomes, self._policies)
+        id_ = ticket.message.envelope.id
+        if verdict is not None and verdict.state is None:
+            self._agenda.forget(id_)
+        elif verdict is not None and verdict.state is not None:
+            self._agenda.schedule(id_, verdict.state.due)
         if site is not None and site.parked:
             self._unpark(site, 1)
             self._begin()
-
-    async def _close(self, ticket: Ticket) -> None:
-        message, now = ticket.message, self._around.clock()
-        id_, schedule = message.envelope.id, self._policies.of(domain_of(message.left[0])).schedule
-        verdict = ticket.close(schedule, now, self._around.chance())
-        self._record("Expiration", message, verdict.expired)
-        if verdict.failures and message.envelope.sender and self._settings.bounces:
-            await self._durably(lambda: self._bounce(message, verdict.failures, now))
-            self._around.step("bounce")
-        state = verdict.state
-        if state is None:
-            await self._durably(lambda: self._waiting.remove(id_))
-            self._agenda.forget(id_)
-            self._around.step("removed")
-        else:
-            await self._durably(lambda: self._waiting.save(id_, state))
-            self._agenda.schedule(id_, state.due)
-            self._around.step("deferred")
-
-    def _bounce(self, message: Message, failures: Sequence[Failure], now: float) -> None:
-        """Spools the bounce to the sender."""
-        with self._waiting.body(message) as file:
-            head = facts([file.read(PIECE)]).head
-        id_ = bounce_id(message.envelope.id, message.state.attempts)
-        text = write(
-            Bounce(
-                id=id_,
-                hostname=self._hostname,
-                sender=message.envelope.sender,
-                created=message.envelope.created,
-                now=now,
-                failures=failures,
-                head=head,
-            )
-        )
-        meta = {"bounce_of": message.envelope.id}
-        incoming = self._spool.create("", [message.envelope.sender], meta, id_=id_)
-        try:
-            incoming.write(text)
-            incoming.commit()
-        finally:
-            incoming.abort()
 
     def _unpark(self, site: Site, most: int) -> None:
         """Has messages opened again for which `site` had no room."""
         for _ in range(min(most, len(site.parked))):
             self._agenda.schedule(site.parked.popleft(), 0.0)
-
-    def _record(
-        self,
-        type_: str,
-        message: Message,
-        outcomes: Mapping[str, Outcome],
-        site: Site | None = None,
-    ) -> None:
-        for address, outcome in outcomes.items():
-            domain = domain_of(address)
-            route = self._policies.of(domain).route
-            if type_ in self._counts:
-                self._counts[type_] += 1
-            self._around.sink.put(
-                record(
-                    type_,
-                    message,
-                    address,
-                    outcome,
-                    queue=f"{domain}!{route}" if route else domain,
-                    site=str(site.route) if site else "",
-                    now=self._around.clock(),
-                    nodeid=self._around.nodeid,
-                )
-            )
-
-    async def _durably(self, work: Callable[[], None]) -> None:
-        """Does `work`, however long the disk fails: what was delivered must not be forgotten."""
-        said = ""
-        while True:
-            try:
-                await self._in_thread(work)
-            except Gone:
-                return
-            except Unavailable as error:
-                if str(error) != said:
-                    log.error("%s; trying again", error)
-                said = str(error)
-                await asyncio.sleep(_AGAIN)
-            else:
-                return
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -531,10 +531,10 @@ def test_finish_lets_what_is_under_way_end(office: Office):
 
 def test_a_disk_that_fails_does_not_send_twice(office: Office, monkeypatch: pytest.MonkeyPatch):
     """What was delivered and cannot be removed is removed later, and not delivered again."""
-    from guard.mail import delivery
+    from guard.mail import account
     from guard.roles import Unavailable
 
-    monkeypatch.setattr(delivery, "_AGAIN", 0.05)
+    monkeypatch.setattr(account, "_AGAIN", 0.05)
     real, failures = Waiting.remove, iter([1, 1, 1])
 
     def remove(self: Waiting, id_: str) -> None:
