@@ -49,6 +49,7 @@ from guard.protect.pause import Pause
 from guard.protect.protection import Protectors
 from guard.protect.restraint import Restraint
 from guard.protect.settings import ProtectSettings
+from guard.protect.traps import traps
 from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Config, Watch
 from guard.records import Record
 from guard.reporters.eventlog import EventLog
@@ -232,6 +233,8 @@ def check(path: Path | None) -> list[Fault]:
         found += check_listeners(settings, path)
     except ConfigError as error:
         faults += error.faults
+    warned = traps(settings.protect, _relay_hosts(settings))
+    found += [Fault(str(path or DEFAULT_PATH), key, message) for key, message in warned]
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     return found
@@ -347,6 +350,7 @@ def _engine(
             "firewall": switch.said(now) or mirror.alarm or f"{firewall.name}: {reason}",
             "in the kernel": mirror.report.present if mirror.report else None,
             "bans": len(store.ledger.claims(now)),
+            "not blocked as protected": mirror.spared,
             "store": store.said(),
             "stopped jails": [{"name": jail, "why": why} for jail, (_, why) in stopped.items()],
         }

@@ -22,6 +22,8 @@ from guard.roles import Forbidden, Unavailable
 
 log = logging.getLogger("guard.feeds")
 
+KEPT = 90 * 86400  # seconds that Redis keeps a feed which nobody follows any more
+
 
 class PartState(msgspec.Struct):
     """What is known of one part. Times are seconds since the epoch, 0 is never.
@@ -161,6 +163,7 @@ class RedisCopies:
         """The protocol's."""
         with self._errors():
             self._client.hset(_key(name), "state", _encode(state))
+            self._client.expire(_key(name), KEPT)
 
     def body(self, name: str, url: str) -> bytes | None:
         """The protocol's."""

@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from guard.events import Block, Claim, Past
 from guard.firewall.abilities import Capped, Checked, Untimed, Watched
 from guard.firewall.intervals import SLACK, later, outlasts
+from guard.lib.bulk import bulk
 from guard.lib.networks import Network
 from guard.roles import Carving, Firewall, GuardError, Protection, Unavailable
 
@@ -144,6 +145,11 @@ class Mirror:
         self.report: Report | None = None
 
     @property
+    def spared(self) -> int:
+        """How many claimed networks are not blocked, or not in full, for somebody is protected."""
+        return len(self._vetoed)
+
+    @property
     def alarm(self) -> str:
         """What is lastingly wrong with the firewall, in a line for `guard status`; else empty."""
         if self.report is None or self._dirty_in_a_row < _LASTING:
@@ -157,8 +163,8 @@ class Mirror:
         began = time.monotonic()
         # The cursor first: what changes meanwhile is applied twice rather than lost.
         cursor, _ = self._ledger.changes("")
-        wanted = self._wanted(now)
-        with self._guarded():
+        with bulk(), self._guarded():
+            wanted = self._wanted(now)
             self._firewall.open()
             self._firewall.replace((Block(net, until) for net, until in wanted.items()), now)
         self._cursor, self._broken, self._suspect = cursor, False, False
@@ -191,13 +197,14 @@ class Mirror:
         """Compares firewall and ledger, repairs, and returns what was found before the repair."""
         began = time.monotonic()
         self.step(now)
-        wanted = self._wanted(now)
-        try:
-            with self._guarded():
-                self.report = self._compared(wanted, now, began)
-        except Unavailable as error:
-            self.start(now)
-            self.report = Report(len(wanted), 0, len(wanted), 0, (str(error),))
+        with bulk():
+            wanted = self._wanted(now)
+            try:
+                with self._guarded():
+                    self.report = self._compared(wanted, now, began)
+            except Unavailable as error:
+                self.start(now)
+                self.report = Report(len(wanted), 0, len(wanted), 0, (str(error),))
         self._note(self.report)
         return self.report
 

@@ -55,6 +55,11 @@ class Mirrors:
         self._each(lambda mirror: mirror.reconcile(now))
 
     @property
+    def spared(self) -> int:
+        """How many claimed networks are not blocked, or not in full."""
+        return sum(mirror.spared for mirror in self._mirrors)
+
+    @property
     def alarm(self) -> str:
         """What is lastingly wrong with any of them."""
         return "; ".join(mirror.alarm for mirror in self._mirrors if mirror.alarm)

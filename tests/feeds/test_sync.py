@@ -4,7 +4,7 @@ import pytest
 from listserver import Page
 
 from guard.events import Offence
-from guard.feeds.copies import FolderCopies, PartState, RedisCopies
+from guard.feeds.copies import KEPT, FolderCopies, PartState, RedisCopies
 from guard.feeds.listfiles import MxrouteSettings, ScannersSettings
 from guard.feeds.plain import PlainSettings
 from guard.feeds.spamhaus import SpamhausDropSettings
@@ -337,6 +337,7 @@ def test_ten_hosts_fetch_once(server, redis_url):
                 assert len(host.run(START + day * (DAY + 60))) == 200
             assert len(server.asked) == day + 1
             clients[0].delete("guard:feed:{mxroute}:turn")  # ten minutes pass for Redis
+        assert 0 < clients[0].ttl("guard:feed:{mxroute}") <= KEPT
         clients[0].hset("guard:feed:{mxroute}", "state", "spoilt")
         assert hosts[0].state().parts == {}
     finally:

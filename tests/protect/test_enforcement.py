@@ -90,6 +90,7 @@ def test_a_range_is_carved_around_an_allowed_address_and_heals(tmp_path):
     assert setting.blocked() == Prefixes([BASE])
     setting.allow(net("185.0.0.5"))
     assert setting.blocked() == Prefixes([BASE]).minus(Prefixes([net("185.0.0.5")]))
+    assert setting.mirror.spared == 1
     setting.allow()
     assert setting.blocked() == Prefixes([BASE])
     setting.allow(net("185.0.0.5"))
