@@ -7,6 +7,7 @@ What only Guard understands is left out, and what fail2ban has to know in its pl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -79,3 +80,46 @@ def filter_files(jails: Iterable[Jail], folders: Sequence[Path]) -> dict[str, Pa
                 raise ValueError(f"{file}: is outside of the folders of filters")
             found.setdefault(path.name, path)
     return found
+
+
+# Expressions of etc/scanners.toml that keep their meaning inside of a JSON string.
+_PIECE = re.compile(
+    r"(?P<escape>\\[bdsw]|\\[^A-Za-z0-9])|(?P<set>\[(?!\^)(?:\\.|[^\]\\\"])+\])"
+    r"|(?P<group>\((?!\?)|\(\?:)|(?P<begin>\^)|(?P<end>\$)|(?P<any>\.)|(?P<plain>[^\\\[(\"])"
+)
+_MEANT = {"begin": r'(?<=[^\\]")', "end": '(?=")', "any": r'(?:[^"\\]|\\.)', "group": "(?:"}
+
+
+def scanner_file(names: Iterable[str]) -> tuple[str, list[str]]:
+    """A file for filter.d/kumomta.d that makes scanners of `names`, and what is left out.
+
+    `names` are expressions for the name in EHLO, as in etc/scanners.toml. Those are left out that
+    might reach over the end of the name: look-around, negated sets, classes such as `\\S`.
+    """
+    taken: list[str] = []
+    left: list[str] = []
+    for name in names:
+        inside = _inside_json(name)
+        if inside is None:
+            left.append(name)
+        else:
+            taken.append(inside)
+    text = "|".join(dict.fromkeys(taken)).replace("%", "%%")
+    return f"{_HEAD.splitlines()[0]}\n\n[Definition]\n\n_own_scanner = {text or '(?!)'}\n", left
+
+
+def _inside_json(expression: str) -> str | None:
+    """`expression`, made for a text, so that it is right for that text inside a JSON string."""
+    parts, at = [], 0
+    while at < len(expression):
+        piece = _PIECE.match(expression, at)
+        if piece is None or piece.lastgroup is None:
+            return None
+        parts.append(_MEANT.get(piece.lastgroup, piece[0]))
+        at = piece.end()
+    found = "".join(parts)
+    try:
+        re.compile(found)
+    except re.error:
+        return None
+    return None if " ;" in found else found

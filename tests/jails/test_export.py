@@ -1,12 +1,13 @@
 """Exported jails are what fail2ban then runs."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from guard.jails.export import filter_files, jail_file
+from guard.jails.export import filter_files, jail_file, scanner_file
 from guard.jails.files import jail_conf, load_jails
 from guard.lib.networks import parse_network
 
@@ -95,3 +96,69 @@ def test_fail2ban_runs_what_was_exported(folders, tmp_path):
     assert said["bantime.increment"] == [True]
     assert said["addignoreip"] == ["192.0.2.1"]
     assert said["addfailregex"] == ["^b <HOST> z$"]
+
+
+NAMES = [r"^a-scanner\b", r"(^|\.)b\.example$", "c sc.n", "[d-f]{3}x?$", "100% sure", "^ylmf-pc$"]
+SAID = [
+    "a-scanner", "a-scanner.example", "xa-scanner", "b.example", "x.b.example", "xb.example",
+    "b.example.com", "c scan", "c sc\"n", 'x"', '"a-scanner', "deF", "defx", "defxx",
+    "100% sure it", "YLMF-PC", "mx.example.com", "", "\\", "\\b.example", '"b.example',
+]  # fmt: skip
+
+
+def test_names_become_expressions_inside_of_json_strings():
+    """They find in the record exactly what they find in the name, and never reach out of it."""
+    text, left = scanner_file(NAMES)
+    assert not left
+    own = next(x for x in text.splitlines() if x.startswith("_own_scanner = ")).partition(" = ")[2]
+    inside = re.compile(
+        rf'"name":"(?i:(?:[^"\\]|\\.)*?(?:{own.replace("%%", "%")}))[^"\\]*(?:\\.[^"\\]*)*"'
+    )
+    for said in SAID:
+        record = '{"name":' + json.dumps(said) + ',"addr":"b.example"}'
+        found = any(re.search(name, said, re.IGNORECASE) for name in NAMES)
+        assert bool(inside.search(record)) is found, said
+
+
+@pytest.mark.parametrize(
+    "name", [r"a\S*", "a[^b]", "(?=a)b", "(?!a)b", 'a"b', "(a", "a ;b", r"\W", ""]
+)
+def test_what_could_reach_out_of_the_name_is_left_out(name):
+    """And told; an empty list matches nobody."""
+    text, left = scanner_file([name] if name else [])
+    assert left == ([name] if name else [])
+    assert text.endswith("_own_scanner = (?!)\n")
+
+
+@pytest.mark.fail2ban
+def test_fail2ban_finds_the_names_of_an_exported_list(tmp_path):
+    """The filter with its folder kumomta.d, in the real engine."""
+    filters = tmp_path / "filter.d"
+    (filters / "kumomta.d").mkdir(parents=True)
+    (filters / "kumomta.conf").write_bytes((PROJECT / "filter.d" / "kumomta.conf").read_bytes())
+    (filters / "kumomta.d" / "guard-scanners.conf").write_text(scanner_file(NAMES)[0])
+    records = [
+        json.dumps(
+            {
+                "type": "Rejection",
+                "response": {"code": 599, "enhanced_code": None, "content": "x", "command": "x"},
+                "peer_address": {"name": said, "addr": "192.0.2.1"},
+                "timestamp": 1757675281,
+            }
+        )
+        for said in SAID
+    ]
+    run = subprocess.run(
+        ["/usr/bin/python3", str(ORACLE.with_name("fail2ban_engine.py"))],
+        input=json.dumps(
+            {
+                "base": str(tmp_path), "filter": "kumomta", "options": {"mode": "scanner"},
+                "lines": records,
+            }
+        ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    matches = [bool(line) for line in json.loads(run.stdout)["found"]]
+    assert matches == [any(re.search(n, said, re.IGNORECASE) for n in NAMES) for said in SAID]
