@@ -286,4 +286,9 @@ class Daemon:
         return {
             **({"store": self._held_back} if self._held_back else {}),
             "source": [watched.row(now) for watched, _ in self._listening],
+            **{
+                job.name: [job.work.tell()]
+                for job in self.parts.jobs
+                if isinstance(job.work, Telling)
+            },
         }

@@ -16,7 +16,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from guard.mail.account import Account, Surroundings
@@ -117,6 +117,10 @@ class Deliverer:
             deferred=counts["TransientFailure"],
             bounced=counts["Bounce"],
         )
+
+    def tell(self) -> dict[str, int]:
+        """The status as whole numbers, for `guard status`."""
+        return {name: int(value) for name, value in asdict(self.status()).items()}
 
     async def run(self) -> None:
         """Delivers. Raises Refused when the spool's folders cannot be made."""
