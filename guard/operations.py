@@ -19,6 +19,7 @@ from guard.lib.durations import parse_duration
 from guard.lib.networks import Network, parse_network
 from guard.pipeline import Pipeline
 from guard.protect.pause import Pause
+from guard.protect.restraint import said
 from guard.roles import BadInput, Carving, Counters, Ledger, Protection
 
 log = logging.getLogger("guard.operations")
@@ -156,7 +157,7 @@ class Operations:
             "paused": paused or None,
             "blocked": not paused and any(p.overlaps(asked) for b in blocks.values() for p in b),
             "spared": [str(c.network) for c, pieces in blocks.items() if pieces != [c.network]],
-            "standing": good and {"how": good.how, "time": good.time},
+            "standing": good and {"said": said(good, now), "how": good.how, "time": good.time},
             "claims": [claim_row(claim) for claim in claims],
             "counted": [
                 {"jail": o.jail, "time": o.time, "rejections": o.rejections} for o in counted

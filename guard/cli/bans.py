@@ -147,9 +147,7 @@ def _explain(answer: dict[str, Any]) -> None:
     if answer["paused"] is not None:
         click.echo(f"  {answer['paused']}")
     if answer["standing"] is not None:
-        standing = answer["standing"]
-        ago = format_duration(now - standing["time"])
-        click.echo(f"  in good standing: {standing['how']} {ago} ago")
+        click.echo(f"  in good standing: {answer['standing']['said']}")
     for network in answer["spared"]:
         click.echo(f"  {network} covers somebody protected: blocked around him, or not at all")
     for row in answer["claims"]:

@@ -24,7 +24,20 @@ from guard.roles import Counters, Standing
 log = logging.getLogger("guard.protect")
 
 MORE = 3
+DAY = 86400.0
 SUFFIX = "/standing"  # after a jail's name: the windows in which full windows are counted
+
+
+def known(good: Good, now: float) -> bool:
+    """Whether this is a sign; a store that is gone takes everybody for good, until long after."""
+    return good.time < now + DAY
+
+
+def said(good: Good, now: float) -> str:
+    """`mail 2d ago`; without the time where the store does not know it."""
+    if not known(good, now):
+        return good.how
+    return f"{good.how} {format_duration(now - good.time)} ago"
 
 
 class Restraint:
@@ -75,12 +88,13 @@ class Restraint:
         if command is not None and command.ignores(overflow.network, overflow.time):
             return self._counted("ignorecommand")
         if good is not None:
-            age = format_duration(overflow.time - good.time)
             if weak:
-                return self._counted(f"good standing: {good.how} {age} ago")
+                return self._counted(f"good standing: {said(good, overflow.time)}")
             if not self._enough(overflow, window):
-                return self._counted(f"good standing: {good.how} {age} ago, needs more")
-        ruling = self.brakes.ask(overflow.jail, overflow.time, good=good is not None)
+                return self._counted(f"good standing: {said(good, overflow.time)}, needs more")
+        # Whoever is only taken for good because the store is gone says nothing about the jail.
+        shown = good is not None and known(good, overflow.time)
+        ruling = self.brakes.ask(overflow.jail, overflow.time, good=shown)
         if ruling.alarm:
             log.error("%s", ruling.alarm)
         return None if ruling.ban else self._counted("the jail is stopped")

@@ -146,3 +146,23 @@ def test_nothing_to_remember_is_no_question_to_the_store():
     assert off.goods([parse_network("185.0.0.1")], 2.0) == {}
     overflow = Overflow("relay", parse_network("185.0.0.1"), NOW, 3)
     assert off.spares(overflow, None, window=Window(3, 600.0), weak=False) is None
+
+
+def test_whoever_is_taken_for_good_while_the_store_is_gone_stops_no_jail(store):
+    """Everybody is, then: weak jails spare, others need more, and no brake is put on."""
+
+    class Gone:
+        def note(self, goods):
+            """Lost."""
+
+        def known(self, networks):
+            return [Good(network, 1e12, "not known while Redis is gone") for network in networks]
+
+    store.standing.close()
+    store.standing = Gone()
+    store.standing.close = lambda: None
+    made, held = pipeline(store, jail(maxretry=1), jail("weak", weak=True, maxretry=1))
+    for i in range(10):
+        assert banned(made, refused(3, address=f"185.7.0.{i}")) == [f"185.7.0.{i}"]
+    assert held.brakes.stopped(NOW) == {}
+    assert {claim.source for claim in store.ledger.claims(NOW)} == {"jail:relay"}
