@@ -263,7 +263,9 @@ def _front(settings: Settings, path: Path | None, sink: Sink, stack: ExitStack) 
     if settings.delivery.enabled:
         resolver = DnsResolver(settings.delivery.nameservers)
         around = Surroundings(sink=sink, resolver=resolver, clock=clock.now, nodeid=nodeid)
-        jobs.append(Job("delivery", Deliverer(spool, settings.delivery, settings.queue, around)))
+        deliverer = Deliverer(spool, settings.delivery, settings.queue, around)
+        listeners.tell_queues(deliverer.reconfigure)
+        jobs.append(Job("delivery", deliverer))
     return _Front(servers=listeners.servers, jobs=jobs, reload=reloader.request)
 
 

@@ -4,13 +4,13 @@ On SIGHUP and when guard.toml or a file that a listener names changes, everythin
 there no fault in it, then it holds at once: relay rules and passwords for open sessions too, other
 settings for sessions that begin. Is there one, the old configuration stays and the log says why.
 Addresses are bound at the start only, and so it is with all other sections of guard.toml but
-`[protect]`, which looks after itself.
+`[queue]`, for the attempts that follow, and `[protect]`, which looks after itself.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from guard.config import DEFAULT_PATH, Settings, load
 from guard.lib.clock import Clock
 from guard.lib.faults import Fault
 from guard.lib.reload import Reloader
+from guard.mail.settings import QueueSettings
 from guard.relay.live import Live, Rules, examine
 from guard.relay.reports import ReportReader
 from guard.roles import ConfigError, Refused, Sink, Spool
@@ -26,6 +27,7 @@ from guard.smtp.settings import ListenerSettings
 
 log = logging.getLogger("guard.listeners")
 _Ready = Callable[[], None]
+TakeQueues = Callable[[Mapping[str, QueueSettings]], None]
 
 
 def rules(settings: Settings, path: Path | None) -> list[Rules]:
@@ -79,6 +81,7 @@ class Listeners:
 
     def __init__(self, settings: Settings, path: Path | None, parts: Parts) -> None:
         self._settings, self._path = settings, path
+        self._queues: TakeQueues | None = None
         self._running: list[tuple[Server, Live]] = []
         faults: list[Fault] = []
         for item, some in zip(settings.listener, rules(settings, path), strict=True):
@@ -97,6 +100,10 @@ class Listeners:
     def servers(self) -> list[Server]:
         """Ready to be started."""
         return [server for server, _ in self._running]
+
+    def tell_queues(self, take: TakeQueues) -> None:
+        """From now on `take` is given `[queue]` whenever the configuration was read anew."""
+        self._queues = take
 
     def reloader(self) -> Reloader[list[_Ready]]:
         """Keeps the listeners up to date while its `run` runs; `request` is for SIGHUP."""
@@ -146,11 +153,13 @@ class Listeners:
             spec.name
             for spec in fields(Settings)
             # Protection takes up its settings by itself.
-            if spec.name not in ("listener", "protect")
+            if spec.name not in ("listener", "protect", *(["queue"] if self._queues else ()))
             and getattr(old, spec.name) != getattr(settings, spec.name)
         ]
         if {item.listen for item in old.listener} != {item.listen for item in settings.listener}:
             later.append("listen")
+        if self._queues is not None:
+            self._queues(settings.queue)
         if later:
             log.warning("changes of %s take a restart", ", ".join(later))
 

@@ -213,6 +213,22 @@ def test_a_signal_reloads_all_and_new_sessions_meet_new_settings(world, log):
     asyncio.run(test())
 
 
+def test_queues_are_told_of_their_settings(world, log):
+    """Delivery takes up `[queue]` with the rest; nothing is left to a restart."""
+
+    async def test():
+        async with world.running() as (listeners, reloader):
+            taken = []
+            listeners.tell_queues(taken.append)
+            world.settings("[queue.default]\nport = 26")
+            reloader.request()
+            await log.until(IN_FORCE)
+            assert [queues["default"].port for queues in taken][-1] == 26
+            assert not [line for line in log.lines._queue if "restart" in line]
+
+    asyncio.run(test())
+
+
 def test_all_faults_of_all_listeners_are_told_at_once(world):
     """At the start and by `guard check`, each with file and key, once."""
     world.domains('["a.test"]\nlog_fbl = true\n')
