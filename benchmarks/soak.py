@@ -14,6 +14,8 @@ CASES = "100000"
 TESTS = (
     "tests/filter_d/test_hostile.py",
     "tests/mail/test_soak.py",
+    "tests/stores/test_crash.py",
+    "tests/stores/test_machine.py",
     "tests/mail/test_large_queue.py",
 )
 

@@ -94,6 +94,8 @@ def parse_address(text: str) -> Network:
 def read_address(text: str) -> Network:
     """As `parse_address`, for a caller that remembers by itself."""
     try:
+        if ":" not in text:
+            return Network(4, int.from_bytes(inet_pton(AF_INET, text), "big"), 32)
         return _unpack(_pack(text))
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IP address") from None

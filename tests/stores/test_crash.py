@@ -13,8 +13,7 @@ import pytest
 from model import Model
 
 CHILD = Path(crash_child.__file__)
-# 200 for the long form.
-KILLS = int(os.environ.get("GUARD_KILLS", "8"))
+KILLS = 200 if os.environ.get("GUARD_SOAK") else 8
 SEED = "a seed"
 
 

@@ -1,5 +1,6 @@
 """Whatever happens in whatever order, on one host or two: store, pipeline and model agree."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -153,7 +154,8 @@ class Machine(RuleBasedStateMachine):
             store.close()
 
 
-LIMITS = settings(max_examples=50, stateful_step_count=40, deadline=None)
+EXAMPLES = 2000 if os.environ.get("GUARD_SOAK") else 50
+LIMITS = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
 
 
 def test_embedded():
