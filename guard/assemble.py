@@ -6,6 +6,7 @@ command when no daemon runs; `check` reads everything and opens nothing.
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -337,7 +338,9 @@ def _engine(
         make_source(item, settings.state.dir, settings.jails.filters) for item in settings.source
     ]
     if settings.store.url is not None:
-        sources.append(RedisStream(settings.store.url))
+        sources.append(
+            RedisStream(settings.store.url, consumer=f"{socket.gethostname()}:{settings.state.dir}")
+        )
     chronicle = Chronicle(store.ledger, _told(settings, stack))
     switch = Pause(protectors, settings.state.dir)
     mirror = _mirror(store, firewall, routes, switch, everything)

@@ -25,16 +25,23 @@ BATCH = 5000
 WAIT_MS = 500
 ABANDONED_MS = 60_000
 
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
 
 class RedisStream:
     """The role `Source`. `tally` says what was read and what could not be."""
 
-    def __init__(self, url: str, *, name: str = "redis", abandoned_ms: int = ABANDONED_MS) -> None:
+    def __init__(
+        self, url: str, *, name: str = "redis", consumer: str = "", abandoned_ms: int = ABANDONED_MS
+    ) -> None:
+        """`consumer` tells this daemon from the others of the fleet, before and after a crash."""
         self.name = name
         self.tally = Tally()
         self._url = parse_redis_url(url)
         self._abandoned = abandoned_ms
-        self._consumer = socket.gethostname()
+        self._consumer = consumer or socket.gethostname()
+        # Counted, and perhaps not let go of yet when Redis went away.
+        self._done: list[bytes] = []
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events as entries come. Raises Unavailable when Redis does not answer."""
@@ -43,16 +50,20 @@ class RedisStream:
         client = connect(self._url)
         try:
             await asyncio.to_thread(self._join, client)
-            done: list[bytes] = []
+            await asyncio.to_thread(self._let_go, client)
+            # What Redis handed us before the connection broke never came, or was never counted.
+            entries = await asyncio.to_thread(self._read, client, "0")
             while True:
-                entries = await asyncio.to_thread(self._next, client, done)
-                done = [entry for entry, _ in entries]
+                entries = entries or await asyncio.to_thread(self._next, client)
                 records = [fields.get(b"record", b"{}") for _, fields in entries]
                 # JSON of several lines becomes one: inside its strings there are no line ends.
                 run = b"\n".join(record.replace(b"\n", b" ") for record in records)
                 events = hear([run], self.tally, self.name) if records else []
                 if events:
                     yield events
+                self._done = [entry for entry, _ in entries]
+                await asyncio.to_thread(self._let_go, client)
+                entries = []
         except (RedisError, OSError) as error:
             text = printable(str(error))[:200]
             raise Unavailable(f"Redis at {self._url} does not answer: {text}") from None
@@ -68,15 +79,27 @@ class RedisStream:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    def _next(self, client: Any, done: Sequence[bytes]) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Lets go of `done` and returns the entries that come next, perhaps none."""
-        if done:
+    def _let_go(self, client: Any) -> None:
+        """Removes what has been counted."""
+        if self._done:
             pipe = client.pipeline(transaction=False)
-            pipe.xack(KEY, GROUP, *done)
-            pipe.xdel(KEY, *done)
+            pipe.xack(KEY, GROUP, *self._done)
+            pipe.xdel(KEY, *self._done)
             pipe.execute()
+            self._done = []
+
+    def _next(self, client: Any) -> Entries:
+        """What another daemon left behind, else the entries that come next, perhaps none."""
         left = client.xautoclaim(KEY, GROUP, self._consumer, self._abandoned, count=BATCH)
-        if left[1]:
-            return [entry for entry in left[1] if entry[0] and entry[1]]
-        streams = client.xreadgroup(GROUP, self._consumer, {KEY: ">"}, BATCH, WAIT_MS)
-        return streams[0][1] if streams else []
+        return _whole(left[1]) or self._read(client, ">")
+
+    def _read(self, client: Any, after: str) -> Entries:
+        """New entries (`>`), or those that are ours already (`0`)."""
+        wait = WAIT_MS if after == ">" else None
+        streams = client.xreadgroup(GROUP, self._consumer, {KEY: after}, BATCH, wait)
+        return _whole(streams[0][1]) if streams else []
+
+
+def _whole(entries: Entries) -> Entries:
+    """Those that still have fields: an entry that was cut from the stream's end has none."""
+    return [entry for entry in entries if entry[0] and entry[1]]

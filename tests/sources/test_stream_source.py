@@ -77,7 +77,7 @@ def test_two_daemons_share_the_stream(redis_url):
     add(redis_url, *(LINE.format(n) for n in range(100)))
 
     async def play() -> list:
-        first, second = RedisStream(redis_url).batches(), RedisStream(redis_url).batches()
+        first, second = (RedisStream(redis_url, consumer=name).batches() for name in "ab")
         async with contextlib.aclosing(first), contextlib.aclosing(second), asyncio.timeout(20):
             found = list(await anext(first))
             add(redis_url, *(LINE.format(n) for n in range(100, 200)))
@@ -103,3 +103,12 @@ def test_redis_gone_is_unavailable(redis_server):
     redis_server.start()
     add(redis_server.url, LINE.format(2))
     assert asyncio.run(read(source, 1)) == [event(2)]
+
+
+def test_what_was_handed_over_and_never_came_is_read_at_once(redis_url):
+    """A connection that broke after Redis had answered loses nothing, and makes nobody wait."""
+    add(redis_url, LINE.format(1))
+    with redis.Redis.from_url(redis_url) as client:
+        client.xgroup_create(KEY, "guard", id="0")
+        assert client.xreadgroup("guard", "me", {KEY: ">"})
+    assert asyncio.run(read(RedisStream(redis_url, consumer="me"), 1)) == [event(1)]
