@@ -44,7 +44,7 @@ T = TypeVar("T")
 _TICK = 0.2
 _TURN = 1.0  # how often it is tried to take over from another process
 _AGAIN = 5.0  # how long to wait for a disk that fails
-_MOST_OPEN = 2000
+_MOST_OPEN = 5000
 _THREADS = 8
 
 
@@ -104,6 +104,7 @@ class Deliverer:
     def reconfigure(self, queues: Mapping[str, QueueSettings]) -> None:
         """Other ways for the attempts that begin from now on."""
         self._policies = Policies(queues)
+        self._shared.terms.forget()
 
     def status(self) -> Status:
         """A look at the queue."""

@@ -18,6 +18,10 @@ class TermsMaker:
         self._hostname, self._timeouts = hostname, timeouts
         self._contexts: dict[tuple[TlsMode, Path | None], ssl.SSLContext] = {}
 
+    def forget(self) -> None:
+        """Has certificates of authorities read anew."""
+        self._contexts.clear()
+
     def of(self, policy: Policy) -> Terms:
         """What connections for `policy` have in common. Raises Undeliverable."""
         try:
