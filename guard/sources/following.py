@@ -60,6 +60,7 @@ class Following(Generic[P]):
         self.behind = 0  # bytes not read yet, about once a second
         self._looked = 0.0
         self._known: list[Stream] = []
+        self._finished = False
         self._lock = threading.Lock()
         self._closed = False
 
@@ -95,15 +96,19 @@ class Following(Generic[P]):
             for stream in self._known:
                 stream.close()
 
+    def finish(self) -> None:
+        """Lets `batches` end when the place of what was counted is saved."""
+        self._finished = True
+
     async def batches(self, wait: Callable[[], Awaitable[object]]) -> AsyncIterator[list[Event]]:
         """Batches as they come; `wait` returns when it is worth looking again."""
         try:
-            while True:
+            while not self._finished:
                 events = await asyncio.to_thread(self.read)
                 if events:
                     yield events
                 moved = await asyncio.to_thread(self.commit)
-                if not events and not moved:
+                if not events and not moved and not self._finished:
                     await wait()
         finally:
             self.close()

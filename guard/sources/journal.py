@@ -58,6 +58,8 @@ class Journal:
         self._filter, self._called = filter_, jail_filter or filter_.name
         self._words = _words(match)
         self._folder, self._clock = folder, clock
+        self._process: asyncio.subprocess.Process | None = None
+        self._finished = False
         digest = blake2b(f"{self._called}\0{match}\0{folder}".encode(), digest_size=8).hexdigest()
         self._checkpoint = Checkpoint(checkpoints / f"journal-{digest}.json", Cursor)
 
@@ -71,6 +73,7 @@ class Journal:
             )
         except OSError as error:
             raise Refused(f"journalctl: {error.strerror}") from None
+        self._process = process
         assert process.stdout is not None
         assert process.stderr is not None
         lines = Lines()
@@ -82,6 +85,8 @@ class Journal:
                 if last is not None:
                     place = Cursor(last.cursor, last.time or self._clock())
                     await asyncio.to_thread(self._checkpoint.save, {"": place})
+            if self._finished:
+                return
             said = printable((await process.stderr.read(4096)).decode("utf-8", "replace").strip())
             if "cursor" in said and place is not None:
                 # That part of the journal is gone: go on by time.
@@ -91,6 +96,12 @@ class Journal:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    def finish(self) -> None:
+        """Lets `batches` end with its cursor saved, so that nothing is heard twice."""
+        self._finished = True
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
     def _command(self, place: Cursor | None) -> list[str]:
         # Without --merge, --follow means the entries since the last boot alone.

@@ -70,6 +70,11 @@ class KumomtaLog:
         """How far it is behind."""
         return {"behind": self.behind}
 
+    def finish(self) -> None:
+        """Lets `batches` end with its place saved, so that nothing is heard twice."""
+        if self._following is not None:
+            self._following.finish()
+
     @property
     def counted(self) -> dict[str, Place]:
         """The saved place of each stream."""

@@ -61,6 +61,11 @@ class Syslog:
         """What was lost, and what came from those who may not send."""
         return {"dropped": self._gather.dropped if self._gather else 0, "strangers": self.strangers}
 
+    def finish(self) -> None:
+        """Lets `batches` yield what has arrived, and end."""
+        if self._gather is not None:
+            self._gather.finish()
+
     async def _listen(self, gather: Gather, stack: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
         settings = self._settings

@@ -69,6 +69,11 @@ class TextLog:
         """How far it is behind."""
         return {"behind": self.behind}
 
+    def finish(self) -> None:
+        """Lets `batches` end with its place saved, so that nothing is heard twice."""
+        if self._following is not None:
+            self._following.finish()
+
 
 class _Tails:
     """A tail for each path that the pattern has ever found."""

@@ -80,6 +80,10 @@ class Webhook:
         """How far it is behind."""
         return {"behind": self.behind}
 
+    def finish(self) -> None:
+        """Lets `batches` end with its place saved; what is not counted stays on disk."""
+        self._log.finish()
+
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=self._settings.max_body)
         app.router.add_post("/{path:.*}", self._post)

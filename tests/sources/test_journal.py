@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import need
+from support import need
 
 from guard.filters.textfilter import Filter
 from guard.roles import Refused, Unavailable
@@ -121,6 +121,26 @@ def test_a_cursor_that_the_journal_forgot(journald, tmp_path):
     with pytest.raises(Unavailable, match="cursor"):
         asyncio.run(asyncio.wait_for(anext(source(journald, state).batches()), 5))
     assert len(asyncio.run(hear(source(journald, state), 1, more=0.3))) == 1
+
+
+@pytest.mark.root
+def test_an_orderly_end_saves_the_cursor(journald, tmp_path):
+    """Told to finish, it ends without an error and without hearing twice."""
+    journald.write("refused 192.0.2.1")
+
+    async def play() -> int:
+        made = source(journald, tmp_path / "state")
+        heard = 0
+        async with asyncio.timeout(10):
+            async for batch in made.batches():
+                heard += len(batch)
+                asyncio.get_running_loop().call_later(0.2, made.finish)
+        return heard
+
+    assert asyncio.run(play()) == 1
+    journald.write("refused 192.0.2.2")
+    heard = asyncio.run(hear(source(journald, tmp_path / "state"), 1, more=0.3))
+    assert [event.address for event in heard] == ["192.0.2.2"]
 
 
 @pytest.mark.parametrize("match", ["--file=/etc/shadow", "'", "x=1", "_UID", "-f"])

@@ -323,3 +323,21 @@ def test_kills_on_both_sides_and_rotation_lose_and_double_nothing(tmp_path):
     assert total / 2 < expected.total() < total
     (checkpoint,) = state.glob("kumomta-log-*.json")
     assert json.loads(checkpoint.read_text())
+
+
+def test_an_orderly_end_saves_the_place_of_what_was_counted(tmp_path):
+    """Told to finish while a batch is counted, it ends after that batch, and repeats nothing."""
+    log, state = tmp_path / "log", tmp_path / "state"
+    kumo = Kumo(log)
+    kumo.write(b"".join(map(rejection, range(50))))
+    kumo.close()
+
+    async def play() -> list[int]:
+        heard = Heard(log, state)
+        async for batch in heard.source.batches():
+            heard.source.finish()
+            heard.numbers += [int(event.time) - AT for event in batch]
+        return heard.numbers
+
+    assert asyncio.run(play()) == list(range(50))
+    assert settle(log, state).numbers == []
