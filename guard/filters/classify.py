@@ -62,8 +62,14 @@ _TABLE: dict[int, tuple[_Row, ...]] = {
         _Row("message data must use CRLF", Kind.SYNTAX_ERROR),
         _Row(_ANY, Kind.LIMIT),
     ),
+    554: (
+        _Row("no service for scanners", Kind.SCANNER),
+        _Row("this is SMTP, not", Kind.NON_SMTP),
+    ),
 }
 _OTHER = _Row(_ANY, Kind.OTHER)
+_LIMIT = _Row(_ANY, Kind.LIMIT)
+_EARLY = _Row(_ANY, Kind.EARLY_TALKER)
 
 # A producer that does not split the enhanced code out of the text, as KumoMTA does.
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3} +", re.ASCII)
@@ -140,9 +146,11 @@ def _row(code: int, content: str) -> _Row:
     for row in _TABLE.get(code, ()):
         if content.startswith(row.content):
             return row
-    # KumoMTA puts its own host name before the text of a 421.
+    # The host name stands before the text of these.
     if code == 421 and " too many " in content:
-        return _Row(_ANY, Kind.LIMIT)
+        return _LIMIT
+    if code == 554 and content.endswith(" speaks first"):
+        return _EARLY
     return _OTHER
 
 

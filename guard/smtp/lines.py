@@ -37,6 +37,10 @@ class Lines:
         self._buffer = self._buffer[self._at :] + data if unread else data
         self._at = 0
 
+    def peek(self) -> bytes:
+        """How it begins."""
+        return self._buffer[self._at : self._at + 16]
+
     def take(self) -> bytes:
         """All of it, as bytes."""
         taken = self._buffer[self._at :]

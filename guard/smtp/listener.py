@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from guard.filters.scanners import NOTHING, Signatures
 from guard.lib.networks import Network
 from guard.lib.seldom import Seldom
 from guard.relay.reports import ReportReader
@@ -57,6 +58,7 @@ class Listener:
     authenticator: Authenticator | None = None
     reports: ReportReader = no_reports
     starttls: bool = False
+    signatures: Signatures = NOTHING
     counts: Counter[str] = field(default_factory=Counter)
     banner: bytes = field(init=False)
     technical: Reply = field(init=False)
@@ -64,6 +66,7 @@ class Listener:
     limits: dict[str, Reply] = field(init=False)
     too_many_closing: Reply = field(init=False)
     auth_closing: Reply = field(init=False)
+    early: Reply = field(init=False)
     attempts: Attempts = field(init=False)
     seldom: Seldom = field(init=False)
     mechanisms: dict[str, Callable[[str | None], Exchange]] = field(init=False)
@@ -79,6 +82,7 @@ class Listener:
                 ("shutting_down", replies.SHUTTING_DOWN),
                 ("too_many_closing", replies.TOO_MANY_CLOSING),
                 ("auth_closing", replies.AUTH_CLOSING),
+                ("early", replies.EARLY),
             )
         }
         made["seldom"] = Seldom(log.warning)
@@ -98,10 +102,21 @@ class Listener:
             object.__setattr__(self, name, value)
 
     def renewed(
-        self, settings: ListenerSettings, authenticator: Authenticator | None, *, starttls: bool
+        self,
+        settings: ListenerSettings,
+        authenticator: Authenticator | None,
+        *,
+        starttls: bool,
+        signatures: Signatures,
     ) -> Listener:
         """The same listener with other settings. Guesses at passwords are not forgotten."""
-        made = replace(self, settings=settings, authenticator=authenticator, starttls=starttls)
+        made = replace(
+            self,
+            settings=settings,
+            authenticator=authenticator,
+            starttls=starttls,
+            signatures=signatures,
+        )
         limits = settings.max_auth_guesses, settings.auth_window
         if limits == (self.settings.max_auth_guesses, self.settings.auth_window):
             object.__setattr__(made, "attempts", self.attempts)

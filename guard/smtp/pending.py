@@ -25,4 +25,11 @@ class Handshake:
     """STARTTLS: make the connection a TLS one; the answer is its cipher and protocol version."""
 
 
-Pending = Work | Question | Handshake
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The tarpit: what was said last is to be heard `seconds` later."""
+
+    seconds: float
+
+
+Pending = Pause | Work | Question | Handshake

@@ -27,7 +27,7 @@ from aiosmtpd.smtp import Session as Facts
 
 from guard.lib.networks import parse_address
 from guard.smtp.listener import Peer
-from guard.smtp.pending import Question, Work
+from guard.smtp.pending import Pause, Question, Work
 from guard.smtp.proxy import BadHeaderError, Header
 from guard.smtp.session import Dialogue
 from guard.smtp.tls import TlsError, Tunnel
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from guard.smtp.server import Server
 
 log = logging.getLogger("guard.smtp")
+
+_GUESS = b"EHLO WE-GUESS.MOZILLA.ORG\r\n"
 
 
 class Connection(SMTP):
@@ -47,6 +49,9 @@ class Connection(SMTP):
     _tunnel: Tunnel | None = None
     _job: asyncio.Future[Any] | None = None
     _timer: asyncio.TimerHandle | None = None
+    _silence: asyncio.TimerHandle | None = None
+    _pause: asyncio.TimerHandle | None = None
+    _early = b""
     _steps = 0
     _hung_up = False
     _entered = False
@@ -90,6 +95,9 @@ class Connection(SMTP):
         dialogue = self.dialogue
         if dialogue is None or dialogue.closing or not (data or self._hung_up):
             return
+        if self._silence:
+            self._talks_early(dialogue, data)
+            return
         if dialogue.receiving:
             # A body buys time by its bytes, so that a slow line may, and a drip may not.
             earned = len(data) / self.server.settings.min_data_rate
@@ -108,11 +116,16 @@ class Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
         self.transport = None
-        if self._timer:
-            self._timer.cancel()
+        for timer in (self._timer, self._silence):
+            if timer:
+                timer.cancel()
+        if self._pause:
+            self._pause.cancel()
+            self.server.held -= 1
         dialogue = self.dialogue
         if dialogue:
             dialogue.lose()
+            self._note(dialogue)
             if self._entered:
                 self.server.leave(dialogue.peer.address)
             if self._job and isinstance(dialogue.pending, Question):
@@ -142,9 +155,34 @@ class Connection(SMTP):
             self._limited(self.dialogue, limit)
         elif self.server.settings.tls_implicit:
             self._tunnel = self.server.tunnel()
+        elif self.server.greet_pause and not trusted:
+            self._silence = self.loop.call_later(self.server.greet_pause, self._greet)
         else:
+            self._greet()
+
+    def _greet(self) -> None:
+        """Says the banner, and hears what a Thunderbird may have said already."""
+        early, self._early, self._silence = self._early, b"", None
+        if self.dialogue and self.transport and not self.dialogue.closing:
             self.dialogue.greet()
             self._flush()
+            if early:
+                self.data_received(early)
+
+    def _talks_early(self, dialogue: Dialogue, data: bytes) -> None:
+        """Somebody who does not wait for the banner is no mail server (RFC 5321, section 3.1).
+
+        But Thunderbird, looking for a server's settings, asks as soon as it is connected.
+        """
+        self._early += data[: 1024 - len(self._early)]
+        begun = self._early.upper()
+        if begun.startswith(_GUESS) or _GUESS.startswith(begun):
+            return
+        assert self._silence
+        self._silence.cancel()
+        self._silence = None
+        dialogue.feed_early(self._early, self.server.clock())
+        self._flush()
 
     def _limited(self, dialogue: Dialogue, limit: str) -> None:
         """There are too many of them already."""
@@ -203,10 +241,10 @@ class Connection(SMTP):
     def _flush(self) -> None:
         dialogue, transport = self.dialogue, self.transport
         assert dialogue
-        out, records = dialogue.take()
-        for record in records:  # before the reply, as KumoMTA does
-            self.server.sink.put(record)
+        out = self._note(dialogue)
         if transport is None:
+            return
+        if isinstance(dialogue.pending, Pause) and self._hold(out, dialogue.pending):
             return
         if out:
             self._write(transport, out)
@@ -221,6 +259,46 @@ class Connection(SMTP):
             self._close(transport)
         elif self.server.stopping and dialogue.idle:
             self.leave()
+
+    def _note(self, dialogue: Dialogue) -> bytes:
+        """Hands on what is to be recorded, before the reply, as KumoMTA does; what to say."""
+        out, records = dialogue.take()
+        for record in records:
+            self.server.sink.put(record)
+        return out
+
+    def _hold(self, out: bytes, pause: Pause) -> bool:
+        """Keeps a reply back for a while, if not too many are kept already."""
+        dialogue, transport = self.dialogue, self.transport
+        assert dialogue and transport
+        if self.server.held >= self.server.settings.tarpit_sessions:
+            # Only the reply is not held: the dialogue goes on as after any pause.
+            self._write(transport, out)
+            self._release(b"")
+            return True
+        self.server.held += 1
+        transport.pause_reading()
+        self._pause = self.loop.call_later(pause.seconds, self._end_pause, out)
+        return True
+
+    def _end_pause(self, out: bytes) -> None:
+        self.server.held -= 1
+        self._pause = None
+        if self.transport:
+            self.transport.resume_reading()
+        self._release(out)
+
+    def _release(self, out: bytes) -> None:
+        dialogue, transport = self.dialogue, self.transport
+        if dialogue is None or transport is None:
+            return
+        self._write(transport, out)
+        try:
+            dialogue.answer(None, self.server.clock())
+        except Exception as error:  # the session's edge, as above
+            self._broke(error)
+        self._heard = self.loop.time()
+        self._flush()
 
     def _write(self, transport: asyncio.Transport, data: bytes) -> None:
         transport.write(self._tunnel.send(data) if self._tunnel else data)
@@ -279,7 +357,7 @@ class Connection(SMTP):
         left = self._heard + settings.client_timeout - now
         trusted = self.dialogue is not None and self.dialogue.trusted
         rest = float("inf") if trusted else self._began + settings.session_timeout - now
-        if self._job or min(left, rest) > 0:
+        if self._job or self._pause or min(left, rest) > 0:
             self._timer = self.loop.call_later(max(min(left, rest), 0.05), self._look)
             return
         limit = "client_timeout" if left <= 0 else "session_timeout"

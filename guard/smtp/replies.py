@@ -131,6 +131,11 @@ SHUTTING_DOWN: Final = "421 4.3.2 {} shutting down"
 TECHNICAL: Final = "421 4.3.0 {} technical difficulties"
 TOO_MANY_CLOSING: Final = "421 4.5.3 {} too many recipients on this connection"
 AUTH_CLOSING: Final = "421 4.7.0 {} too many authentication failures"
+EARLY: Final = "554 5.5.1 {} speaks first"
+
+# With the name of a scanner or a protocol.
+SCANNER: Final = "554 5.7.1 no service for scanners: {}"
+NOT_SMTP: Final = "554 5.7.1 this is SMTP, not {}"
 
 # Ours, for what KumoMTA does not have or does in silence.
 OTHER_VERDICT: Final = reply("452 4.5.3 this recipient needs a transaction of its own")

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from guard.filters.scanners import load_signatures
 from guard.lib.clock import Clock
 from guard.lib.fields import Endpoint
 from guard.lib.networks import Network
@@ -51,7 +52,10 @@ class Server:
         reports: ReportReader = no_reports,
         trusted: Callable[[Network], bool] | None = None,
     ) -> None:
-        """`trusted` says who besides relay_hosts is served whatever the limits."""
+        """`trusted` says who besides relay_hosts is served whatever the limits.
+
+        Raises ConfigError for a list of scanners that is of no use.
+        """
         self.settings, self.sink, self.clock = settings, sink, clock
         self.listener = Listener(
             settings,
@@ -61,7 +65,9 @@ class Server:
             authenticator=authenticator,
             reports=reports,
             starttls=_offers_starttls(settings),
+            signatures=load_signatures(settings.scanners),
         )
+        self.held = 0
         self.stopping = False
         self._proxies = Prefixes(settings.proxies)
         self._relay_hosts = Prefixes(settings.relay_hosts)
@@ -80,7 +86,7 @@ class Server:
         `listen` stays. Raises Refused when the certificate is of no use. May be called in a
         thread, its answer only on the loop.
         """
-        certificates = _certificates(settings)
+        certificates, signatures = _certificates(settings), load_signatures(settings.scanners)
 
         def apply(authenticator: Authenticator | None) -> None:
             self.settings = settings
@@ -89,7 +95,10 @@ class Server:
             # Sessions that were offered STARTTLS may still ask for it.
             self._certificates = certificates or self._certificates
             self.listener = self.listener.renewed(
-                settings, authenticator, starttls=_offers_starttls(settings)
+                settings,
+                authenticator,
+                starttls=_offers_starttls(settings),
+                signatures=signatures,
             )
 
         return apply
@@ -174,6 +183,13 @@ class Server:
         self._connections.add(connection)
         return None
 
+    @property
+    def greet_pause(self) -> float:
+        """How long strangers wait for the banner; never where people hand in their mail."""
+        settings = self.settings
+        submission = settings.tls_implicit or settings.listen.port in (465, 587)
+        return 0.0 if submission else settings.greet_pause
+
     def enter(self, address: Network) -> tuple[bool, str | None]:
         """Whether `address` is trusted; and the limit that keeps it out, by its setting."""
         if self._relay_hosts.covers(address) or (self._trusted and self._trusted(address)):
@@ -209,8 +225,9 @@ class Server:
         return job
 
 
-def check_certificate(settings: ListenerSettings) -> None:
-    """Raises Refused when the certificate or its key is of no use."""
+def check_files(settings: ListenerSettings) -> None:
+    """Raises Refused for a certificate, ConfigError for a list of scanners, of no use."""
+    load_signatures(settings.scanners)
     _certificates(settings)
 
 

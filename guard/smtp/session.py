@@ -14,14 +14,15 @@ from aiosmtpd.smtp import Session as Facts
 
 from guard.events import Kind
 from guard.records import Record
-from guard.smtp import mailing, replies, securing
+from guard.smtp import knowing, mailing, replies, securing
 from guard.smtp.auth import Exchange
 from guard.smtp.commands import Command, Verb, parse
+from guard.smtp.knowing import Request
 from guard.smtp.limits import LIMITS, exceeded
 from guard.smtp.lines import Line, Lines
 from guard.smtp.listener import Listener, Peer, Tls
 from guard.smtp.mailing import Transaction
-from guard.smtp.pending import Pending
+from guard.smtp.pending import Pause, Pending
 from guard.smtp.receiving import Receiving
 from guard.smtp.recording import Recorder
 from guard.smtp.redact import redact
@@ -49,6 +50,8 @@ class Dialogue:
     commands = 0
     errors = 0
     failed_recipients = 0
+    request: Request | None = None
+    opening: bytes | None = b""
     now = 0.0
     name = ""
 
@@ -89,6 +92,15 @@ class Dialogue:
         self._lines.add(data)
         self._run()
 
+    def feed_early(self, data: bytes, now: float) -> None:
+        """Takes what the client said before the banner: nothing after it is heard."""
+        self.now = now
+        sign = self.listener.signatures.first(data)
+        line = data.partition(b"\n")[0].rstrip(b"\r").decode("ascii", "backslashreplace")
+        sign = sign or self.listener.signatures.line(line)
+        kind = sign.kind if sign else Kind.EARLY_TALKER
+        self.dismiss(self.listener.early, redact(line[:998], exchange=False), kind)
+
     def answer(self, value: object, now: float) -> None:
         """Goes on with what `pending` wanted."""
         resume, self._resume, self.pending = self._resume, None, None
@@ -114,6 +126,8 @@ class Dialogue:
 
     def lose(self) -> None:
         """The connection is gone. What is being stored in a worker thread is left to it."""
+        if self.request and not self.closing:
+            knowing.break_off(self, self.request, self._lines.take())
         self.closing = True
         if not self.pending:
             self._abandon()
@@ -153,8 +167,24 @@ class Dialogue:
         if refusal.code == 421:
             self.closing = True
             return
+        if self.closing:
+            return
         self.errors += 1
         self._limit()
+        if not self.closing and not self.trusted:
+            self._delay()
+
+    def _delay(self) -> None:
+        """The tarpit: each error of a session is answered a little later than the last."""
+        settings = self.listener.settings
+        seconds = min(settings.tarpit * self.errors, settings.tarpit_max)
+        if seconds > 0:
+            self.wait(Pause(seconds), _nothing)
+
+    def dismiss(self, refusal: Reply, command: str | None, kind: Kind) -> None:
+        """Says no and ends the session."""
+        self.closing = True
+        self.refuse(refusal, command, kind=kind)
 
     def meet(self, limit: str) -> None:
         """Ends the session at a limit, named by its setting."""
@@ -200,6 +230,8 @@ class Dialogue:
                 self.steps += 1
                 mailing.end_of_data(self)
             else:
+                if self.steps == 0 and not self.trusted and knowing.first_bytes(self, lines.peek()):
+                    break
                 line = lines.next()
                 if line is None:
                     break
@@ -210,14 +242,27 @@ class Dialogue:
                     self._limit()
 
     def _hear(self, line: Line) -> None:
-        if self.exchange:
+        if self.opening is not None and not self.trusted and self._opens(line):
+            return
+        if self.request:
+            knowing.header_line(self, self.request, line.text or "")
+        elif self.exchange:
             securing.continue_exchange(self, self.exchange, line)
         elif line.fault:
+            if line.text and not self.trusted and knowing.strange_line(self, line.text):
+                return
             safe = line.text and redact(line.text, exchange=self.auth_refused)
             self.refuse(line.fault, safe)
         else:
             assert line.text is not None
             self._obey(line.text)
+
+    def _opens(self, line: Line) -> bool:
+        if line.text is None:
+            self.opening = None
+            return False
+        end = b"\n" if line.fault else b"\r\n"
+        return knowing.opening(self, line.text.encode() + end)
 
     def _obey(self, line: str) -> None:
         command = parse(line)
@@ -225,6 +270,8 @@ class Dialogue:
         if refusal is None:
             self.auth_refused = False
             _HANDLERS[command.verb](self, command, line)
+            return
+        if not self.trusted and knowing.strange_line(self, line):
             return
         safe = redact(line, exchange=self.auth_refused)
         if safe != line:
@@ -240,7 +287,9 @@ class Dialogue:
         self.receiving = self.transaction = self.exchange = None
 
 
-def _greeting(dialogue: Dialogue, command: Command, _line: str) -> None:
+def _greeting(dialogue: Dialogue, command: Command, line: str) -> None:
+    if not dialogue.trusted and knowing.greeting(dialogue, command.argument, line):
+        return
     # As with KumoMTA it resets no transaction.
     dialogue.name = dialogue.facts.host_name = command.argument
     if command.verb is Verb.EHLO:
@@ -248,6 +297,10 @@ def _greeting(dialogue: Dialogue, command: Command, _line: str) -> None:
         dialogue.say(dialogue.listener.greeting(command.argument, encrypted=dialogue.encrypted))
     else:
         dialogue.say(reply(f"250 Hello {command.argument}!").wire)
+
+
+def _nothing(_answer: object) -> None:
+    """What comes of a pause."""
 
 
 def _noop(dialogue: Dialogue, _command: Command, _line: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import guard
 from guard.lib.fields import Duration, Endpoint, FilePath, Listen, Net
 from guard.lib.networks import parse_address
 
@@ -19,12 +22,25 @@ _COUNTS = (
     "max_auth_failures",
     "max_auth_guesses",
     "min_data_rate",
+    "tarpit_sessions",
     "max_connections_per_address",
     "max_sessions_per_minute",
     "max_commands",
     "max_errors",
     "max_failed_recipients",
 )
+
+
+def shipped_scanners() -> tuple[Path, ...]:
+    """The list of scanners: the operator's, else the one that came with Guard."""
+    for path in (
+        Path("/etc/guard/scanners.toml"),
+        Path(guard.__file__).parent.parent / "etc" / "scanners.toml",
+        Path(sys.prefix) / "share" / "guard" / "scanners.toml",
+    ):
+        if path.is_file():
+            return (path,)
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +71,11 @@ class ListenerSettings:
     line_length_hard_limit: int = 998
     session_timeout: Duration = 3600.0
     min_data_rate: int = 500
+    greet_pause: Duration = 0.0
+    tarpit: Duration = 0.0
+    tarpit_max: Duration = 10.0
+    tarpit_sessions: int = 1000
+    scanners: tuple[FilePath, ...] = field(default_factory=shipped_scanners)
     max_connections_per_address: int = 50
     max_sessions_per_minute: int = 600
     max_commands: int = 5000

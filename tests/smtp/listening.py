@@ -111,7 +111,7 @@ class Client:
     """A socket that reads whole replies."""
 
     def __init__(self, address):
-        self.socket = socket.create_connection(address, 10)
+        self.socket = socket.create_connection(address, 5)
         self.file = self.socket.makefile("rb")
 
     def send(self, data):

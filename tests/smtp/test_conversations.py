@@ -13,8 +13,8 @@ FOLDER = Path(__file__).parent.parent / "conversations"
 
 
 def policy(settings, folder):
-    """The relay policy of the settings, which it takes out of them."""
-    hosts = [parse_network(host) for host in settings.pop("relay_hosts", [])]
+    """The relay policy of the settings; `domain`, which is none, is taken out of them."""
+    hosts = [parse_network(host) for host in settings.get("relay_hosts", [])]
     files = []
     for name, options in settings.pop("domain", {}).items():
         files.append(folder / f"{name}.toml")

@@ -9,16 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from listening import probes
 
+from guard.filters.scanners import load_signatures
 from guard.lib.networks import parse_address
 from guard.records import encode
 from guard.relay.policy import StaticPolicy
 from guard.relay.verdict import Reports, Verdict
 from guard.roles import Unavailable
 from guard.smtp.listener import Listener, Peer, Tls
-from guard.smtp.pending import Handshake, Question, Work
+from guard.smtp.pending import Handshake, Pause, Question, Work
 from guard.smtp.session import Dialogue
-from guard.smtp.settings import ListenerSettings
+from guard.smtp.settings import ListenerSettings, shipped_scanners
 
+SIGNATURES = load_signatures(shipped_scanners())
 PEER = Peer(parse_address("192.0.2.7"), "192.0.2.7", 4711, "192.0.2.7:4711", "192.0.2.1:25")
 
 
@@ -93,12 +95,18 @@ class Play:
         self.clock = 0.0
         settings = ListenerSettings(hostname="mx.example.com", **more)
         listener = Listener(
-            settings, policy, self.spool, "node", authenticator=accounts, starttls=True
+            settings,
+            policy,
+            self.spool,
+            "node",
+            authenticator=accounts,
+            starttls=True,
+            signatures=SIGNATURES,
         )
         self.dialogue = Dialogue(listener, PEER, Facts(None))
         if tls:
             self.dialogue.encrypt(Tls("AES", "TLSv1.3"))
-        self.out, self.records = b"", []
+        self.out, self.records, self.pauses = b"", [], []
         self.dialogue.greet()
         self._take()
         self.out = b""
@@ -123,6 +131,9 @@ class Play:
                     wanted.answer.send(None)
                 except StopIteration as end:
                     value = end.value
+            elif isinstance(wanted, Pause):
+                value = None
+                self.pauses.append(wanted.seconds)
             elif isinstance(wanted, Handshake):
                 value = Tls("AES", "TLSv1.3")
             else:
@@ -210,14 +221,79 @@ def assert_clean(play):
         assert record.peer_address.addr == "192.0.2.7"
 
 
-def test_every_probe_is_answered(shared):
-    """What scanners were seen to send gives replies in any pieces, and no line says too much."""
+PROBES = {
+    "zgrab2/helo-empty": "syntax_error",
+    "zgrab2/ehlo-domain-starttls-quit": "",
+    "seen/http-get-cypex": "scanner",
+    "seen/http-get-10": "non_smtp",
+    "seen/http-get-proxyjudge": "non_smtp",
+    "seen/http-post-smtp-over-http": "non_smtp",
+    "seen/ehlo-ylmf-pc": "scanner",
+    "seen/ehlo-localhost": "",
+    "seen/ehlo-ABC": "",
+    "seen/ehlo-quadmetrics": "scanner",
+    "seen/ehlo-win-9ql": "relay_denied",
+    "seen/ehlo-win-clj1": "relay_denied bad_sequence syntax_error",
+    "seen/rdp-mstshash-administr": "non_smtp",
+    "seen/rdp-mstshash-hello": "non_smtp",
+    "seen/pjl": "non_smtp",
+    "seen/tls-ciphers-fragment": "",
+    "seen/auth-ntlm-openvas": "auth_unsupported syntax_error",
+    "seen/auth-login-ylmf": "scanner",
+    "seen/auth-mixedcase": "auth_unsupported",
+    "seen/auth-log-injection": "syntax_error",
+    "seen/vrfy-honeypot": "command_unimplemented",
+    "seen/expn-root": "command_unimplemented",
+    "seen/auth-then-quit-pipelined": "auth_unsupported",
+    "seen/noop-flood": "",
+    "seen/empty-starttls-first": "",
+    "seen/dionaea-http-connect": "non_smtp",
+    **{
+        f"smuggle/{name}": "relay_denied bad_sequence command_unimplemented syntax_error"
+        for name in ("eod-1", "eod-2", "eod-4", "eod-5", "eod-7", "eod-8")
+    },
+    "own/long-line-no-crlf": "",
+    "own/long-ehlo": "limit",
+    "own/8bit-ehlo": "syntax_error",
+    "own/crlf-only": "syntax_error limit",
+    "own/ehlo-json-injection": "syntax_error",
+    "own/ehlo-fail2ban-host-injection": "syntax_error",
+    "own/proxy-v1": "non_smtp",
+    "own/proxy-v2": "syntax_error non_smtp",
+    "own/ssh-banner": "non_smtp",
+    "own/mysql-like": "non_smtp",
+}
+
+
+def test_every_probe_is_what_it_is(shared):
+    """What scanners were seen to send gives the kinds of the table, in any pieces."""
     found = probes(shared)
-    assert len(found) > 35
-    for name, data in found.items():
-        play = three_ways(data)
-        assert play.out or b"\n" not in data, name
+    names = {re.sub(r"^(smuggle/eod-\d).*", r"\1", name): name for name in found}
+    assert names.keys() == PROBES.keys()
+    for short, name in names.items():
+        play = three_ways(found[name], policy=StaticPolicy())
         assert_clean(play)
+        play.dialogue.lose()
+        play._take()
+        kinds = dict.fromkeys(record.kind for record in play.records)
+        assert set(kinds) == set(PROBES[short].split()), name
+
+
+def test_a_broken_off_request_is_recorded():
+    """HTTP without an end: nothing to answer, but a rejection when the client is gone."""
+    play = Play()
+    assert play.send(b"GET / HTTP/1.1\r\nHost: x\r\n") == ""
+    play.dialogue.lose()
+    play._take()
+    [record] = play.records
+    assert (record.kind, record.response.command) == ("non_smtp", "GET / HTTP/1.1")
+
+
+def test_the_tarpit_is_slower_with_each_error():
+    """Errors are held back longer and longer, up to a bound; what is right is not."""
+    play = Play(tarpit=1.0, tarpit_max=2.5)
+    play.say("bogus", "NOOP", "bogus", "EHLO x", "bogus", "bogus")
+    assert play.pauses == [1.0, 2.0, 2.5, 2.5]
 
 
 SMUGGLED = [

@@ -1,0 +1,155 @@
+"""Scanners and other protocols, told by their own words: etc/scanners.toml, compiled.
+
+Pure once it is read. Knows no address: what a name or a first byte says is said by the peer of
+itself, and all that follows is its own.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from guard.events import Kind
+from guard.lib.faults import Fault
+from guard.roles import ConfigError
+
+_KINDS = {"scanner": Kind.SCANNER, "protocol": Kind.NON_SMTP}
+_KEYS = {"name", "ehlo", "agent", "line", "first", "seen", "source"}
+_LOOKED_AT = 512
+
+
+class Sign(NamedTuple):
+    """What somebody is."""
+
+    name: str
+    kind: Kind
+
+
+class Signatures:
+    """All that is known, ready to be asked."""
+
+    def __init__(self, rules: dict[str, list[tuple[str, Sign]]]) -> None:
+        self._signs: dict[str, list[Sign]] = {}
+        self._patterns: dict[str, re.Pattern[str] | None] = {}
+        for sort in ("ehlo", "agent", "line"):
+            found = rules.get(sort, [])
+            self._signs[sort] = [sign for _, sign in found]
+            # A group of its own around each expression, none inside: lastindex tells which.
+            joined = "|".join(f"({text})" for text, _ in found)
+            self._patterns[sort] = re.compile(joined, re.IGNORECASE) if found else None
+        first = [(bytes.fromhex(text), sign) for text, sign in rules.get("first", [])]
+        self._first = [(prefix, sign) for prefix, sign in first if b"\n" not in prefix]
+        self._openings = {prefix: sign for prefix, sign in first if b"\n" in prefix}
+        self._beginnings = frozenset(prefix[0] for prefix, _ in self._first)
+
+    def greeting(self, name: str) -> Sign | None:
+        """Whom the name after EHLO gives away."""
+        return self._search("ehlo", name[:_LOOKED_AT])
+
+    def agent(self, text: str) -> Sign | None:
+        """Whom an HTTP user agent gives away."""
+        return self._search("agent", text[:_LOOKED_AT])
+
+    def line(self, line: str) -> Sign | None:
+        """Whom a line that is no command gives away, by its beginning."""
+        line = line[:_LOOKED_AT]
+        if line[:5].upper() in ("EHLO ", "HELO "):
+            return self.greeting(line[5:].strip())
+        pattern = self._patterns["line"]
+        found = pattern.match(line) if pattern else None
+        return self._signs["line"][found.lastindex - 1] if found and found.lastindex else None
+
+    def first(self, data: bytes) -> Sign | None:
+        """Whom the first bytes of a connection give away; None also while they may still."""
+        if not data or data[0] not in self._beginnings:
+            return None
+        for prefix, sign in self._first:
+            if data.startswith(prefix):
+                return sign
+        return None
+
+    def opening(self, lines: bytes) -> Sign | None:
+        """Whom the first lines of a connection give away, line ends included."""
+        return self._openings.get(lines)
+
+    def undecided(self, data: bytes) -> bool:
+        """Whether more bytes are needed to know."""
+        return bool(data) and any(
+            len(data) < len(prefix) and prefix.startswith(data) for prefix, _ in self._first
+        )
+
+    def _search(self, sort: str, text: str) -> Sign | None:
+        pattern = self._patterns[sort]
+        found = pattern.search(text) if pattern else None
+        return self._signs[sort][found.lastindex - 1] if found and found.lastindex else None
+
+
+NOTHING = Signatures({})
+
+
+def load_signatures(paths: Sequence[Path]) -> Signatures:
+    """What all of `paths` know. Raises ConfigError with every fault."""
+    rules: dict[str, list[tuple[str, Sign]]] = {}
+    faults: list[Fault] = []
+    for path in paths:
+        try:
+            data = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            faults.append(Fault(str(path), "", error.strerror or str(error)))
+            continue
+        except (ValueError, RecursionError) as error:
+            faults.append(Fault(str(path), "", f"not TOML: {error}"))
+            continue
+        for sort, text, sign, key in _rules(data, str(path), faults):
+            wrong = _wrong(sort, text)
+            if wrong:
+                faults.append(Fault(str(path), key, wrong))
+            else:
+                rules.setdefault(sort, []).append((_no_groups(text), sign))
+    if faults:
+        raise ConfigError(faults)
+    return Signatures(rules)
+
+
+def _rules(
+    data: dict[str, object], file: str, faults: list[Fault]
+) -> Iterable[tuple[str, str, Sign, str]]:
+    """(sort, text, sign, key) of every rule in a file; what is no rule is a fault."""
+    for table, rows in data.items():
+        if table not in _KINDS or not isinstance(rows, list):
+            faults.append(Fault(file, table, "must be [[scanner]] or [[protocol]]"))
+            continue
+        for number, row in enumerate(rows):
+            key = f"{table}[{number}]"
+            name = row.get("name") if isinstance(row, dict) else None
+            if not isinstance(row, dict) or not isinstance(name, str) or not name.isprintable():
+                faults.append(Fault(file, f"{key}.name", "is missing, or is no text"))
+                continue
+            faults += [Fault(file, f"{key}.{k}", "unknown key") for k in row.keys() - _KEYS]
+            for sort in ("ehlo", "agent", "line", "first"):
+                texts = row.get(sort, [])
+                if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
+                    faults.append(Fault(file, f"{key}.{sort}", "must be a list of texts"))
+                    continue
+                for text in texts:
+                    yield sort, text, Sign(name, _KINDS[table]), f"{key}.{sort}"
+
+
+def _wrong(sort: str, text: str) -> str | None:
+    try:
+        if sort == "first":
+            return None if bytes.fromhex(text) else "needs at least one byte"
+        pattern = re.compile(text, re.IGNORECASE)
+    except (ValueError, re.error) as error:
+        return f"{text!r}: {error}"
+    if pattern.match("") or pattern.groupindex or re.search(r"\\[1-9]", text):
+        return f"{text!r}: matches everything, or has named groups or back-references"
+    return None
+
+
+def _no_groups(text: str) -> str:
+    """`text` with its groups made such that they do not count."""
+    return re.sub(r"(\\.|\[(?:\\.|[^\]\\])*\])|\((?!\?)", lambda m: m[1] or "(?:", text)

@@ -1,0 +1,129 @@
+"""guard/filters/scanners.py and etc/scanners.toml: who is told by which words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guard.events import Kind
+from guard.filters.scanners import NOTHING, Signatures, load_signatures
+from guard.roles import ConfigError
+from guard.smtp.settings import shipped_scanners
+
+SHIPPED = load_signatures(shipped_scanners())
+
+
+@pytest.mark.parametrize(
+    ("name", "scanner"),
+    [
+        ("expanse", "Expanse"),
+        ("scan-12.xpanse.co", "Expanse"),
+        ("zx18.quadmetrics.com", "quadmetrics"),
+        ("YLMF-PC", "ylmf-pc"),
+        ("census1.shodan.io", "Shodan"),
+        ("scanner-01.ch1.censys-scanner.com", "Censys"),
+        ("zg-0301a-12.stretchoid.com", "stretchoid"),
+        ("example.monitoring.internet-measurement.com", "internet-measurement"),
+        ("nmap.scanme.org", "nmap"),
+        ("masscan", "masscan"),
+    ],
+)
+def test_names(name, scanner):
+    """Known host names, in any case."""
+    assert SHIPPED.greeting(name) == (scanner, Kind.SCANNER)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mx.example.com",
+        "mail.paloaltonetworks.com",
+        "expanded.example",
+        "notshodan.io.example",
+        "localhost",
+        "win-clj1b0gq6jp",
+        "[192.0.2.1]",
+        "censys.example.org",
+        "we-guess.mozilla.org",
+    ],
+)
+def test_innocent_names(name):
+    """Whoever is merely called something alike."""
+    assert SHIPPED.greeting(name) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("GET / HTTP/1.1", "HTTP"),
+        ("GET http://www.scanproxy.com:80/px_judge.php?p=25 HTTP/1.0", "HTTP"),
+        ("CONNECT mx.example.org:25 HTTP/1.1", "HTTP"),
+        ("OPTIONS sip:nm SIP/2.0", "nmap"),
+        ("OPTIONS sip:100@192.0.2.1 SIP/2.0", "SIP"),
+        ("SSH-2.0-Go", "SSH"),
+        ("*1", "Redis"),
+        ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2", "PROXY"),
+        ('{"id":1,"method":"mining.subscribe"}', "JSON-RPC"),
+        ("\x1b%-12345X@PJL INFO STATUS", "PJL"),
+    ],
+)
+def test_protocols(line, name):
+    """What is spoken on port 25 by mistake, or not."""
+    assert SHIPPED.line(line).name == name
+
+
+@pytest.mark.parametrize("line", ["HELP", "bogus", "RCPT TO:<get / http/1.1>", "", "Hello there"])
+def test_other_lines(line):
+    """Lines that are just wrong."""
+    assert SHIPPED.line(line) is None
+
+
+def test_first_bytes():
+    """A protocol of bytes is known by its beginning, or may still become known."""
+    assert SHIPPED.first(b"\x16\x03\x01\x02\x00").name == "TLS"
+    assert SHIPPED.first(b"\x03\x00\x00\x2f*\xe0").name == "RDP"
+    assert SHIPPED.first(b"\x16") is None
+    assert SHIPPED.undecided(b"\x16")
+    assert not SHIPPED.undecided(b"EHLO")
+    assert SHIPPED.opening(b"\r\n\r\n\x00\r\nQUIT\n").name == "PROXY"
+
+
+@given(st.binary(max_size=64), st.text(max_size=600))
+def test_anything_may_be_asked(data, text):
+    """No bytes and no text raise."""
+    for known in (SHIPPED, NOTHING):
+        known.first(data)
+        known.undecided(data)
+        known.opening(data)
+        known.greeting(text)
+        known.agent(text)
+        known.line(text)
+
+
+def test_an_operators_list(tmp_path):
+    """Adds to the shipped one; groups in an expression are the operator's own business."""
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "[[scanner]]\nname = 'Mine'\nehlo = ['(^|[.(])(foo|bar)\\.example$']\n"
+        "[[protocol]]\nname = 'Ours'\nfirst = ['ff 00']\nline = ['HI(GH)?$']\n"
+    )
+    known = load_signatures([*shipped_scanners(), path])
+    assert known.greeting("a.bar.example").name == "Mine"
+    assert known.greeting("ylmf-pc").name == "ylmf-pc"
+    assert known.line("HIGH").name == "Ours"
+    assert known.first(b"\xff\x00\x01").name == "Ours"
+    assert isinstance(known, Signatures)
+
+
+def test_every_fault_is_told(tmp_path):
+    """File, key and reason of each, at once."""
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        "[[scanner]]\nname = 'A'\nehlo = ['(', '']\nsince = 1\n[[scanner]]\nehlo = ['x']\n"
+        "[[protocol]]\nname = 'B'\nfirst = ['xyz', '']\nline = 'x'\n[other]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_signatures([path, tmp_path / "absent.toml"])
+    keys = [fault.key for fault in caught.value.faults]
+    twice = ["scanner[0].ehlo", "protocol[0].first"]
+    once = ["scanner[0].since", "scanner[1].name", "protocol[0].line", "other", ""]
+    assert sorted(keys) == sorted([*twice, *twice, *once])
