@@ -6,28 +6,16 @@ forms `%ExY %Exy %Exm %Exd %ExH %ExM %ExS %Exz %ExZ`; the words `Epoch`, `LEpoch
 `{EPOCH}` inside a pattern; `{^LN-BEG}` at its front for the begin of the line (two characters that
 are no letters may come before), `{UNB}` or `**` for no word boundaries.
 
-A date without a zone is local time, or in the zone that the filter is told; one without a year
-is of this year, or of the last if that would be more than a day ahead; fractions of a second are
-dropped, as fail2ban drops them.
+moments.py says which moment the fields of a match name.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from calendar import timegm
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timezone
 
-from guard.filters.zones import offset_of
-
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_LONG_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_LONG_MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september",
-    "october", "november", "december",
-)  # fmt: skip
+from guard.filters.moments import DAYS, LONG_DAYS, LONG_MONTHS, MONTHS, moment, seconds
 
 
 def _one_of(name: str, words: tuple[str, ...]) -> str:
@@ -37,10 +25,10 @@ def _one_of(name: str, words: tuple[str, ...]) -> str:
 _ZONE = r"[A-Z](?:[A-Z]{2,4})?"
 _OFFSET = r"[+-][01]\d(?::?\d{2})?"
 _TOKENS = {
-    "a": _one_of("a", _DAYS),
-    "A": _one_of("A", _LONG_DAYS),
-    "b": _one_of("b", _MONTHS),
-    "B": _one_of("B", _LONG_MONTHS),
+    "a": _one_of("a", DAYS),
+    "A": _one_of("A", LONG_DAYS),
+    "b": _one_of("b", MONTHS),
+    "B": _one_of("B", LONG_MONTHS),
     "d": r"(?P<d>[1-2]\d|[0 ]?[1-9]|3[0-1])",
     "Exd": r"(?P<d>[1-2]\d|0[1-9]|3[0-1])",
     "f": r"(?P<f>[0-9]{1,6})",
@@ -102,10 +90,10 @@ class DatePattern:
         fields = {name: text for name, text in found.groupdict().items() if text is not None}
         try:
             if "EPOCH" in fields:
-                return _seconds(fields["EPOCH"], long="lepoch" in self.source.lower())
+                return seconds(fields["EPOCH"], long="lepoch" in self.source.lower())
             if "TAI64N" in fields:
                 return float(int(fields["TAI64N"][2:17], 16))
-            return _moment(fields, now, zone)
+            return moment(fields, now, zone)
         except (ValueError, OverflowError, OSError):
             return None
 
@@ -172,66 +160,3 @@ def _bounded(source: str, text: str, *, begin: str, end: bool, flags: str = "") 
     anchored = anchored or bool(_LINE_BEGIN.search(text)) or bool(_LINE_END.search(text))
     text = _STARS.sub(lambda stars: (stars[1] or "") + (stars[2] or ""), text)
     return DatePattern(source, re.compile(flags + text), anchored)
-
-
-def _seconds(text: str, *, long: bool) -> float:
-    """An epoch; with `long`, 13 digits are milliseconds and 16 microseconds."""
-    if long and len(text) >= 16 and "." not in text:
-        return float(text) / 1_000_000
-    if long and len(text) >= 13:
-        return float(text) / 1_000
-    return float(text)
-
-
-def _moment(fields: dict[str, str], now: float, zone: timezone | None) -> float | None:
-    """The moment that the fields of a date name."""
-    offset = _offset(fields, zone)
-    here = datetime.fromtimestamp(now, offset)
-    year = _year(fields)
-    month, day = _month(fields), int(fields["d"]) if "d" in fields else None
-    if "j" in fields and (month is None or day is None):
-        start = datetime(year or here.year, 1, 1) + timedelta(days=int(fields["j"]) - 1)  # noqa: DTZ001
-        month, day = start.month, start.day
-    today = month is None and day is None
-    moment = datetime(
-        year or here.year,
-        month or (here.month if today else 1),
-        day or (here.day if today else 1),
-        _hour(fields),
-        int(fields.get("M", 0)),
-        min(int(fields.get("S", 0)), 59),
-        tzinfo=offset,
-    )
-    if today and moment > here:
-        moment -= timedelta(days=1)
-    elif year is None and moment > here + timedelta(days=1):
-        moment = moment.replace(year=here.year - 1)
-    if offset is None:
-        return time.mktime(moment.timetuple())
-    return float(timegm(moment.utctimetuple()))
-
-
-def _year(fields: dict[str, str]) -> int | None:
-    if "Y" in fields:
-        return int(fields["Y"])
-    return 2000 + int(fields["y"]) if "y" in fields else None
-
-
-def _month(fields: dict[str, str]) -> int | None:
-    if "m" in fields:
-        return int(fields["m"])
-    if "b" in fields:
-        return _MONTHS.index(fields["b"].lower()) + 1
-    return _LONG_MONTHS.index(fields["B"].lower()) + 1 if "B" in fields else None
-
-
-def _hour(fields: dict[str, str]) -> int:
-    if "I" not in fields:
-        return int(fields.get("H", 0))
-    return int(fields["I"]) % 12 + (12 if fields.get("p", "").lower() == "pm" else 0)
-
-
-def _offset(fields: dict[str, str], zone: timezone | None) -> timezone | None:
-    """The zone that the date names, else `zone`; None is local time."""
-    named = fields.get("z") or fields.get("Z")
-    return offset_of(named) if named else zone

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from guard.lib.conffile import Unresolved, merge, parse
+from guard.lib.conffile import Unresolved, merge
+from guard.lib.confparse import parse
 from guard.lib.conftags import Definition, find_definition, join_call, split_call
 
 ORACLE = Path(__file__).parent.parent / "oracles" / "fail2ban_reader.py"
