@@ -69,10 +69,10 @@ def knock(world: World) -> bool:
 def test_a_scanner_is_refused_counted_and_dropped(world: World, tmp_path: Path, backend: str):
     """Some refusals later its packets are gone, on port 25 too; nobody else notices."""
     with running(world, tmp_path, backend) as guard:
-        knocks = 0
-        while knock(world) and knocks < 50:
+        knocks, deadline = 0, time.monotonic() + 20
+        while knock(world) and time.monotonic() < deadline:
             knocks += 1
-        assert 3 <= knocks < 50
+        assert knocks >= 3
         assert eventually(lambda: not world.offender.connects(world.v4, 25))
         assert world.innocent.connects(world.v4, 25)
         assert world.innocent.connects("192.0.2.1", 2525)
