@@ -72,6 +72,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Makes `path` and what is above it, durably: a folder that a power cut undoes loses all in it.
+
+    Raises OSError.
+    """
+    if path.is_dir():
+        return
+    if path.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    make_folder(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+    sync_folder(path.parent)
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Writes all of `data`; a disk that is nearly full takes a part at first. Raises OSError."""
     view = memoryview(data)
@@ -95,8 +109,7 @@ class FileSpool:
         """
         try:
             for part in (self.folder, self.tmp, self.new):
-                part.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sync_folder(self.folder)
+                make_folder(part, 0o700)
             with os.scandir(self.tmp) as entries:
                 files = [Path(e.path) for e in entries if e.is_file(follow_symlinks=False)]
             removed = sum(map(_remove_abandoned, files))

@@ -23,7 +23,7 @@ from typing import BinaryIO, Literal, get_args
 
 import msgspec
 
-from guard.mail.spool import Envelope, sync_folder, unavailable, write_all
+from guard.mail.spool import Envelope, make_folder, sync_folder, unavailable, write_all
 from guard.roles import Forbidden, GuardError, Refused, Unavailable
 
 Verb = Literal["retry", "hold", "release", "drop"]
@@ -94,7 +94,7 @@ class Waiting:
         """Makes the folders, which may be there. Raises Refused or Forbidden."""
         try:
             for part in (self.folder, self.new, self._state, self._damaged, self._asked):
-                part.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(part, 0o700)
                 if not os.access(part, os.R_OK | os.W_OK | os.X_OK):
                     raise Forbidden(f"spool {self.folder}: no permission to change it")
         except PermissionError as error:

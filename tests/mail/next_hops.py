@@ -19,7 +19,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def talking(
-    talk: Talk, port: int = 0, tls: ssl.SSLContext | None = None
+    talk: Talk, port: int = 0, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
 ) -> AsyncIterator[int]:
     """A server that does `talk` with everybody; yields its port, and leaves nothing open."""
     tasks: set[asyncio.Task[None] | None] = set()
@@ -35,7 +35,7 @@ async def talking(
                 await writer.wait_closed()
             tasks.discard(asyncio.current_task())
 
-    server = await asyncio.start_server(one, "127.0.0.1", port, ssl=tls)
+    server = await asyncio.start_server(one, address, port, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -75,6 +75,7 @@ class Hop:
     delay: float = 0.0
     slow: str = ""
     implicit: bool = False
+    address: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         self.messages: list[Received] = []
@@ -84,7 +85,8 @@ class Hop:
         self.port = closed_port()
 
     async def __aenter__(self) -> Self:
-        self._server = talking(self._talk, self.port, self.tls if self.implicit else None)
+        tls = self.tls if self.implicit else None
+        self._server = talking(self._talk, self.port, tls, self.address)
         self.port = await self._server.__aenter__()
         return self
 

@@ -14,9 +14,10 @@ from office import Office, dns, to
 from guard.filters.hear import event_of
 from guard.mail.reports import read_report
 from guard.mail.rfc3464 import parse
+from guard.mail.routing import parse_route
 from guard.mail.settings import DeliverySettings, QueueSettings
 from guard.mail.waiting import State, Waiting
-from guard.records import Heard, encode
+from guard.records import Heard, PeerAddress, encode
 from guard.relay.verdict import Reports, Verdict
 
 
@@ -110,6 +111,22 @@ def test_a_literal_in_the_address(office: Office):
 
     asyncio.run(main())
     assert office.types() == ["Delivery"]
+
+
+def test_over_ipv6(office: Office):
+    """A literal in KumoMTA's form, and the address in the record."""
+    office.mail()
+
+    async def main() -> None:
+        hop = Hop(address="::1")
+        queue = QueueSettings(
+            routing_domain=parse_route(f"[IPv6:::1]:{hop.port}"), prohibited_hosts=()
+        )
+        async with hop, office.delivering({"default": queue}):
+            await until(lambda: office.empty)
+
+    asyncio.run(main())
+    assert office.records[0].peer_address == PeerAddress("[IPv6:::1]", "::1")
 
 
 def test_tried_again_until_it_goes(office: Office):

@@ -254,6 +254,20 @@ def test_full_and_read_only_disks(tmp_path: Path):
     ]
 
 
+def test_new_folders_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each folder that is made is synced into the one above it, and none twice."""
+    seen = []
+    real = spool_module.sync_folder
+    monkeypatch.setattr(
+        spool_module, "sync_folder", lambda path: (seen.append(path.name), real(path))
+    )
+    spool = FileSpool(tmp_path / "state" / "spool")
+    spool.open()
+    assert seen == [tmp_path.name, "state", "spool", "spool"]
+    spool.open()
+    assert len(seen) == 4
+
+
 def test_a_place_that_cannot_be_is_refused(tmp_path: Path):
     """A file where the folder should be is the operator's to mend."""
     (tmp_path / "file").write_text("")
