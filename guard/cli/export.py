@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+
+if TYPE_CHECKING:
+    from guard.config import Settings
 
 
 @click.group(invoke_without_command=True)
@@ -39,11 +42,13 @@ def fail2ban(folder: Path, logpath: str | None, config: Path | None, as_json: bo
     """Write the jails that run, and their filters, for a host that has only fail2ban.
 
     DIR gets jail.d/guard-jails.conf and filter.d; copy them into /etc/fail2ban there. The networks
-    of [protect] allow become part of each jail's ignoreip.
+    of [protect] allow become part of each jail's ignoreip, and the EHLO names on the listeners'
+    lists of scanners part of the filter kumomta.
     """
     from guard.config import load
-    from guard.jails.export import filter_files, jail_file
+    from guard.jails.export import filter_files, jail_file, scanner_file
     from guard.jails.files import jail_conf, load_jails
+    from guard.lib.logs import printable
     from guard.roles import BadInput
 
     settings = load(config)
@@ -57,15 +62,33 @@ def fail2ban(folder: Path, logpath: str | None, config: Path | None, as_json: bo
             for name, path in filter_files(jails, settings.jails.filters).items()
         }
         wanted[Path("jail.d", "guard-jails.conf")] = text
-        for name, content in wanted.items():
-            _write(folder / name, content)
+        if Path("filter.d", "kumomta.conf") in wanted:
+            scanners, left = scanner_file(_ehlo_names(settings))
+            wanted[Path("filter.d", "kumomta.d", "guard-scanners.conf")] = scanners
+            for expression in left:
+                click.echo(f"left out: {printable(expression)}: not for fail2ban", err=True)
+        for place, content in wanted.items():
+            _write(folder / place, content)
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from None
     if as_json:
-        print_json([str(folder / name) for name in wanted])
+        print_json([str(folder / place) for place in wanted])
     else:
-        for name in wanted:
-            click.echo(folder / name)
+        for place in wanted:
+            click.echo(folder / place)
+
+
+def _ehlo_names(settings: Settings) -> list[str]:
+    """The EHLO names on every list of scanners that a listener has."""
+    import tomllib
+
+    found: list[str] = []
+    for path in dict.fromkeys(path for item in settings.listener for path in item.scanners):
+        rows = tomllib.loads(path.read_text("utf-8")).get("scanner", [])
+        for row in rows if isinstance(rows, list) else ():
+            names = row.get("ehlo", []) if isinstance(row, dict) else ()
+            found += [name for name in names if isinstance(name, str)]
+    return found
 
 
 def _plain(network: str, _: str) -> str:

@@ -24,6 +24,10 @@ def config(tmp_path):
         f'[state]\ndir = "{tmp_path}/state"\n[protect]\nallow = ["8.8.8.0/24", "x.example.com"]\n'
         "reserved = false\n[jails]\n"
         f'path = ["{PROJECT}/jail.d"]\nfilters = ["{PROJECT}/filter.d"]\n'
+        f'[[listener]]\nlisten = "127.0.0.1:0"\nscanners = ["{tmp_path}/scanners.toml"]\n'
+    )
+    (tmp_path / "scanners.toml").write_text(
+        "[[scanner]]\nname = 'A'\nehlo = ['^a-scanner\\b', '[^x]']\n"
     )
     return path
 
@@ -39,8 +43,16 @@ def run(config, *arguments: object, code: int = 0) -> Result:
 def test_the_jails_that_run_are_written_with_their_filters(config, tmp_path):
     """What was written reads as the same jails, and again the same when written twice."""
     folder = tmp_path / "out"
-    files = json.loads(run(config, "fail2ban", folder, "--json", "--logpath", "/x").stdout)
-    assert files == [f"{folder}/filter.d/kumomta.conf", f"{folder}/jail.d/guard-jails.conf"]
+    done = run(config, "fail2ban", folder, "--json", "--logpath", "/x")
+    assert "left out: [^x]" in done.stderr
+    files = json.loads(done.stdout)
+    assert [name.removeprefix(f"{folder}/") for name in files] == [
+        "filter.d/kumomta.conf",
+        "jail.d/guard-jails.conf",
+        "filter.d/kumomta.d/guard-scanners.conf",
+    ]  # fmt: skip
+    scanners = (folder / "filter.d" / "kumomta.d" / "guard-scanners.conf").read_text()
+    assert "a-scanner" in scanners
     ours = load_jails([PROJECT / "jail.d"], [PROJECT / "filter.d"])
     theirs = load_jails([folder / "jail.d"], [folder / "filter.d"])
     assert [(j.name, j.window, j.bantime, j.kinds) for j in theirs] == [
