@@ -10,7 +10,7 @@ from guard.lib.networks import Network
 from guard.stores.journal import Batch, Journal, Limits
 from guard.stores.journal import Table as Stored
 from guard.stores.keys import Key, key_of
-from guard.stores.tables import Table
+from guard.stores.tables import Generation, Table, packed
 
 
 class EmbeddedCounters:
@@ -34,6 +34,8 @@ class EmbeddedCounters:
     def _count(self, offences: Iterable[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
         overflows: list[Overflow] = []
         tables = self._tables
+        last: Network | None = None
+        key: Key = 0
         for jail, window in windows.items():
             table = tables.get(jail)
             if table is not None:
@@ -45,13 +47,19 @@ class EmbeddedCounters:
                 table = tables[jail] = Table(window, time + window.findtime)
             elif time >= table.turn:
                 table.move_on(time)
-            version, value, length = network
-            key: Key = value << 6 | length if version == 4 else key_of(network)
+            if network is not last:
+                last = network
+                version, value, length = network
+                key = value << 6 | length if version == 4 else key_of(network)
             young = table.young
-            hits = young.get(key, EMPTY)
-            if not hits and table.elders:
-                hits = table.take(key)
-            hits, filled = add(hits, time, rejections, table.window)
+            held = young.get(key)
+            if held is None and table.elders:
+                held = table.take(key)
+            if held is None and rejections == 1 < table.window.maxretry:
+                young[key] = time
+                continue
+            before = EMPTY if held is None else packed(held)
+            hits, filled = add(before, time, rejections, table.window)
             if filled:
                 young.pop(key, None)
                 overflows.append(Overflow(jail, network, time, filled))
@@ -91,7 +99,7 @@ class EmbeddedCounters:
             self._journal.close()
             self._journal = None
 
-    def _snapshot(self) -> Iterable[tuple[str, float, dict[Key, bytes]]]:
+    def _snapshot(self) -> Iterable[tuple[str, float, Generation]]:
         for jail, table in self._tables.items():
             for generation in table.generations():
                 yield jail, table.turn, generation

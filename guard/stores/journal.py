@@ -22,10 +22,11 @@ from guard.events import Offence, Window
 from guard.lib.networks import Network
 from guard.roles import Forbidden, Refused, Unavailable
 from guard.stores.keys import Key, key_of, network_of
+from guard.stores.tables import Generation
 
 log = logging.getLogger("guard.stores.journal")
 
-MAGIC = b"guard counters 1\n"
+MAGIC = b"guard counters 2\n"
 SMALLEST_REWRITE = 16 << 20
 _HEAD = Struct("<II")
 _pack = msgspec.msgpack.Encoder().encode
@@ -38,7 +39,7 @@ class Table(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
     jail: str
     turn: float
-    windows: dict[Key, bytes]
+    windows: Generation
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -159,7 +160,7 @@ class Journal:
         """Whether a new snapshot is worth its cost."""
         return self._end > self._threshold
 
-    def rewrite(self, tables: Iterable[tuple[str, float, dict[Key, bytes]]]) -> None:
+    def rewrite(self, tables: Iterable[tuple[str, float, Generation]]) -> None:
         """Replaces the file by a snapshot. Raises Unavailable, with the old file as it was."""
         fresh = self._path.with_suffix(".new")
         try:

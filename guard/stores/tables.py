@@ -7,11 +7,22 @@ on by `findtime` the oldest generation is dropped. A window therefore stays for 
 
 from __future__ import annotations
 
+from struct import Struct
+
 from guard.events import Window
 from guard.jails.window import EMPTY
 from guard.stores.keys import Key
 
-Generation = dict[Key, bytes]
+_DOUBLE = Struct("<d")
+
+# A window of one rejection, as most are, is its time: half the memory of packed bytes.
+Held = bytes | float
+Generation = dict[Key, Held]
+
+
+def packed(held: Held) -> bytes:
+    """A window as guard/jails/window.py takes it."""
+    return held if isinstance(held, bytes) else _DOUBLE.pack(held)
 
 
 class Table:
@@ -29,13 +40,17 @@ class Table:
         self.old: Generation = {}
         self.elders = False
 
-    def take(self, key: Key) -> bytes:
-        """The window of `key` out of the elder generations; empty when there is none."""
-        return self.middle.pop(key, EMPTY) or self.old.pop(key, EMPTY)
+    def take(self, key: Key) -> Held | None:
+        """The window of `key` out of the elder generations; None when there is none."""
+        held = self.middle.pop(key, None)
+        return self.old.pop(key, None) if held is None else held
 
     def find(self, key: Key) -> bytes:
         """The window of `key`, wherever it is."""
-        return self.young.get(key) or self.middle.get(key) or self.old.get(key, EMPTY)
+        for generation in self.generations():
+            if (held := generation.get(key)) is not None:
+                return packed(held)
+        return EMPTY
 
     def drop(self, key: Key) -> None:
         """Forgets the window of `key`."""
