@@ -27,8 +27,8 @@ class EmbeddedCounters:
         if self._journal is not None and offences:
             self._journal.note(offences, windows)
         overflows = self._count(offences, windows)
-        if self._journal is not None and self._journal.overgrown:
-            self._journal.rewrite(self._snapshot())
+        if self._journal is not None:
+            self._journal.tidy(self._snapshot)
         return overflows
 
     def _count(self, offences: Iterable[Offence], windows: Mapping[str, Window]) -> list[Overflow]:

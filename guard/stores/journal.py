@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO
@@ -151,14 +152,20 @@ class Journal:
             while written < len(data):
                 written += os.pwrite(self._file, data[written:], self._end + written)
         except OSError as error:
-            os.ftruncate(self._file, self._end)
+            with suppress(OSError):  # else the next entry overwrites what was written of this one
+                os.ftruncate(self._file, self._end)
             raise Unavailable(f"{self._path}: {error.strerror}") from None
         self._end += len(data)
 
-    @property
-    def overgrown(self) -> bool:
-        """Whether a new snapshot is worth its cost."""
-        return self._end > self._threshold
+    def tidy(self, tables: Callable[[], Iterable[tuple[str, float, Generation]]]) -> None:
+        """Rewrites the file when that is worth its cost; never raises, for nothing is lost."""
+        if self._end <= self._threshold:
+            return
+        try:
+            self.rewrite(tables())
+        except Unavailable as error:
+            self._threshold = 2 * self._end
+            log.warning("%s; the file grows on", error)
 
     def rewrite(self, tables: Iterable[tuple[str, float, Generation]]) -> None:
         """Replaces the file by a snapshot. Raises Unavailable, with the old file as it was."""
