@@ -49,7 +49,8 @@ class DryRun:
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Remembers `blocks` and nothing else."""
         self._blocks = {net: until for net, until in blocks if until is None or until > now}
-        _log.info("would block %d networks and no others", len(self._blocks))
+        if self._blocks:
+            _log.info("would block %d networks and no others", len(self._blocks))
 
     def blocked(self, now: float) -> dict[Network, float | None]:
         """What would be blocked now."""

@@ -24,6 +24,7 @@ from guard.lib.networks import Network
 from guard.roles import Refused, Unavailable
 
 _CHUNK = 2000
+_READINGS = 10
 _Ends = dict[Network, float | None]
 _Pairs = dict[Set, list[tuple[bytes, int]]]
 
@@ -112,8 +113,9 @@ class NFTables:
         """What the kernel's sets hold now."""
         found: _Ends = {}
         with self._explained():
+            sizes = nftrules.sizes(self._opened, self._table)
             for (version, length), kind in HASHED.items():
-                for key, left, _ in self._read(kind):
+                for key, left in self._hashed(kind, sizes.get(kind.name)).items():
                     network = Network(version, int.from_bytes(key, "big"), length)
                     found[network] = None if left is None else now + left / 1000
             known = _changed(self._known(now), {}, set(), now)
@@ -196,6 +198,20 @@ class NFTables:
 
     def _read(self, kind: Set) -> Iterator[tuple[bytes, int | None, bool]]:
         return nftsets.parse(self._opened.dump(nftsets.listing(self._table, kind.name)))
+
+    def _hashed(self, kind: Set, size: int | None) -> dict[bytes, int | None]:
+        """The elements of a hash set, each with its milliseconds.
+
+        While the kernel grows the set, as it does for a while after a bulk load, a listing leaves
+        some out. So it is read until it is whole, or until another reading finds nothing new.
+        """
+        found: dict[bytes, int | None] = {}
+        for _ in range(_READINGS):
+            before = len(found)
+            found.update((key, left) for key, left, _ in self._read(kind))
+            if len(found) == before or (size is not None and len(found) >= size):
+                break
+        return found
 
     def _spans(self, version: int, now: float) -> list[Range]:
         kind = RANGED[version]

@@ -18,6 +18,7 @@ _TABLE, _NAME = 1, 2
 _CHAIN_NAME, _CHAIN_SHAPE = 3, (4, 5, 7)  # hook, policy, type
 _RULE_CHAIN, _RULE_EXPRESSIONS = 2, 4
 _SET_SHAPE = (3, 4, 5)  # flags, key type, key length
+_SET_COUNT = 20
 _OBJECT_DATA, _COUNTER_BYTES, _COUNTER_PACKETS = 4, 1, 2
 
 Shape = dict[str, tuple[bytes, ...]]
@@ -61,6 +62,18 @@ def compare(before: Shape, now: Shape) -> list[str]:
     ]
     new = [f"somebody added {part}" for part in now if part not in before]
     return gone + other + new
+
+
+def sizes(netlink: Netlink, table: str) -> dict[str, int]:
+    """How many elements each set holds, those that ended a moment ago included.
+
+    Empty before Linux 6.16, which does not tell.
+    """
+    return {
+        _name(each[_NAME]): int.from_bytes(each[_SET_COUNT], "big")
+        for each in _dump(netlink, _GET_SET, table)
+        if _SET_COUNT in each
+    }
 
 
 def dropped(netlink: Netlink, table: str) -> dict[str, tuple[int, int]]:

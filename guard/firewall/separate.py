@@ -86,7 +86,7 @@ class Separated:
         """The role's."""
         body = self._ask(Verb.BLOCKED, wire.change(now, [], []))
         try:
-            return dict(wire.read_change(body)[1])
+            return dict(wire.read_change(body).block)
         except BadMessage as error:
             raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
 

@@ -27,6 +27,7 @@ from guard.firewall.privileges import FIREWALL, keep_only
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.wire import BadMessage, Verb
 from guard.lib import logs
+from guard.lib.bulk import bulk
 from guard.roles import Firewall, Refused, Unavailable
 
 _log = logging.getLogger("guard.firewall.warden")
@@ -106,7 +107,7 @@ def answer(firewall: Firewall, verb: Verb, body: bytes) -> tuple[Verb, bytes]:
 
 def _apply(firewall: Firewall, body: bytes) -> bytes:
     now, block, release = wire.read_change(body)
-    firewall.apply(block, release, now)
+    firewall.apply(list(block), release, now)
     return b""
 
 
@@ -114,13 +115,15 @@ def _replace(firewall: Firewall, body: bytes) -> bytes:
     now, block, release = wire.read_change(body)
     if release:
         raise BadMessage("a replacement that releases")
-    firewall.replace(block, now)
+    with bulk():
+        firewall.replace(block, now)
     return b""
 
 
 def _blocked(firewall: Firewall, body: bytes) -> bytes:
     now, _, _ = wire.read_change(body)
-    return wire.change(now, map(Block._make, firewall.blocked(now).items()), [])
+    with bulk():
+        return wire.change(now, map(Block._make, firewall.blocked(now).items()), [])
 
 
 def _expire(firewall: Firewall, body: bytes) -> bytes:

@@ -83,30 +83,45 @@ def packet(data: bytes) -> Packet:
 
 def change(now: float, block: Iterable[Block], release: Iterable[Network]) -> bytes:
     """The time, then releases and blocks."""
-    parts = [_record(0, Network(4, 0, 0), now)]
-    parts += [_record(0, network, 0.0) for network in release]
-    parts += [_record(1, network, until) for network, until in block]
-    return b"".join(parts)
+    body = bytearray(_record(0, Network(4, 0, 0), now))
+    for network in release:
+        body += _record(0, network, 0.0)
+    for network, until in block:
+        body += _record(1, network, until)
+    return bytes(body)
 
 
-def read_change(body: bytes) -> tuple[float, list[Block], list[Network]]:
-    """The other way round: (now, block, release)."""
+class Change(NamedTuple):
+    """A change that has been checked as a whole. `block` is read once: there may be a million."""
+
+    now: float
+    block: Iterator[Block]
+    release: list[Network]
+
+
+def read_change(body: bytes) -> Change:
+    """The other way round."""
     if not body or len(body) % _RECORD.size or len(body) // _RECORD.size > MOST:
         raise BadMessage(f"{len(body)} bytes are no list of networks")
     records = _RECORD.iter_unpack(body)
     now = _time(next(records)[4])
     if now is None:
         raise BadMessage("a time that is for ever")
-    block, release = [], []
+    release = []
     for what, version, length, value, until in records:
         network = _network(version, length, value)
-        if what == 1:
-            block.append(Block(network, _time(until)))
-        elif what == 0:
+        _time(until)
+        if what == 0:
             release.append(network)
-        else:
+        elif what != 1:
             raise BadMessage(f"neither block nor release: {what}")
-    return now, block, release
+    return Change(now, _blocks(body), release)
+
+
+def _blocks(body: bytes) -> Iterator[Block]:
+    for what, version, length, value, until in _RECORD.iter_unpack(body):
+        if what == 1:
+            yield Block(_network(version, length, value), _time(until))
 
 
 def _record(what: int, network: Network, until: float | None) -> bytes:

@@ -38,7 +38,8 @@ _BLOCKS = st.lists(st.builds(Block, _networks(), st.one_of(st.none(), _TIMES)), 
 @given(_TIMES, _BLOCKS, st.lists(_networks(), max_size=8))
 def test_a_change_is_read_as_it_was_written(now, block, release):
     """Networks of both families, ends and for ever."""
-    assert read_change(change(now, block, release)) == (now, block, release)
+    found = read_change(change(now, block, release))
+    assert (found.now, list(found.block), found.release) == (now, block, release)
 
 
 @settings(deadline=None, max_examples=300)
@@ -46,10 +47,10 @@ def test_a_change_is_read_as_it_was_written(now, block, release):
 def test_any_bytes_are_a_change_or_a_bad_message(data):
     """Never another error, never a network with bits beyond its length."""
     try:
-        _, block, release = read_change(data)
+        found = read_change(data)
     except BadMessage:
         return
-    for network in [*(network for network, _ in block), *release]:
+    for network in [*(network for network, _ in found.block), *found.release]:
         assert network.version in (4, 6)
         assert network.supernet(network.length) == network
         assert network.value >> network.bits == 0
