@@ -38,6 +38,7 @@ from guard.listeners import Listeners
 from guard.listeners import Parts as ListenerParts
 from guard.listeners import check as check_listeners
 from guard.lists import FEEDS_EVERY, Lists
+from guard.mail.collapsed import CollapsedRecords
 from guard.mail.delivery import Deliverer, Surroundings
 from guard.mail.recordlog import RecordLog
 from guard.mail.reports import read_report
@@ -46,6 +47,8 @@ from guard.mail.spool import FileSpool
 from guard.operations import Operations
 from guard.parts import Chore, EngineParts, Job, Parts
 from guard.pipeline import Pipeline
+from guard.protect.hand import EVERY as HAND_EVERY
+from guard.protect.hand import Hand
 from guard.protect.pause import Pause
 from guard.protect.protection import Protectors
 from guard.protect.restraint import Restraint
@@ -54,12 +57,13 @@ from guard.protect.traps import traps
 from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Config, Watch
 from guard.records import Record
 from guard.reporters.eventlog import EventLog
-from guard.roles import ConfigError, Firewall, Refused, Sink, Source
+from guard.roles import ConfigError, Firewall, Permits, Refused, Sink, Source
 from guard.smtp.server import Server
 from guard.sources.channel import Channel
 from guard.sources.make import make_source
 from guard.sources.stream import RedisStream
 from guard.stores.open import Store, open_store
+from guard.stores.permits import FilePermits, RedisPermits
 from guard.stores.stream import StreamSink
 
 __all__ = ["Assembled", "check", "daemon", "listener", "operations", "up"]
@@ -172,9 +176,26 @@ def operations(settings: Settings) -> Iterator[Operations]:
         made = pipeline(settings, store, protectors)
         chronicle = Chronicle(store.ledger, ())
         switch = Pause(protectors, settings.state.dir)
-        yield Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
+        with ExitStack() as stack:
+            hand = allowed(settings, protectors, stack)
+            yield Operations(
+                made, store.counters, store.ledger, protectors, chronicle, switch, hand
+            )
     finally:
         store.close()
+
+
+def allowed(settings: Settings, protectors: Protectors, stack: ExitStack) -> Hand:
+    """The allow list by hand, taken up."""
+    permits: Permits = FilePermits(settings.state.dir)
+    if settings.store.url is not None:
+        url = parse_redis_url(settings.store.url)
+        client = connect(url)
+        stack.callback(client.close)
+        permits = RedisPermits(client, str(url), FilePermits(settings.state.dir))
+    hand = Hand(permits, protectors)
+    hand.refresh(clock.now())
+    return hand
 
 
 def recipes(settings: Settings) -> list[Recipe]:
@@ -275,7 +296,11 @@ def _sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
         return first
     records = RecordLog(settings.log.records, clock.now)
     stack.callback(records.close)
-    return Fanout([first, records])
+    if not settings.log.collapse:
+        return Fanout([first, records])
+    collapsed = CollapsedRecords(records, settings.log.collapse, clock.now)
+    stack.callback(collapsed.close)
+    return Fanout([first, collapsed])
 
 
 def listener(settings: Settings, path: Path | None = None) -> Assembled:
@@ -344,7 +369,8 @@ def _engine(
     chronicle = Chronicle(store.ledger, _told(settings, stack))
     switch = Pause(protectors, settings.state.dir)
     mirror = _mirror(store, firewall, routes, switch, everything)
-    operations = Operations(made, store.counters, store.ledger, protectors, chronicle, switch)
+    hand = allowed(settings, protectors, stack)
+    operations = Operations(made, store.counters, store.ledger, protectors, chronicle, switch, hand)
 
     def catch_up(now: float) -> None:
         chronicle.banned(made.catch_up(now))
@@ -372,6 +398,7 @@ def _engine(
             status=status,
             chores=[
                 Chore("pause", 1.0, switch.expire),
+                Chore("allow list", HAND_EVERY, hand.refresh),
                 Chore("store", 1.0, lambda _: catch_up),
                 Chore("protection", NEAR_EVERY, watch.near),
                 Chore("protection by name", FAR_EVERY, watch.far),
@@ -417,6 +444,6 @@ def _said(firewall: Firewall, reason: str) -> str:
 def _told(settings: Settings, stack: ExitStack) -> list[Told]:
     if settings.log.events is None:
         return []
-    log = EventLog(settings.log.events, clock.now)
+    log = EventLog(settings.log.events, clock.now, collapse=settings.log.collapse)
     stack.callback(log.close)
     return [log]

@@ -263,7 +263,7 @@ class Daemon:
         if name in ("feeds", "feeds_sync"):
             return await self._feeds(engine, name, arguments)
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
-        if name in ("ban", "unban", "unban_all", "pause", "resume"):
+        if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
             # The command's answer means that the kernel has it.
             await self._in_thread(engine.mirror.step, self.clock())
         return answer

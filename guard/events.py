@@ -70,6 +70,15 @@ class Good(NamedTuple):
     how: str
 
 
+class Permit(NamedTuple):
+    """An operator lets `network` in by hand, until then."""
+
+    network: Network
+    since: float
+    until: float | None
+    reason: str
+
+
 class Window(NamedTuple):
     """A jail's threshold: `maxretry` rejections within `findtime` seconds."""
 

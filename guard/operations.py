@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from guard.chronicle import Chronicle
-from guard.events import Good
+from guard.events import Good, Permit
 from guard.exchange import claim_row, rows_of, take
 from guard.lib.durations import parse_duration
 from guard.lib.networks import Network, parse_network
 from guard.pipeline import Pipeline
+from guard.protect.hand import Hand
 from guard.protect.pause import Pause
 from guard.protect.restraint import said
 from guard.roles import BadInput, Carving, Counters, Ledger, Protection
@@ -34,6 +35,15 @@ def _network(text: object) -> Network:
         raise BadInput(str(error)) from None
 
 
+def _until(length: str | None, now: float) -> float | None:
+    """The end of what begins now; None, and -1, is for ever."""
+    try:
+        seconds = -1.0 if length is None else parse_duration(length)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    return None if seconds < 0 else now + seconds
+
+
 @dataclass(frozen=True)
 class Operations:
     """The verbs of `guard bans`, `ban`, `unban`, `explain`."""
@@ -44,6 +54,7 @@ class Operations:
     protection: Protection
     chronicle: Chronicle
     switch: Pause | None = None
+    hand: Hand | None = None
 
     def do(self, name: str, arguments: Mapping[str, Any], now: float) -> Any:
         """Runs the verb `name`. Raises BadInput for an unknown one or bad arguments."""
@@ -53,6 +64,8 @@ class Operations:
             "unban": self.unban,
             "unban_all": self.unban_all,
             "explain": self.explain,
+            "allow": self.allow,
+            "disallow": self.disallow,
             "pause": self.pause,
             "resume": self.resume,
             "export": self.export,
@@ -73,15 +86,10 @@ class Operations:
 
         Where a part of it is protected, and not the most, the kernel blocks the rest (`blocks`).
         """
-        parsed = _network(network)
-        try:
-            seconds = -1.0 if length is None else parse_duration(length)
-        except ValueError as error:
-            raise BadInput(str(error)) from None
+        parsed, until = _network(network), _until(length, now)
         pieces = self._blockable(parsed)
         if not pieces:
             raise BadInput(f"{parsed} is protected: {self.protection.protects(parsed)}")
-        until = None if seconds < 0 else now + seconds
         text = reason[:REASON_LIMIT] or "by hand"
         claim = self.pipeline.ban(parsed, until=until, reason=text, now=now)
         self.chronicle.banned([claim])
@@ -105,6 +113,29 @@ class Operations:
         ended = self.pipeline.unban(network, now=now)
         self.chronicle.withdrawn(ended, now)
         return [claim_row(claim) for claim in ended]
+
+    def allow(
+        self, *, now: float, network: str, length: str | None = None, reason: str = ""
+    ) -> dict[str, Any]:
+        """Lets `network` in for `length` (None: for ever), whoever claims it."""
+        assert self.hand is not None
+        parsed, until = _network(network), _until(length, now)
+        permit = Permit(parsed, now, until, reason[:REASON_LIMIT])
+        self.hand.allow(permit)
+        claims = [claim for claim in self.ledger.claims(now) if claim.network.overlaps(parsed)]
+        row = {"network": str(parsed), "since": now, "until": until, "reason": permit.reason}
+        return {**row, "claims": [claim_row(claim) for claim in claims]}
+
+    def disallow(self, *, now: float, network: str) -> dict[str, Any]:
+        """Ends that."""
+        assert self.hand is not None
+        parsed = _network(network)
+        ended = self.hand.disallow(parsed, now)
+        return {
+            "network": str(parsed),
+            "ended": ended,
+            "protected": self.protection.protects(parsed),
+        }
 
     def pause(self, *, now: float, length: str | None = None) -> dict[str, Any]:
         """Stops enforcement on this host for `length` (None: until `resume`)."""

@@ -32,6 +32,7 @@ from guard.events import (
     Offence,
     Overflow,
     Past,
+    Permit,
     Remembered,
     Window,
 )
@@ -233,6 +234,25 @@ class Standing(Protocol):
 
     def known(self, networks: Sequence[Network]) -> list[Good | None]:
         """For each of `networks`, exactly: when it last was good, or None. Raises Unavailable."""
+        ...
+
+
+class Permits(Protocol):
+    """Whom operators let in by hand, beside the configuration; shared by whoever shares the store.
+
+    Raises Unavailable or Forbidden.
+    """
+
+    def permits(self, now: float) -> list[Permit]:
+        """Those that hold."""
+        ...
+
+    def permit(self, permit: Permit) -> None:
+        """Adds one, or replaces that on the same network."""
+        ...
+
+    def withdraw(self, network: Network, now: float) -> bool:
+        """Ends the one on exactly `network`; whether there was one."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`guard bans`, `ban`, `unban`, `explain`, `status`: the ledger by hand.
+"""`guard bans`, `ban`, `unban`, `explain`: the ledger by hand.
 
 They ask the running daemon through its socket. Where none runs they work on the store itself; the
 kernel then follows when the daemon starts.
@@ -31,7 +31,7 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
             raise
         with assemble.operations(settings) as operations:
             answer = operations.do(name, arguments, clock())
-        if name in ("ban", "unban", "unban_all", "pause", "resume"):
+        if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
             click.echo("no daemon runs: noted in the ledger, enforced when it starts", err=True)
         return answer
 
@@ -159,20 +159,3 @@ def _explain(answer: dict[str, Any]) -> None:
         ago = format_duration(now - row["time"])
         click.echo(f"  {row['rejections']} rejections {ago} ago, counted by {row['jail']}")
     click.echo(f"  strikes so far: {answer['strikes']}")
-
-
-@click.command()
-@config_option
-@json_option
-def status(config: Path | None, as_json: bool) -> None:
-    """Show what the running daemon hears, counts and blocks."""
-    answer = ask(config, "status")
-    if as_json:
-        print_json(answer)
-        return
-    for key, value in answer.items():
-        if isinstance(value, list):
-            for row in value:
-                click.echo(f"{key}: " + ", ".join(f"{k} {v}" for k, v in row.items()))
-        else:
-            click.echo(f"{key}: {value}")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 def build(settings: Settings) -> tuple[Protectors, Watch]:
     """The protection as a daemon has it when it starts, files and known senders included."""
+    from contextlib import ExitStack
+
+    from guard import assemble
     from guard.protect.protection import Protectors
     from guard.protect.watch import Watch
 
@@ -31,6 +34,8 @@ def build(settings: Settings) -> tuple[Protectors, Watch]:
     protectors = Protectors.build(settings.protect, relay_hosts)
     watch = Watch(settings.protect, protectors, settings.state.dir)
     watch.near(clock())
+    with ExitStack() as stack:
+        assemble.allowed(settings, protectors, stack)
     return protectors, watch
 
 

@@ -29,6 +29,7 @@ LAYERS = (
     "relay_hosts",
     "ssh",
     "allow",
+    "allow_hand",
     "allow_names",
     "allow_rdns",
     "senders",

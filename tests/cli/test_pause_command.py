@@ -60,3 +60,23 @@ def test_a_ban_is_carved_or_refused_and_says_so(guard):
     assert run(["ban", "10.0.0.0/8", "-c", str(guard.config)]) == 65
     row = json.loads(guard("ban", "185.4.0.0/29", "--json")[1])
     assert row["blocks"] == ["185.4.0.0/30", "185.4.0.4/31", "185.4.0.6"]
+
+
+def test_allow_lets_in_and_disallow_ends_that(guard):
+    """Whoever banned; bans of who is allowed are refused; the list shows it with its reason."""
+    assert guard("ban", "185.6.0.0/24")[0] == 0
+    code, text = guard("allow", "185.6.0.7", "--for", "1h", "--reason", "a customer")
+    assert code == 0
+    assert text == "allowed 185.6.0.7 for 1h\n  without effect there: 185.6.0.0/24 manual\n"
+    code, text = guard("explain", "185.6.0.7")
+    assert code == 1
+    assert "protected: allowed by hand: a customer" in text
+    assert guard("explain", "185.6.0.8")[0] == 0
+    assert run(["ban", "185.6.0.7", "-c", str(guard.config)]) == 65
+    assert "allowed by hand: a customer" in guard("protect", "list")[1]
+    assert json.loads(guard("disallow", "185.6.0.7", "--json")[1])["ended"]
+    assert guard("explain", "185.6.0.7")[0] == 0
+    assert guard("disallow", "185.6.0.7")[0] == 1
+    assert json.loads(guard("allow", "185.6.0.9", "--json")[1])["until"] is None
+    assert run(["allow", "nonsense", "-c", str(guard.config)]) == 65
+    assert run(["allow", "185.6.0.1", "--for", "soon", "-c", str(guard.config)]) == 65
