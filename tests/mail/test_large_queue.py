@@ -54,7 +54,7 @@ def test_a_large_message_takes_little_memory(tmp_path: Path):
     )
     found, hop = run(folder)
     assert sum(len(message.data) for message in hop.messages) > 40 * 2**20
-    assert found["grown"] < 25
+    assert found["grown"] < 40
 
 
 def test_a_large_spool_starts_at_once(tmp_path: Path):
@@ -65,6 +65,6 @@ def test_a_large_spool_starts_at_once(tmp_path: Path):
     found, _ = run(tmp_path / "spool")
     print(MESSAGES, found)
     assert found["first"] < 10
-    assert found["grown"] < 20 + MESSAGES * 800 / 2**20
+    assert found["grown"] < 50 + MESSAGES * 800 / 2**20
     # Nothing was lost on the way: what was not delivered is there.
     assert len(list(new.iterdir())) > MESSAGES * 0.5
