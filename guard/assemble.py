@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from guard import __version__
-from guard.chronicle import Chronicle, Told
+from guard.chronicle import Chronicle
 from guard.config import DEFAULT_PATH, Settings, load
 from guard.feeds.copies import Copies, FolderCopies, RedisCopies
 from guard.feeds.recipe import Recipe
@@ -366,7 +366,8 @@ def _engine(
         sources.append(
             RedisStream(settings.store.url, consumer=f"{socket.gethostname()}:{settings.state.dir}")
         )
-    chronicle = Chronicle(store.ledger, _told(settings, stack))
+    logs = _logs(settings, stack)
+    chronicle = Chronicle(store.ledger, logs)
     switch = Pause(protectors, settings.state.dir)
     mirror = _mirror(store, firewall, routes, switch, everything)
     hand = allowed(settings, protectors, stack)
@@ -374,6 +375,8 @@ def _engine(
 
     def catch_up(now: float) -> None:
         chronicle.banned(made.catch_up(now))
+        for log in logs:
+            log.flush(now)
 
     def status(now: float) -> dict[str, Any]:
         stopped = made.restraint.brakes.stopped(now) if made.restraint else {}
@@ -441,7 +444,7 @@ def _said(firewall: Firewall, reason: str) -> str:
     return f"{firewall.name}: {reason}"
 
 
-def _told(settings: Settings, stack: ExitStack) -> list[Told]:
+def _logs(settings: Settings, stack: ExitStack) -> list[EventLog]:
     if settings.log.events is None:
         return []
     log = EventLog(settings.log.events, clock.now, collapse=settings.log.collapse)

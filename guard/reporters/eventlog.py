@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from guard.events import Claim, Event, Rejection
+from guard.lib.clock import Clock
+from guard.lib.collapse import Collapse
 from guard.lib.linefile import LineFile
 from guard.lib.networks import Network, parse_address
 
@@ -48,12 +53,36 @@ def _line(time: float, network: Network, event: str, **members: object) -> bytes
 
 
 class EventLog(LineFile):
-    """Appends event lines to `path`. Used by one thread."""
+    """Appends event lines to `path`. Used by one thread.
+
+    Equal rejections of one address within `collapse` seconds are one line, and then one with
+    their count when that time is over: `flush` is to be called now and then. 0 is a line each.
+    """
+
+    def __init__(self, path: Path, clock: Clock, *, collapse: float = 0.0) -> None:
+        super().__init__(path, clock)
+        self._runs: Collapse[tuple[str, object, str], Rejection] = Collapse(collapse)
 
     def heard(self, events: Iterable[Event]) -> None:
         """Writes the rejections among `events`."""
-        if lines := b"".join(rejection_line(e) for e in events if isinstance(e, Rejection)):
-            self.append(lines)
+        now = self._clock()
+        for event in events:
+            if isinstance(event, Rejection):
+                key = (event.address, event.kind, event.filter)
+                self._tell(self._runs.see(key, event, event.count, now))
+
+    def flush(self, now: float) -> None:
+        """Writes the counts whose time is over."""
+        self._tell(self._runs.due(now))
+
+    def close(self) -> None:
+        """Writes what was counted and not yet written, and lets go of the file."""
+        self._tell(self._runs.rest())
+        super().close()
+
+    def _tell(self, told: list[tuple[Rejection, int]]) -> None:
+        if told:
+            self.append(b"".join(rejection_line(replace(e, count=n)) for e, n in told))
 
     def banned(self, claims: Iterable[Claim]) -> None:
         """Writes claims that were made."""

@@ -48,3 +48,24 @@ def test_the_file_holds_them_in_order(tmp_path):
     log.close()
     lines = (tmp_path / "events.jsonl").read_text().splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["scanner", "ban", "unban"]
+
+
+def test_equal_rejections_are_counted(tmp_path):
+    """One line at once, one with the count when the window is over; the sum is exact."""
+    now = [100.0]
+    log = EventLog(tmp_path / "events.jsonl", lambda: now[0], collapse=10.0)
+    for _ in range(50):
+        log.heard([Rejection(now[0], "192.0.2.1", Kind.RELAY_DENIED, 2)] * 10)
+    log.heard([Rejection(now[0], "192.0.2.1", Kind.AUTH_FAILED)])
+    log.flush(109.0)
+    now[0] = 110.0
+    log.flush(110.0)
+    log.heard([Rejection(now[0], "192.0.2.1", Kind.RELAY_DENIED)])
+    log.close()
+    told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(line["event"], line["count"]) for line in told] == [
+        ("relay_denied", 2),
+        ("auth_failed", 1),
+        ("relay_denied", 998),
+        ("relay_denied", 1),
+    ]
