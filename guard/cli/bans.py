@@ -15,6 +15,7 @@ import click
 from guard.cli.options import config_option, json_option, print_json
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
+from guard.lib.networks import parse_network
 
 
 def ask(config: Path | None, name: str, **arguments: Any) -> Any:
@@ -121,8 +122,22 @@ def unban(network: str | None, everyone: bool, config: Path | None, as_json: boo
     for row in [] if as_json else rows:
         click.echo(f"un-banned {row['network']} ({row['source']})")
     if not rows:
-        click.echo(f"{network or 'nobody'} is not banned", err=True)
+        for line in _not_banned(config, network):
+            click.echo(line, err=True)
         raise click.exceptions.Exit(0 if everyone else 1)
+
+
+def _not_banned(config: Path | None, network: str | None) -> list[str]:
+    """What to say to whom un-bans somebody without a claim: perhaps a wider block has one."""
+    if network is None:
+        return ["nobody is banned"]
+    asked = parse_network(network)
+    held = ask(config, "explain", address=network)["claims"]
+    wider = [row for row in held if parse_network(row["network"]).covers(asked)]
+    return [f"{network} is not banned by itself"] * bool(wider) + [
+        f"{row['network']}, which it lies in, is claimed by {row['source']}: un-ban that"
+        for row in wider
+    ] or [f"{network} is not banned"]
 
 
 @click.command()

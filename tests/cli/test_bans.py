@@ -108,3 +108,21 @@ def test_explain_says_all_there_is(guard):
     code, out, _ = guard("explain", "192.0.2.7")
     assert code == 1
     assert "protected" in out
+
+
+def test_unban_names_the_block_that_an_address_lies_in(guard):
+    """An address inside a banned block has no ban of its own; the answer says which block has."""
+    guard("ban", "198.51.100.0/24")
+    code, _, err = guard("unban", "198.51.100.7")
+    assert code == 1
+    assert "198.51.100.0/24, which it lies in, is claimed by manual" in err
+    assert guard("unban", "198.51.100.0/24")[0] == 0
+    code, _, err = guard("unban", "198.51.100.7")
+    assert (code, "198.51.100.7 is not banned\n" in err) == (1, True)
+
+
+def test_unban_of_an_ipv6_address_is_of_its_64(guard):
+    """Jails ban the /64 that an address is counted under; naming the address is enough."""
+    guard("ban", "2001:db8:0:1::/64")
+    assert guard("unban", "2001:db8:0:1::25")[0] == 0
+    assert guard("bans", "--json")[1] == ""
