@@ -23,9 +23,9 @@ from guard.stores.redis_link import RedisLink
 
 PREFIX = "guard:{ledger}:"
 CLAIMS = PREFIX + "claims:"
-KEYS = tuple(PREFIX + name for name in ("ends", "strikes", "struck", "sources", "changes"))
-_, STRIKES, STRUCK, SOURCES, CHANGES = KEYS
-SCHEMA = PREFIX + "schema"
+_NAMES = ("ends", "strikes", "struck", "sources", "changes", "schema")
+KEYS = tuple(PREFIX + name for name in _NAMES)
+_, STRIKES, STRUCK, SOURCES, CHANGES, SCHEMA = KEYS
 SCHEMA_VERSION = b"1"
 CHUNK = 1000
 _READ_AT_ONCE = 5000
@@ -141,7 +141,7 @@ class RedisLedger:
             new, gone = {}, []
         flat = [word.decode() for pair in new.items() for word in pair]
         changed = _pack((flat, [text.decode() for text in gone]))
-        keys = [CLAIMS + source, SOURCES, CHANGES, fresh]
+        keys = [CLAIMS + source, SOURCES, CHANGES, fresh, SCHEMA]
         self._link.run("replace", keys, [source, named, changed])
 
     def claims(self, now: float) -> list[Claim]:
@@ -189,7 +189,7 @@ class RedisLedger:
                 (str(row.network), dict(row.strikes), "+inf" if row.ended is None else row.ended)
                 for row in chunk
             ]
-            self._link.run("remember", [STRIKES, STRUCK], [_pack(packed)])
+            self._link.run("remember", [STRIKES, STRUCK, SCHEMA], [_pack(packed)])
 
     def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
         """The role's."""

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from guard.events import Claim, Offence, Window
+from guard.events import Claim, Offence, Remembered, Window
 from guard.lib.networks import parse_network
 from guard.roles import Forbidden, Refused, Unavailable
 from guard.stores.open import open_store
@@ -66,10 +66,21 @@ def test_a_password_that_is_wrong_is_said_so(redis_url, client):
 
 
 def test_another_release_is_refused(store, client, redis_url):
-    """A ledger of another format is left alone."""
+    """A ledger of another format is left alone, also by who opened it before it was changed."""
+    store.ledger.claim(claims(1), NOW)
     client.set("guard:{ledger}:schema", "2")
     with pytest.raises(Refused, match="another release"):
         RedisStore(redis_url)
+    before = client.hgetall("guard:{ledger}:claims:jail:relay")
+    for change in (
+        lambda: store.ledger.claim(claims(1, 5), NOW),
+        lambda: store.ledger.withdraw(claims(1)[0].network, None, NOW),
+        lambda: store.ledger.replace("jail:relay", [], NOW),
+        lambda: store.ledger.remember([Remembered(A, {"jail:x": 1}, NOW)]),
+    ):
+        with pytest.raises(Unavailable, match="has format 2, of another release"):
+            change()
+    assert client.hgetall("guard:{ledger}:claims:jail:relay") == before
 
 
 def test_scripts_come_back_after_a_flush(store, client):

@@ -1,12 +1,16 @@
 -- Adds or replaces claims, counts the strikes of jails, lets go of what has ended.
 --
--- KEYS     ends, strikes, struck, sources, changes (docs/redis.md)
+-- KEYS     ends, strikes, struck, sources, changes, schema (docs/redis.md)
 -- ARGV[1]  prefix of the claims' keys; the source follows
 -- ARGV[2]  now; ARGV[3] seconds that strikes are remembered
 -- ARGV[4]  MessagePack: { { source, network, since, until or "null", reason in JSON }, ... }
 -- Returns  { since, strikes, ... } of each claim as it stands
 --
 -- Times travel as text: Lua would round what it prints.
+local schema = redis.call('GET', KEYS[6])
+if schema and schema ~= '1' then
+  return redis.error_reply('FORMAT the ledger has format ' .. schema .. ', of another release')
+end
 local ends, strikes, struck, sources, changes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local prefix, now, memory = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local call = redis.call

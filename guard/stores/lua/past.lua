@@ -1,6 +1,6 @@
 -- What is known of exactly these networks.
 --
--- KEYS     ends, strikes, struck, sources, changes (docs/redis.md)
+-- KEYS     ends, strikes, struck, sources, changes, schema (docs/redis.md)
 -- ARGV[1]  prefix of the claims' keys; the source follows
 -- ARGV[2]  MessagePack: { network, ... }
 -- Returns  for each network { strikes in JSON or "", end of the last ban or "", source, claim, ... }

@@ -1,7 +1,11 @@
 -- Raises strikes and ends to at least what is given.
 --
--- KEYS     strikes, struck (docs/redis.md)
+-- KEYS     strikes, struck, schema (docs/redis.md)
 -- ARGV[1]  MessagePack: { { network, { source = number }, end or "+inf" }, ... }
+local schema = redis.call('GET', KEYS[3])
+if schema and schema ~= '1' then
+  return redis.error_reply('FORMAT the ledger has format ' .. schema .. ', of another release')
+end
 for _, row in ipairs(cmsgpack.unpack(ARGV[1])) do
   local network, given, ended = row[1], row[2], row[3]
   local counts = cjson.decode(redis.call('HGET', KEYS[1], network) or '{}')

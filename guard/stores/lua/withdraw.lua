@@ -1,10 +1,14 @@
 -- Ends claims.
 --
--- KEYS     ends, strikes, struck, sources, changes (docs/redis.md)
+-- KEYS     ends, strikes, struck, sources, changes, schema (docs/redis.md)
 -- ARGV[1]  prefix of the claims' keys; the source follows
 -- ARGV[2]  now
 -- ARGV[3]  MessagePack: { source, network, ... }
 -- Returns  { source, network, claim in JSON, ... } of those that were there
+local schema = redis.call('GET', KEYS[6])
+if schema and schema ~= '1' then
+  return redis.error_reply('FORMAT the ledger has format ' .. schema .. ', of another release')
+end
 local ends, struck, changes = KEYS[1], KEYS[3], KEYS[5]
 local prefix, now = ARGV[1], tonumber(ARGV[2])
 local call = redis.call
