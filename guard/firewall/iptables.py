@@ -84,6 +84,13 @@ class IPTables:
             for target in passing(self._rules.rules(version))
         ]
 
+    def dropped(self) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) that each set dropped since Guard started."""
+        found: dict[str, tuple[int, int]] = {}
+        for version in self._versions:
+            found |= self._rules.counters(version)
+        return {name.removeprefix(f"{self._prefix}_"): count for name, count in found.items()}
+
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Releases, then blocks; a repeat renews the end."""
         wanted = {network: until for network, until in block if until is None or until > now}

@@ -49,6 +49,10 @@ class Rules(Protocol):
         """The set that each rule of our chain drops, empty for a rule that does anything else."""
         ...
 
+    def counters(self, version: int) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) that each set dropped since its rule was laid."""
+        ...
+
     def program(self, version: int) -> str:
         """What an operator runs to see these rules."""
         ...
@@ -132,6 +136,14 @@ class Legacy:
                 return []
             rules = self._iptc.Chain(table, CHAIN).rules
             return [_dropped_set(rule) for rule in rules]
+
+    def counters(self, version: int) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) that each set dropped since its rule was laid."""
+        with self._table(version) as table:
+            if not table.is_chain(CHAIN):
+                return {}
+            rules = self._iptc.Chain(table, CHAIN).rules
+            return {_dropped_set(rule): tuple(rule.get_counters()) for rule in rules}
 
     def program(self, version: int) -> str:
         """The program that sees these tables."""
@@ -221,6 +233,16 @@ class Nft:
             for words in self._listed(version, CHAIN)
         ]
 
+    def counters(self, version: int) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) that each set dropped since its rule was laid."""
+        found = {}
+        for words in self._listed(version, CHAIN, "-v"):
+            if "--match-set" in words and "-c" in words:
+                at = words.index("-c")
+                name = words[words.index("--match-set") + 1]
+                found[name] = int(words[at + 1]), int(words[at + 2])
+        return found
+
     def program(self, version: int) -> str:
         """The program that sees these rules."""
         return _program(version)
@@ -228,9 +250,10 @@ class Nft:
     def _entry(self, version: int) -> list[list[str]]:
         return self._listed(version, "PREROUTING")
 
-    def _listed(self, version: int, chain: str) -> list[list[str]]:
+    def _listed(self, version: int, chain: str, *more: str) -> list[list[str]]:
         """The words of each rule of `chain`."""
-        listed = commands.run([_program(version), "-w", "-t", "raw", "-S"], package="iptables")
+        command = [_program(version), "-w", "-t", "raw", "-S", *more]
+        listed = commands.run(command, package="iptables")
         lines = [line.split() for line in listed.splitlines()]
         return [words for words in lines if words[:2] == ["-A", chain]]
 

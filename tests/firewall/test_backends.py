@@ -347,3 +347,18 @@ def test_a_published_port_is_closed_before_it_is_forwarded(make, world: World):
         assert not world.offender.connects(world.v4, 587)
         assert world.offender.connects(world.v4, 587, source="192.0.2.11")
         firewall.close()
+
+
+@filters
+def test_what_is_dropped_is_counted_by_set(make, world: World):
+    """Packets and bytes of the set that dropped them, and of no other."""
+    with inside(world.server):
+        firewall = make()
+        firewall.open()
+        firewall.apply(block("192.0.2.10", "2001:db8:1::/48"), [], time.time())
+        assert set(firewall.dropped().values()) == {(0, 0)}
+        for address in (world.v4, world.v6):
+            assert not world.offender.connects(address)
+        counted = {name: packets for name, (packets, size) in firewall.dropped().items() if size}
+        assert set(counted) == {"v4_addresses", "v6_prefixes"}
+        firewall.close()

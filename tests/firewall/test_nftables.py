@@ -7,6 +7,7 @@ from netns import World, inside
 
 from guard.events import Block
 from guard.firewall.nftables import NFTables
+from guard.firewall.nftlayout import SETS
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
 from guard.roles import Refused, Unavailable
@@ -94,3 +95,19 @@ def test_not_open_is_said():
     """A call before open, or after close, is refused."""
     with pytest.raises(Refused, match="not open"):
         NFTables((25,)).blocked(1.0)
+
+
+def test_a_listing_that_leaves_elements_out_is_taken_again():
+    """As while the kernel grows a set: what was seen once is there, until nothing new is seen."""
+    firewall, keys = NFTables((25,)), [bytes([0, 0, 0, number]) for number in range(9)]
+    for size, readings in ((9, 2), (None, 3)):
+        listings = iter([keys[:5], keys[2:], keys, keys])
+        taken = []
+
+        def read(kind, listings=listings, taken=taken):
+            taken.append(kind)
+            return iter([(key, None, False) for key in next(listings)])
+
+        firewall._read = read
+        assert sorted(firewall._hashed(SETS[0], size)) == keys
+        assert len(taken) == readings
