@@ -67,6 +67,7 @@ class Listener:
     too_many_closing: Reply = field(init=False)
     auth_closing: Reply = field(init=False)
     early: Reply = field(init=False)
+    blocked: Reply = field(init=False)
     attempts: Attempts = field(init=False)
     seldom: Seldom = field(init=False)
     mechanisms: dict[str, Callable[[str | None], Exchange]] = field(init=False)
@@ -83,6 +84,7 @@ class Listener:
                 ("too_many_closing", replies.TOO_MANY_CLOSING),
                 ("auth_closing", replies.AUTH_CLOSING),
                 ("early", replies.EARLY),
+                ("blocked", replies.BLOCKED),
             )
         }
         made["seldom"] = Seldom(log.warning)

@@ -146,6 +146,9 @@ class Connection(SMTP):
 
     def _begin(self, peer: Peer) -> None:
         """The client's address is known."""
+        if self.server.is_blocked(peer.address):
+            self._turn_away()
+            return
         facts = self.session = Facts(self.loop)
         facts.peer = peer.name
         trusted, limit = self.server.enter(peer.address)
@@ -183,6 +186,16 @@ class Connection(SMTP):
         self._silence = None
         dialogue.feed_early(self._early, self.server.clock())
         self._flush()
+
+    def _turn_away(self) -> None:
+        """The ledger says that this address is blocked."""
+        assert self.transport
+        settings = self.server.settings
+        if settings.blocked == "drop" or settings.tls_implicit:
+            self.transport.abort()
+        else:
+            self.transport.write(self.server.listener.blocked.wire)
+            self.transport.close()
 
     def _limited(self, dialogue: Dialogue, limit: str) -> None:
         """There are too many of them already."""

@@ -131,6 +131,7 @@ SHUTTING_DOWN: Final = "421 4.3.2 {} shutting down"
 TECHNICAL: Final = "421 4.3.0 {} technical difficulties"
 TOO_MANY_CLOSING: Final = "421 4.5.3 {} too many recipients on this connection"
 AUTH_CLOSING: Final = "421 4.7.0 {} too many authentication failures"
+BLOCKED: Final = "554 5.7.1 {} does not talk to your address"
 EARLY: Final = "554 5.5.1 {} speaks first"
 
 # With the name of a scanner or a protocol.

@@ -51,8 +51,11 @@ class Server:
         authenticator: Authenticator | None = None,
         reports: ReportReader = no_reports,
         trusted: Callable[[Network], bool] | None = None,
+        blocked: Callable[[Network], bool] | None = None,
     ) -> None:
-        """`trusted` says who besides relay_hosts is served whatever the limits.
+        """`trusted` says who besides relay_hosts is served whatever the limits; `blocked`, who is
+        turned away although its packets still come: no firewall, a dry run, or a proxy in front.
+        Both are asked for every connection.
 
         Raises ConfigError for a list of scanners that is of no use.
         """
@@ -71,7 +74,7 @@ class Server:
         self.stopping = False
         self._proxies = Prefixes(settings.proxies)
         self._relay_hosts = Prefixes(settings.relay_hosts)
-        self._trusted = trusted
+        self._trusted, self._blocked = trusted, blocked
         self._gate = Gate()
         self._certificates: Certificates | None = None
         self._connections: set[Connection] = set()
@@ -189,6 +192,13 @@ class Server:
         settings = self.settings
         submission = settings.tls_implicit or settings.listen.port in (465, 587)
         return 0.0 if submission else settings.greet_pause
+
+    def is_blocked(self, address: Network) -> bool:
+        """Whether `address` is to be turned away; counted, and no rejection of its own."""
+        if self._blocked is None or not self._blocked(address):
+            return False
+        self.listener.counts["blocked"] += 1
+        return True
 
     def enter(self, address: Network) -> tuple[bool, str | None]:
         """Whether `address` is trusted; and the limit that keeps it out, by its setting."""

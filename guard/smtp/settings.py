@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import guard
 from guard.lib.fields import Duration, Endpoint, FilePath, Listen, Net
@@ -71,6 +72,7 @@ class ListenerSettings:
     line_length_hard_limit: int = 998
     session_timeout: Duration = 3600.0
     min_data_rate: int = 500
+    blocked: Literal["refuse", "drop"] = "refuse"
     greet_pause: Duration = 0.0
     tarpit: Duration = 0.0
     tarpit_max: Duration = 10.0

@@ -2,11 +2,12 @@
 
 import dataclasses
 import time
+from contextlib import suppress
 
 import pytest
 from listening import Client
 
-from guard.lib.networks import parse_address
+from guard.lib.networks import parse_address, parse_network
 from guard.smtp.limits import LIMITS, Gate
 from guard.smtp.settings import ListenerSettings
 
@@ -225,3 +226,28 @@ def test_a_slow_body_is_taken_and_a_drip_is_not(listen):
                 break
             except TimeoutError:
                 continue
+
+
+@pytest.mark.parametrize("how", ["refuse", "drop"])
+def test_blocked_addresses_are_turned_away(listen, how):
+    """Who is blocked and still gets here hears 554 or nothing; that is no further rejection."""
+    server = listen(blocked=how)
+    server.server._blocked = {HERE, parse_address("127.0.0.1")}.__contains__
+    with Client(server.address) as client, suppress(ConnectionResetError):
+        said = b"554 5.7.1 mx.example.com does not talk to your address\r\n"
+        assert client.rest() == (said if how == "refuse" else b"")
+    server.server._blocked = {HERE}.__contains__
+    with server.connect() as client:
+        assert client.say("NOOP").startswith("250 ")
+    assert server.notes.records == []
+    assert server.server.counts["blocked"] == 1
+
+
+def test_blocked_behind_a_proxy(listen):
+    """It is the client's address that counts, not the proxy's."""
+    server = listen(proxies=(parse_network("127.0.0.1"),))
+    server.server._blocked = {HERE}.__contains__
+    for address, code in (("192.0.2.1", b"554 "), ("192.0.2.2", b"220 ")):
+        with Client(server.address) as client:
+            client.send(f"PROXY TCP4 {address} 203.0.113.10 56324 25\r\n")
+            assert client.file.read(4) == code
