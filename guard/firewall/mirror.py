@@ -21,7 +21,6 @@ from guard.events import Block, Claim, Past
 from guard.firewall.abilities import Capped, Checked, Untimed, Watched
 from guard.firewall.intervals import SLACK, later, outlasts
 from guard.lib.bulk import bulk
-from guard.lib.bulk import bulk
 from guard.lib.networks import Network
 from guard.roles import Carving, Firewall, GuardError, Protection, Unavailable
 
