@@ -98,7 +98,10 @@ async def count(folder: Path) -> None:
 def readable(path: Path) -> list[int]:
     """The numbers of the whole records of a segment, by an independent reading."""
     data = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
-    return [json.loads(line)["timestamp"] - AT for line in data.split(b"\n")[:-1]]
+    *lines, last = data.split(b"\n")
+    if last.endswith(b"}"):  # all of a record but its line end
+        lines.append(last)
+    return [json.loads(line)["timestamp"] - AT for line in lines]
 
 
 def race(home: Path, records: int, seconds: float) -> int:

@@ -10,7 +10,8 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from guard import __version__
 from guard.chronicle import Chronicle
 from guard.config import DEFAULT_PATH, Settings, load
+from guard.control import call
 from guard.feeds.copies import Copies, FolderCopies, RedisCopies
 from guard.feeds.recipe import Recipe
 from guard.feeds.sync import Feeds
@@ -60,6 +62,7 @@ from guard.reporters.eventlog import EventLog
 from guard.roles import ConfigError, Firewall, Permits, Refused, Sink, Source
 from guard.smtp.server import Server
 from guard.sources.channel import Channel
+from guard.sources.check import check_sources
 from guard.sources.make import make_source
 from guard.sources.stream import RedisStream
 from guard.stores.open import Store, open_store
@@ -93,6 +96,8 @@ class Assembled:
         if self.firewall:
             yield "store", _place(self.settings)
             yield "firewall", self.firewall
+            if self.settings.web.listen:
+                yield "status", f"http://{self.settings.web.listen}/ and /metrics"
         for jail in self.jails:
             retry, findtime = jail.window
             yield (
@@ -255,6 +260,11 @@ def check(path: Path | None) -> list[Fault]:
         found += check_listeners(settings, path)
     except ConfigError as error:
         faults += error.faults
+    try:
+        where = str(path or DEFAULT_PATH)
+        found += check_sources(settings.source, settings.jails.filters, where)
+    except ConfigError as error:
+        faults += error.faults
     warned = traps(settings.protect, _relay_hosts(settings))
     found += [Fault(str(path or DEFAULT_PATH), key, message) for key, message in warned]
     if faults:
@@ -386,6 +396,13 @@ def _engine(
             "bans": len(store.ledger.claims(now)),
             "not blocked as protected": mirror.spared,
             "store": store.said(),
+            "rejections": {str(kind): n for kind, n in sorted(chronicle.kinds.items())},
+            "counting": asdict(made.tally),
+            "listener": [
+                {"name": str(address), **server.counts}
+                for server in front.servers
+                for address in server.addresses[:1]
+            ],
             "stopped jails": [{"name": jail, "why": why} for jail, (_, why) in stopped.items()],
         }
 
@@ -409,7 +426,7 @@ def _engine(
             ],
             lists=feeds,
         ),
-        jobs=front.jobs,
+        jobs=[*front.jobs, *_web(settings)],
         reload=front.reload,
         close=stack.close,
     )
@@ -432,6 +449,16 @@ def _mirror(
     others = Selected(store.ledger, lambda source: source not in everything)
     closed = Selected(store.ledger, everything.__contains__)
     return Mirrors([Mirror(others, firewall, switch), Mirror(closed, routes, switch)])
+
+
+def _web(settings: Settings) -> list[Job]:
+    """The status page, which asks the daemon at its socket as a command does."""
+    if settings.web.listen is None:
+        return []
+    from guard.web.server import StatusPage
+
+    ask = partial(call, settings.state.control)
+    return [Job("status page", StatusPage(settings.web.listen, ask, clock.now))]
 
 
 def _place(settings: Settings) -> str:

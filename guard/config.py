@@ -20,14 +20,16 @@ from guard.feeds.settings import FeedSettings
 from guard.firewall.settings import FirewallSettings
 from guard.jails.settings import JailsSettings
 from guard.lib.faults import Fault
-from guard.lib.fields import RelativePath
+from guard.lib.fields import Endpoint, RelativePath
 from guard.mail.settings import DeliverySettings, LogSettings, QueueSettings
 from guard.protect.settings import ProtectSettings
 from guard.roles import ConfigError
 from guard.smtp.settings import ListenerSettings
 from guard.sources.settings import SourceSettings
 from guard.stores.settings import StateSettings, StoreSettings
+from guard.web.settings import WebSettings
 
+STATUS_PAGE = Endpoint("127.0.0.1", 8025)
 DEFAULT_PATH = Path("/etc/guard/guard.toml")
 
 
@@ -46,6 +48,7 @@ class Settings:
     protect: ProtectSettings = field(default_factory=ProtectSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     feed: tuple[FeedSettings, ...] = ()
+    web: WebSettings = field(default_factory=WebSettings)
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single section shows: (key, message)."""
@@ -54,6 +57,10 @@ class Settings:
             first = seen.setdefault(listener.listen, index)
             if first != index and listener.listen.port:
                 yield f"listener[{index}].listen", f"{listener.listen} is listener[{first}]'s too"
+        for index, source in enumerate(self.source):
+            first = seen.setdefault(source, index)
+            if first != index:
+                yield f"source[{index}]", f"is source[{first}] again: all would count twice"
         for index, feed in enumerate(self.feed):
             name = feed.name or feed.type
             first = seen.setdefault(name, index)
@@ -63,7 +70,7 @@ class Settings:
 
 def defaults() -> Settings:
     """What runs without a configuration file: safe on any machine, no root, nothing blocked."""
-    return Settings(listener=(ListenerSettings(),))
+    return Settings(listener=(ListenerSettings(),), web=WebSettings(listen=STATUS_PAGE))
 
 
 def load(path: Path | None = None) -> Settings:

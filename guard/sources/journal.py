@@ -56,7 +56,7 @@ class Journal:
         self.name = f"journal {jail_filter or filter_.name}"
         self.tally = Tally()
         self._filter, self._called = filter_, jail_filter or filter_.name
-        self._words = _words(match)
+        self._words = match_words(match)
         self._folder, self._clock = folder, clock
         self._process: asyncio.subprocess.Process | None = None
         self._finished = False
@@ -146,7 +146,7 @@ class Journal:
             return None
 
 
-def _words(match: str) -> list[str]:
+def match_words(match: str) -> list[str]:
     """The words of a journalmatch, none of which can be an option. Raises Refused."""
     try:
         words = shlex.split(match)

@@ -85,7 +85,7 @@ def _(settings: JournalSettings, at: _Place) -> Source:
 
     match = settings.match
     if match is None:
-        match = _journalmatch(settings.filter, at.filters)
+        match = journalmatch(settings.filter, at.filters)
     return Journal(
         _timed(settings.filter, at.filters),
         at.checkpoints,
@@ -126,7 +126,8 @@ def _timed(call: str, filters: Sequence[Path]) -> Filter:
     return load_filter(join_call(name, {"logtype": "journal", **passed}), filters)
 
 
-def _journalmatch(call: str, filters: Sequence[Path]) -> str:
+def journalmatch(call: str, filters: Sequence[Path]) -> str:
+    """What the filter file says to read of the journal; empty where it says nothing."""
     name, passed = split_call(call)
     conf = find_definition(name, tuple(filters))
     return (Definition(conf, passed).get("journalmatch") or "" if conf else "").strip()

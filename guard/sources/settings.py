@@ -9,6 +9,8 @@ from typing import Literal
 from guard.lib.fields import Duration, Endpoint, FilePath, Listen, Net
 from guard.lib.networks import parse_network
 
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KumomtaLogSettings:
@@ -48,10 +50,14 @@ class WebhookSettings:
         text = str(self.socket or self.listen)
         return "".join(c if c.isalnum() else "-" for c in text).strip("-")
 
+    @property
+    def remote(self) -> bool:
+        """Whether others than this machine can reach it."""
+        return self.socket is None and self.listen.host not in LOCAL
+
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
-        local = self.socket is not None or self.listen.host in ("127.0.0.1", "::1", "localhost")
-        if not local and self.secret_file is None:
+        if self.remote and self.secret_file is None:
             yield "secret_file", f"is missing, and {self.listen} can be reached by others"
         if (self.tls_certificate is None) is not (self.tls_private_key is None):
             yield "tls_certificate", "needs tls_private_key, and the other way round"
@@ -96,6 +102,11 @@ class SyslogSettings:
     filter: str | None = None
     allow: tuple[Net, ...] = LOOPBACK
     public: bool = False
+
+    @property
+    def remote(self) -> bool:
+        """Whether others than this machine can reach it."""
+        return self.socket is None and self.listen.host not in LOCAL
 
 
 @dataclass(frozen=True, kw_only=True)

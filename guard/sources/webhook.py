@@ -55,7 +55,7 @@ class Webhook:
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events as records come. Raises Unavailable or Refused when it cannot listen."""
-        self._secret = _secret(self._settings.secret_file)
+        self._secret = read_secret(self._settings.secret_file)
         await asyncio.to_thread(self._inbox.open, self._clock())
         runner = web.AppRunner(self._app(), auto_decompress=False, access_log=None)
         await runner.setup()
@@ -91,7 +91,7 @@ class Webhook:
 
     async def _listen(self, runner: web.AppRunner) -> None:
         settings = self._settings
-        context = _tls(settings)
+        context = tls_context(settings)
         site: web.BaseSite
         if settings.socket is not None:
             remove_stale(settings.socket)
@@ -182,7 +182,8 @@ def _refuse(status: int, why: str) -> web.Response:
     return web.json_response({"error": why}, status=status, headers=headers)
 
 
-def _secret(path: Path | None) -> bytes:
+def read_secret(path: Path | None) -> bytes:
+    """The secret in `path`; empty where there is none. Raises Refused."""
     if path is None:
         return b""
     try:
@@ -194,7 +195,8 @@ def _secret(path: Path | None) -> bytes:
     return secret
 
 
-def _tls(settings: WebhookSettings) -> ssl.SSLContext | None:
+def tls_context(settings: WebhookSettings) -> ssl.SSLContext | None:
+    """What TLS needs, or None where there is to be none. Raises Refused."""
     if settings.tls_certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
