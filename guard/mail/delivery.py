@@ -72,7 +72,7 @@ class Deliverer:
         around: Surroundings,
     ) -> None:
         self._spool, self._settings, self._around = spool, settings, around
-        hostname = settings.hostname or socket.getfqdn()
+        hostname = settings.hostname or socket.gethostname()
         self._waiting = Waiting(spool.folder)
         self._policies = Policies(queues)
         self._agenda = Agenda()
