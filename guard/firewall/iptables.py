@@ -160,7 +160,21 @@ class IPTables:
         except KernelError as error:
             if error.code != errno.EEXIST:
                 raise
-            raise Refused(f"the ipset {name} is there already and not as Guard makes it") from error
+        else:
+            return
+        # Made by an older release, with other bounds: its elements go into one of ours.
+        try:
+            now = 1.0
+            held = list(self._sets.elements(name, version, now))
+            self._sets.destroy(name + _TEMPORARY)
+            self._sets.create(name + _TEMPORARY, kind, version, len(held) + 1)
+            self._sets.add(name + _TEMPORARY, held, now)
+            self._sets.swap(name, name + _TEMPORARY)
+        except KernelError as error:
+            refused = f"the ipset {name} is there already, and not as Guard makes it"
+            raise Refused(refused) from error
+        finally:
+            self._sets.destroy(name + _TEMPORARY)
 
     def _choose(self) -> Rules:
         legacy = Legacy()

@@ -20,6 +20,7 @@ from guard.firewall import commands, nftrules, nftsets
 from guard.firewall.intervals import Range, blocks_of, disjoint, read_back
 from guard.firewall.netlink import CREATE, KernelError, Netlink
 from guard.firewall.nftlayout import HASHED, RANGED, TABLE, Ports, Set, script
+from guard.firewall.nftupgrade import upgrade
 from guard.lib.networks import Network
 from guard.roles import Refused, Unavailable
 
@@ -50,9 +51,11 @@ class NFTables:
             self._netlink = Netlink()
         try:
             nftrules.generation(self._netlink)
+            script = upgrade(self._netlink, self._table, self._script)
         except KernelError as error:
             raise Refused(f"this kernel has no nf_tables: {error}") from error
-        commands.run(["nft", "-f", "-"], self._script, package="nftables")
+        commands.run(["nft", "-f", "-"], script, package="nftables")
+        self._prefixes = None if script != self._script else self._prefixes
         self._shape = nftrules.shape(self._netlink, self._table)
         self._generation = nftrules.generation(self._netlink)
 

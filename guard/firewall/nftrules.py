@@ -6,11 +6,13 @@ packets that were dropped are in counters of their own. Layout: linux/netfilter/
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from guard.firewall.netlink import DUMP, Netlink, attributes, message, text
+from guard.firewall.netlink import DUMP, KernelError, Netlink, attributes, message, text
 from guard.firewall.nftsets import INET, SUBSYSTEM
 
 _GET_TABLE, _GET_CHAIN, _GET_RULE, _GET_SET, _GET_GENERATION, _GET_OBJECT = 1, 4, 7, 10, 16, 19
@@ -64,6 +66,29 @@ def compare(before: Shape, now: Shape) -> list[str]:
     return gone + other + new
 
 
+class SetShape(NamedTuple):
+    """What a set was made as: its flags, nft's number for the type of its keys, their size."""
+
+    flags: int
+    kind: int
+    size: int
+
+
+def sets(netlink: Netlink, table: str) -> dict[str, SetShape]:
+    """The sets of `table` that have a name; none when there is no such table."""
+    try:
+        found = list(_dump(netlink, _GET_SET, table))
+    except KernelError as error:
+        if error.code == errno.ENOENT:
+            return {}
+        raise
+    return {
+        _name(each[_NAME]): SetShape(*(_integer(each.get(part)) for part in _SET_SHAPE))
+        for each in found
+        if not _name(each[_NAME]).startswith("__")
+    }
+
+
 def sizes(netlink: Netlink, table: str) -> dict[str, int]:
     """How many elements each set holds, those that ended a moment ago included.
 
@@ -92,6 +117,10 @@ def _dump(netlink: Netlink, command: int, table: str | None = None) -> Iterator[
         found = {kind: bytes(data) for kind, data in attributes(answer)}
         if table is None or _name(found.get(_TABLE)) == table:
             yield found
+
+
+def _integer(data: bytes | None) -> int:
+    return int.from_bytes(data or b"", "big")
 
 
 def _name(data: bytes | None) -> str:

@@ -38,6 +38,24 @@ def test_a_stranger_of_our_name_is_not_taken_over(world: World):
         firewall.close()
 
 
+def test_a_set_of_an_older_release_is_taken_over(world: World):
+    """Other bounds, the same name: what it holds stays blocked, with its end."""
+    made = ("ipset", "create", "guard_v4_addresses", "hash:ip", "timeout", "0", "maxelem", "99")
+    world.run(*made)
+    world.run("ipset", "add", "guard_v4_addresses", "192.0.2.10", "timeout", "500")
+    world.run("ipset", "add", "guard_v4_addresses", "192.0.2.11")
+    with inside(world.server):
+        firewall = IPTables((25,))
+        firewall.open()
+        assert not world.offender.connects(world.v4)
+        found = firewall.blocked(1000.0)
+        assert found[net("192.0.2.10")] == pytest.approx(1500, abs=3)
+        assert found[net("192.0.2.11")] is None
+        firewall.close()
+    assert "_new" not in world.run("ipset", "list", "-n")
+    assert "maxelem 99" not in world.run("ipset", "list", "guard_v4_addresses")
+
+
 def test_not_open_is_said(world: World):
     """A call before open, or after close, is refused."""
     with pytest.raises(Refused, match="not open"):
