@@ -82,7 +82,8 @@ def main() -> None:
 
         def whole(firewall: NFTables | IPTables = firewall) -> None:
             now = time.time()
-            firewall.replace([Block(network, now + TIMEOUT) for network in prepared()], now)
+            with bulk():
+                firewall.replace([Block(network, now + TIMEOUT) for network in prepared()], now)
 
         spent = best(whole)
         firewall.close(clear=True)

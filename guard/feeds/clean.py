@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes
 
 SHOWN = 20
+_TOP = {4: 24, 6: 120}  # bits below the first octet
 
 
 class Shield(Protocol):
@@ -42,29 +43,28 @@ class Cleaned:
 
 def clean(networks: Sequence[Network], shield: Shield) -> Cleaned:
     """`networks` without what `shield` protects, as the fewest blocks."""
-    distinct = set(networks)
     protected = shield.prefixes
-    whole = Prefixes(distinct)
+    whole = Prefixes(networks)
     left = whole.minus(protected)
     removed: Counter[str] = Counter()
     shown = []
-    for network in _suspects(distinct, whole.minus(left)):
+    for network in _suspects(networks, whole.minus(left)):
         if protected.overlaps(network):
             why = shield.protects(network) or "protected"
             removed[why] += 1
             shown.append((network, why))
-    duplicates = len(networks) - len(distinct)
+    duplicates = len(networks) - len(set(networks))
     some = tuple(sorted(shown)[:SHOWN])
     return Cleaned(list(left), len(networks), duplicates, dict(removed.most_common()), some)
 
 
-def _suspects(networks: Iterable[Network], cut: Prefixes) -> Iterator[Network]:
+def _suspects(networks: Iterable[Network], cut: Prefixes) -> set[Network]:
     """Those of `networks` that may meet `cut`: a long list is not asked entry by entry."""
     if not cut:
-        return
-    tops = {(n.version, n.value >> n.bits - 8) for n in cut if n.length >= 8}
-    wide = any(n.length < 8 for n in cut)
-    for network in networks:
-        version, value, length = network
-        if wide or length < 8 or (version, value >> (24 if version == 4 else 120)) in tops:
-            yield network
+        return set()
+    if any(network.length < 8 for network in cut):
+        return set(networks)
+    tops = {4: set[int](), 6: set[int]()}
+    for version, value, _ in cut:
+        tops[version].add(value >> _TOP[version])
+    return {n for n in networks if n[1] >> _TOP[n[0]] in tops[n[0]] or n[2] < 8}

@@ -16,6 +16,17 @@ Range = tuple[int, int]
 _BITS = {4: 32, 6: 128}
 
 
+def _packed(networks: Iterable[Network], version: int) -> list[int]:
+    """The ranges of one IP version, as `_merge` takes them."""
+    bits = _BITS[version]
+    # Most networks of a long list are addresses: for them hardly anything is worked out.
+    return [
+        value << bits | (value if length == bits else value | (1 << bits - length) - 1)
+        for each, value, length in networks
+        if each == version
+    ]
+
+
 def _merge(packed: list[int], bits: int) -> list[Range]:
     """Sorted ranges, with those that overlap or touch made one.
 
@@ -69,14 +80,8 @@ class Prefixes:
     __slots__ = ("_ends", "_ranges", "_starts")
 
     def __init__(self, networks: Iterable[Network] = ()) -> None:
-        # Most networks of a long list are addresses: for them nothing is worked out.
-        packed: dict[int, list[int]] = {4: [], 6: []}
-        for version, value, length in networks:
-            bits = _BITS[version]
-            size = bits - length
-            last = value | (1 << size) - 1 if size else value
-            packed[version].append(value << bits | last)
-        self._set({version: _merge(some, _BITS[version]) for version, some in packed.items()})
+        some = networks if isinstance(networks, list | tuple | set) else list(networks)
+        self._set({4: _merge(_packed(some, 4), 32), 6: _merge(_packed(some, 6), 128)})
 
     def _set(self, ranges: dict[int, list[Range]]) -> None:
         self._ranges = ranges
