@@ -20,6 +20,7 @@ from guard.lib.networks import Network
 HOLD = 300.0
 NEAR = 5.0
 MOST = 100_000
+OFTEN = 60.0  # one sign a minute says as much as a thousand, and costs less
 
 
 class Doubt:
@@ -31,6 +32,7 @@ class Doubt:
         self._held: OrderedDict[tuple[Network, int], tuple[float, float]] = OrderedDict()
         self._refused: OrderedDict[Network, float] = OrderedDict()
         self._newest = 0.0
+        self._last: dict[str, dict[str, float]] = {"mail": {}, "auth": {}, "delivery": {}}
 
     def sure(
         self,
@@ -48,6 +50,8 @@ class Doubt:
             time = event.time if now is None else min(event.time, now)
             newest = max(newest, time)
             if type(event) is Acceptance:
+                if self._often(event.how, event.address, time):
+                    continue
                 network = key(event.address)
                 if network is None:
                     continue
@@ -66,6 +70,16 @@ class Doubt:
             where = good.network, self._slot(good.time)
             self._held[where] = good.time, good.time
             self._held.move_to_end(where, last=False)
+
+    def _often(self, how: str, address: str, time: float) -> bool:
+        """Whether the same was heard within the minute before `time`."""
+        last = self._last.setdefault(how, {})
+        if 0 < time - last.get(address, 0.0) < OFTEN:
+            return True
+        if len(last) >= self._most:
+            last.clear()
+        last[address] = time
+        return False
 
     def _slot(self, time: float) -> int:
         return int(time // self._near)
