@@ -146,3 +146,20 @@ def haraka_lines(count: int, seed: int) -> Iterator[tuple[str, str | None]]:
             f'pipe=N errors=1 txns=1 rcpts=0/0/1 msgs=0/0/0 bytes=0 lr="550 {said[2]}" time=8.2',
             found,
         )
+
+
+def opensmtpd_lines(count: int, seed: int) -> Iterator[tuple[str, str | None]]:
+    """`count` sessions of OpenSMTPD, three lines each: who came, what was refused, and its end."""
+    dice = random.Random(seed)
+    for _ in range(count):
+        written, found = _address(dice)
+        written = f"[{written}]" if ":" in written else written
+        said = [text(dice).replace("\n", "\\n").replace("\r", "\\r") for _ in range(3)]
+        begin = f"Sep 12 11:08:01 mx smtpd[61]: {dice.getrandbits(64):016x} smtp"
+        yield f"{begin} connected address={written} host={said[0]}", None
+        yield (
+            f'{begin} failed-command command="RCPT TO:<{said[1]}>" '
+            f'result="550 Invalid recipient: <{said[2]}>"',
+            found,
+        )
+        yield f"{begin} disconnected reason=quit", None

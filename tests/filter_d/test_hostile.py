@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hostile import FORGED, haraka_lines, records
+from hostile import FORGED, haraka_lines, opensmtpd_lines, records
 
 from guard.events import Kind, Rejection
 from guard.filters.hear import event_of
@@ -104,6 +104,16 @@ def test_hostile_lines_of_haraka_are_found_for_what_they_are():
     results = found("haraka", {"mode": "relay"}, [line for line, _ in made])
     for (line, address), matches in zip(made, results, strict=True):
         assert matches == ([(address, WHEN)] if address else []), (line, matches)
+
+
+@pytest.mark.fail2ban
+def test_hostile_sessions_of_opensmtpd_are_found_for_what_they_are():
+    """A refusal belongs to the session that its line begins with, whatever name and command say."""
+    made = list(opensmtpd_lines(COUNT // 3, SEED))
+    results = found("opensmtpd", {"mode": "relay"}, [line for line, _ in made])
+    for (line, address), matches in zip(made, results, strict=True):
+        known = [match for match in matches if match[0] != "None"]
+        assert known == ([(address, WHEN)] if address else []), (line, matches)
 
 
 @pytest.mark.parametrize("mode", ["all", "relay", "scanner"])
