@@ -1,5 +1,7 @@
 """Any bytes are events, nothing, or a counted fault; and one bad line hides no other."""
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kumo import line, rejection
@@ -90,3 +92,13 @@ def test_any_lines_are_read_or_counted(lines):
     faults = sum(found.count for sort, found in tally.faults.items() if sort != UNKNOWN)
     assert tally.records + faults == len(written)
     assert len(events) == sum(text == rejection(1)[:-1] for text in lines)
+
+
+def test_records_printed_over_several_lines_are_read():
+    """As KumoMTA's documentation shows them, and as `jq` prints them."""
+    data = b"".join(
+        json.dumps(json.loads(rejection(number)), indent=2).encode() + b"\n" for number in range(3)
+    )
+    events, tally = heard(data)
+    assert [event.time - 1_700_000_000 for event in events] == [0, 1, 2]
+    assert tally.faults == {}
