@@ -51,7 +51,7 @@ TlsMode = Literal["opportunistic", "required", "required-insecure", "implicit", 
 
 @dataclass(frozen=True, kw_only=True)
 class DeliverySettings:
-    """Delivery as a whole. `hostname` is said in EHLO and in bounces; None is the machine's name.
+    """Delivery as a whole. `hostname` is said in EHLO and in bounces; None is the first listener's.
 
     `nameservers` empty are those of /etc/resolv.conf. `bounces` is whether the sender of mail that
     cannot be delivered is told. `connections` is for all destinations together.
