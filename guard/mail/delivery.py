@@ -24,7 +24,7 @@ from guard.mail.agenda import Agenda
 from guard.mail.content import PIECE, Opened, facts
 from guard.mail.deliveryrecords import Outcome
 from guard.mail.policy import Policies, route_of
-from guard.mail.replies import failure
+from guard.mail.replies import Undeliverable, failure
 from guard.mail.resolver import Mx
 from guard.mail.settings import DeliverySettings, QueueSettings
 from guard.mail.site import Job, Shared, Site
@@ -34,7 +34,7 @@ from guard.mail.ticket import Ticket
 from guard.mail.waiting import Damaged, Gone, Message, Verb, Waiting
 from guard.mail.worker import Worker
 from guard.relay.domain import domain_of
-from guard.roles import Unavailable
+from guard.roles import GuardError, Unavailable
 
 __all__ = ["Deliverer", "Status", "Surroundings"]
 
@@ -269,7 +269,12 @@ class Deliverer:
         message = ticket.message
 
         async def opened() -> Opened:
-            return await self._in_thread(lambda: self._read(message))
+            try:
+                return await self._in_thread(lambda: self._read(message))
+            except GuardError as error:
+                log.error("message %s: %s", message.envelope.id, error)
+                said = failure(451, (4, 3, 0), "the message cannot be read now")
+                raise Undeliverable(said) from error
 
         async def done(outcomes: dict[str, Outcome]) -> None:
             await self._settle(ticket, site, outcomes)

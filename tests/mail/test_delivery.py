@@ -16,7 +16,7 @@ from guard.mail.reports import read_report
 from guard.mail.rfc3464 import parse
 from guard.mail.routing import parse_route
 from guard.mail.settings import DeliverySettings, QueueSettings
-from guard.mail.waiting import State, Waiting
+from guard.mail.waiting import Message, State, Waiting
 from guard.records import Heard, PeerAddress, encode
 from guard.relay.verdict import Reports, Verdict
 
@@ -475,6 +475,28 @@ def test_a_damaged_message_holds_nobody_up(office: Office, caplog: pytest.LogCap
     assert office.types() == ["Delivery"]
     assert f"message {bad} is damaged" in caplog.text
     assert (office.folder / "damaged" / bad).exists()
+
+
+def test_a_message_that_somebody_deleted(office: Office, monkeypatch: pytest.MonkeyPatch):
+    """Gone between two looks: no traceback, and nothing is left of it."""
+    gone = office.mail("gone@y.test")
+    real = Waiting.body
+
+    def body(self: Waiting, message: Message):
+        if message.envelope.id == gone:
+            (self.new / gone).unlink(missing_ok=True)
+        return real(self, message)
+
+    monkeypatch.setattr(Waiting, "body", body)
+    office.mail()
+
+    async def main() -> None:
+        async with Hop() as hop, office.delivering({"default": to(hop.port)}) as runner:
+            await until(lambda: not runner.status().waiting and len(office.records) == 2)
+
+    asyncio.run(main())
+    assert sorted(office.types()) == ["Delivery", "TransientFailure"]
+    assert not list(office.spool.new.iterdir())
 
 
 def test_status(office: Office):
