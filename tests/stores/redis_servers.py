@@ -14,7 +14,13 @@ class Servers:
         self.folder = folder
         self.running: dict[int, subprocess.Popen[bytes]] = {}
 
-    def start(self, port: int, *options: str, sentinel: bool = False) -> int:
+    def start(
+        self,
+        port: int,
+        *options: str,
+        sentinel: bool = False,
+        program: str = "redis-server",
+    ) -> int:
         """Starts one and waits until it answers; `options` are words of redis.conf."""
         home = self.folder / str(port)
         home.mkdir(exist_ok=True)
@@ -23,7 +29,7 @@ class Servers:
             config.write_text(
                 f'port {port}\nbind 127.0.0.1\ndir "{home}"\n' + "".join(f"{o}\n" for o in options)
             )
-        command = ["redis-server", str(config), *(["--sentinel"] if sentinel else [])]
+        command = [program, str(config), *(["--sentinel"] if sentinel else [])]
         self.running[port] = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

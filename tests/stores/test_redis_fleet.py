@@ -1,5 +1,6 @@
 """Redis restarted, failed over by Sentinel, or in Cluster mode: real servers on loopback."""
 
+import shutil
 import socket
 from contextlib import ExitStack
 
@@ -88,6 +89,22 @@ def test_sentinel_fails_over(servers):
     assert {c.network for c in store.ledger.claims(NOW)} == {MANY[0], MANY[1]}
     assert store.ledger.changes(cursor)[1] == {MANY[1]}
     assert store.counters.count([Offence("relay", MANY[0], NOW + 1)], WINDOWS)
+    store.close()
+
+
+@pytest.mark.parametrize("program", filter(shutil.which, ["redis-server", "valkey-server"]))
+def test_every_server_there_is(servers, program):
+    """Redis, and Valkey where it is installed, count and claim alike."""
+    (port,) = free_ports(1)
+    servers.start(port, 'save ""', program=program)
+    store = RedisStore(f"redis://127.0.0.1:{port}")
+    cursor, _ = store.ledger.changes("")
+    for at in range(2):
+        store.counters.count([Offence("relay", n, NOW + at) for n in MANY], WINDOWS)
+    assert len(store.counters.count([Offence("relay", n, NOW + 2) for n in MANY], WINDOWS)) == 299
+    store.ledger.claim([jail(n) for n in MANY], NOW)
+    assert store.ledger.changes(cursor)[1] == set(MANY)
+    assert len(store.ledger.withdraw(None, "jail:relay", NOW)) == 299
     store.close()
 
 
