@@ -92,7 +92,7 @@ def test_sentinel_fails_over(servers):
     store.close()
 
 
-@pytest.mark.parametrize("program", filter(shutil.which, ["redis-server", "valkey-server"]))
+@pytest.mark.parametrize("program", [*filter(shutil.which, ("redis-server", "valkey-server"))])
 def test_every_server_there_is(servers, program):
     """Redis, and Valkey where it is installed, count and claim alike."""
     (port,) = free_ports(1)
