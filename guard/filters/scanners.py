@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,9 +44,11 @@ class Signatures:
         first = [(bytes.fromhex(text), sign) for text, sign in rules.get("first", [])]
         self._first = [(prefix, sign) for prefix, sign in first if b"\n" not in prefix]
         self._openings = {prefix: sign for prefix, sign in first if b"\n" in prefix}
+        # Few names come with most of the sessions.
+        self.greeting = lru_cache(maxsize=4096)(self._greeting)
         self._beginnings = frozenset(prefix[0] for prefix, _ in self._first)
 
-    def greeting(self, name: str) -> Sign | None:
+    def _greeting(self, name: str) -> Sign | None:
         """Whom the name after EHLO gives away."""
         return self._search("ehlo", name[:_LOOKED_AT])
 
@@ -74,6 +77,10 @@ class Signatures:
     def opening(self, lines: bytes) -> Sign | None:
         """Whom the first lines of a connection give away, line ends included."""
         return self._openings.get(lines)
+
+    def opens(self, lines: bytes) -> bool:
+        """Whether a connection that begins with `lines` may still give somebody away so."""
+        return any(opening.startswith(lines) for opening in self._openings)
 
     def undecided(self, data: bytes) -> bool:
         """Whether more bytes are needed to know."""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from guard.smtp.session import Dialogue
 
 _HEADER_LINES = 40
-_OPENING = 64
 
 
 class Request:
@@ -51,11 +50,9 @@ def first_bytes(dialogue: Dialogue, data: bytes) -> bool:
 
 def opening(dialogue: Dialogue, line: bytes) -> bool:
     """Looks at the first lines, ends included; whether that was the end of it."""
-    dialogue.opening = (dialogue.opening or b"") + line
-    if len(dialogue.opening) > _OPENING:
-        dialogue.opening = None
-        return False
-    sign = dialogue.listener.signatures.opening(dialogue.opening)
+    heard, signatures = (dialogue.opening or b"") + line, dialogue.listener.signatures
+    sign = signatures.opening(heard)
+    dialogue.opening = heard if signatures.opens(heard) else None
     if sign:
         _dismiss(dialogue, sign, None)
     return sign is not None
