@@ -23,7 +23,7 @@ from guard.control import call
 from guard.feeds.copies import Copies, FolderCopies, RedisCopies
 from guard.feeds.recipe import Recipe
 from guard.feeds.sync import Feeds
-from guard.firewall.mirror import Mirror
+from guard.firewall.mirror import Mirror, Report
 from guard.firewall.selected import Mirrors, Selected
 from guard.firewall.separate import Separated, separate
 from guard.jails.crowd import Crowd
@@ -40,6 +40,7 @@ from guard.listeners import Listeners
 from guard.listeners import Parts as ListenerParts
 from guard.listeners import check as check_listeners
 from guard.lists import FEEDS_EVERY, Lists
+from guard.mail.check import check_queues
 from guard.mail.collapsed import CollapsedRecords
 from guard.mail.delivery import Deliverer, Surroundings
 from guard.mail.recordlog import RecordLog
@@ -265,6 +266,10 @@ def check(path: Path | None) -> list[Fault]:
         found += check_sources(settings.source, settings.jails.filters, where)
     except ConfigError as error:
         faults += error.faults
+    try:
+        check_queues(settings.queue, str(path or DEFAULT_PATH))
+    except ConfigError as error:
+        faults += error.faults
     warned = traps(settings.protect, _relay_hosts(settings))
     found += [Fault(str(path or DEFAULT_PATH), key, message) for key, message in warned]
     if faults:
@@ -295,7 +300,10 @@ def _front(settings: Settings, path: Path | None, sink: Sink, stack: ExitStack) 
     if settings.delivery.enabled:
         resolver = DnsResolver(settings.delivery.nameservers)
         around = Surroundings(sink=sink, resolver=resolver, clock=clock.now, nodeid=nodeid)
-        deliverer = Deliverer(spool, settings.delivery, settings.queue, around)
+        names = [item.hostname for item in settings.listener]
+        hostname = settings.delivery.hostname or next(iter(names), None)
+        own = replace(settings.delivery, hostname=hostname)
+        deliverer = Deliverer(spool, own, settings.queue, around)
         listeners.tell_queues(deliverer.reconfigure)
         jobs.append(Job("delivery", deliverer))
     return _Front(servers=listeners.servers, jobs=jobs, reload=reloader.request)
@@ -392,7 +400,7 @@ def _engine(
         stopped = made.restraint.brakes.stopped(now) if made.restraint else {}
         return {
             "firewall": switch.said(now) or mirror.alarm or f"{firewall.name}: {reason}",
-            "in the kernel": mirror.report.present if mirror.report else None,
+            "kernel": _kernel(mirror.report),
             "bans": len(store.ledger.claims(now)),
             "not blocked as protected": mirror.spared,
             "store": store.said(),
@@ -459,6 +467,11 @@ def _web(settings: Settings) -> list[Job]:
 
     ask = partial(call, settings.state.control)
     return [Job("status page", StatusPage(settings.web.listen, ask, clock.now))]
+
+
+def _kernel(report: Report | None) -> dict[str, int]:
+    """What the last comparison found; nothing before the first."""
+    return {"expected": report.expected, "present": report.present} if report else {}
 
 
 def _place(settings: Settings) -> str:

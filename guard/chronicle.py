@@ -7,10 +7,11 @@ thread that also owns the ledger.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from guard.events import Claim, Event
+from guard.events import Claim, Event, Rejection
 from guard.lib.durations import format_duration
 from guard.lib.endings import Endings
 from guard.lib.networks import Network
@@ -41,6 +42,7 @@ class Chronicle:
     def __init__(self, ledger: Ledger, listeners: Sequence[Told]) -> None:
         self._ledger, self._listeners = ledger, listeners
         self._endings = Endings()
+        self.kinds: Counter[str] = Counter()
 
     def open(self, now: float) -> None:
         """Learns which claims there are, so as to tell when they end."""
@@ -50,6 +52,9 @@ class Chronicle:
 
     def heard(self, events: Sequence[Event], claims: Sequence[Claim]) -> None:
         """Tells of events that were counted, and of the claims that came of them."""
+        for event in events:
+            if isinstance(event, Rejection):
+                self.kinds[event.kind or "log_line"] += event.count
         for listener in self._listeners:
             listener.heard(events)
         self.banned(claims)

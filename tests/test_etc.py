@@ -79,7 +79,7 @@ def test_no_setting_is_left_out():
         name
         for section, cls, given in sections(settings)
         for name, _, _ in leaves(cls, given, section)
-        if not re.search(rf"^#{name.rpartition('.')[2]} = ", text, re.MULTILINE)
+        if not re.search(rf"^#?{name.rpartition('.')[2]} = ", text, re.MULTILINE)
     ]
     assert not missing
 
