@@ -136,8 +136,8 @@ def test_a_lookup_among_100_000_networks_is_quick():
     asked = [Network(4, (i * 7919) % (1 << 32), 32) for i in range(10_000)]
     best = 1.0
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         for one in asked:
             made.find(one)
-        best = min(best, (time.perf_counter() - begun) / len(asked))
+        best = min(best, (time.thread_time() - begun) / len(asked))
     assert best < 5e-6

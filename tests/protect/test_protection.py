@@ -118,8 +118,8 @@ def test_a_lookup_with_100_000_protected_networks_costs_microseconds():
     asked = [Network(4, (i * 2654435761) % (1 << 32), 32) for i in range(20_000)]
     best = 1.0
     for _ in range(5):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         for one in asked:
             made.protects(one)
-        best = min(best, (time.perf_counter() - begun) / len(asked))
+        best = min(best, (time.thread_time() - begun) / len(asked))
     assert best < 5e-6
