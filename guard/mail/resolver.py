@@ -20,7 +20,7 @@ from guard.mail.replies import Undeliverable, failure
 from guard.mail.routing import Route, parse_route
 
 _MOST_MX = 16
-_MOST_HOSTS = 20
+_MOST_HOSTS = 10
 _LIFETIME = 20.0
 _NOWHERE = "name.invalid"  # RFC 6761, 6.4: never exists; for what is no host name
 

@@ -1,6 +1,6 @@
 """Which message is tried when."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -143,9 +143,11 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
+TestMachine.settings = settings(deadline=None, max_examples=60)
 
 
 @given(st.lists(st.floats(0, 10), max_size=20))
+@settings(deadline=None)
 def test_order_is_by_time(times: list[float]):
     """The earliest first."""
     agenda = Agenda()

@@ -1,7 +1,7 @@
 """A message's bytes: what they are, and how DATA wants them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.mail.content import Stuffing, facts
@@ -47,6 +47,7 @@ def stuff(data: bytes, size: int) -> bytes:
     st.lists(st.sampled_from([b".", b"..", b"a", b"", b".a", b"x.", b"\xff"])).map(b"\r\n".join),
     st.integers(1, 5),
 )
+@settings(deadline=None)
 def test_dots_survive(data: bytes, size: int):
     """Whatever lines a message has and wherever it is cut, the server gets it back."""
     ended = data if data.endswith(b"\r\n") or not data else data + b"\r\n"

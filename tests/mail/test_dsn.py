@@ -3,7 +3,7 @@
 from email import message_from_bytes
 from email.policy import default
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.mail.dsn import Bounce, Failure, bounce_id, write
@@ -112,6 +112,7 @@ def test_ids():
 
 
 @given(st.text(max_size=300), st.integers(400, 599), st.binary(max_size=300))
+@settings(deadline=None)
 def test_whatever_a_server_said_it_is_a_report(text: str, code: int, head: bytes):
     """A stranger's reply or header cannot break out of its part."""
     words = response(code, text)

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.mail.mime import NotAReport, fields, parse_part, unfold
@@ -144,6 +144,7 @@ def test_hostile_megabytes_cost_little(data: bytes):
 
 
 @given(st.binary())
+@settings(deadline=None)
 def test_any_bytes_are_a_part(data: bytes):
     """parse_part raises nothing, whatever it is given."""
     part = parse_part(data)
@@ -161,6 +162,7 @@ def test_any_bytes_are_a_part(data: bytes):
     ),
     st.sampled_from([b"\n", b"\r\n"]),
 )
+@settings(deadline=None)
 def test_any_lines_have_parts(lines: list[bytes], end: bytes):
     """Parts and their bodies are found or refused, in any order of lines."""
     try:

@@ -1,7 +1,7 @@
 """Replies of remote servers, taken apart as KumoMTA does."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.mail.replies import failure, is_permanent, is_success, one_line, response
@@ -38,6 +38,7 @@ def test_own_words():
 
 
 @given(st.integers(0, 999), st.text(alphabet=st.characters(), max_size=50))
+@settings(deadline=None)
 def test_any_reply_can_be_written(code: int, text: str):
     """Whatever a server says fits in a record: one line, no half characters."""
     found = response(code, text)

@@ -4,7 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_rfc3464 import sample
 
@@ -189,6 +189,7 @@ def test_a_feedback_record_replaces_the_reception():
     st.sampled_from(list(Reports)),
     st.sampled_from(list(Reports)),
 )
+@settings(deadline=None)
 def test_no_stranger_relays_by_accident(message: bytes, relay: bool, oob: Reports, arf: Reports):
     """Whatever the bytes: queued is only what may be relayed, or what LogThenRelay asks for."""
     verdict = Verdict(relay, oob, arf)

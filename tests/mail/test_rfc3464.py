@@ -266,6 +266,7 @@ def test_too_many_recipients():
 
 
 @given(st.binary())
+@settings(deadline=None)
 def test_any_bytes_are_a_report_or_not(data: bytes):
     """Nothing is raised for any bytes, alone or inside a report's frame."""
     assert parse(data) is None

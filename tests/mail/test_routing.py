@@ -1,7 +1,7 @@
 """routing_domain in all of its forms."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.mail.routing import Route, parse_route
@@ -71,6 +71,7 @@ def test_a_port_twice_is_said():
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_text_is_a_route_or_an_error(text: str):
     """A recipient's domain is a stranger's word: nothing but ValueError, and the form is stable."""
     try:

@@ -1,7 +1,7 @@
 """The retry schedule is KumoMTA's."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.mail.schedule import Rate, Schedule
@@ -49,6 +49,7 @@ def test_jitter(interval: float, spread: float):
 
 
 @given(st.integers(0, 10**6), st.floats(0.001, 1e6))
+@settings(deadline=None)
 def test_no_number_of_attempts_is_too_many(attempts: int, interval: float):
     """The pause grows, and stays a number."""
     schedule = Schedule(interval)
