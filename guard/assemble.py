@@ -364,6 +364,9 @@ def _engine(
     store = open_store(settings.store, settings.state.dir)
     stack.callback(store.close)
     feeds = lists(settings, store, protectors, stack)
+    if settings.store.url is None:
+        # In a fleet another host may follow what this one does not: `guard feeds forget`.
+        feeds.drop_orphans(clock.now())
 
     def noticed(address: Network) -> None:
         watch.noticed(address)

@@ -260,7 +260,7 @@ class Daemon:
         assert engine is not None
         if name == "status":
             return {**await self._in_thread(engine.status, now), **self._status(now)}
-        if name in ("feeds", "feeds_sync"):
+        if name in ("feeds", "feeds_sync", "feeds_forget"):
             return await self._feeds(engine, name, arguments)
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
@@ -275,6 +275,10 @@ class Daemon:
             return []
         if name == "feeds":
             return await asyncio.to_thread(lists.rows)
+        if name == "feeds_forget":
+            answer = await self._in_thread(lists.forget, now=self.clock(), **arguments)
+            await self._in_thread(engine.mirror.step, self.clock())
+            return answer
         dry_run = arguments.pop("dry_run", False)
         collect = partial(lists.collect, now=self.clock(), **arguments)
         finish = partial(lists.finish, await asyncio.to_thread(collect), dry_run=dry_run)

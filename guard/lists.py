@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -82,6 +83,31 @@ class Lists:
             "coming": [str(network) for network in found.came[:MOST_SHOWN]],
             "going": [str(network) for network in found.went[:MOST_SHOWN]],
         }
+
+    def orphans(self, now: float) -> dict[str, int]:
+        """Feeds that are no longer configured, with the number of networks they still claim.
+
+        For the thread that owns the ledger, as `forget` is.
+        """
+        found: Counter[str] = Counter()
+        for claim in self._ledger.claims(now):
+            kind, _, name = claim.source.partition(":")
+            if kind == "feed" and name not in self._feeds.recipes:
+                found[name] += 1
+        return dict(found)
+
+    def forget(self, feed: str, now: float) -> dict[str, Any]:
+        """Ends all claims of a feed that is not configured. Raises BadInput for one that is."""
+        if feed in self._feeds.recipes:
+            raise BadInput(f"feed {feed!r} is configured; take it out of guard.toml first")
+        _, went = self._ledger.replace(f"feed:{feed}", (), now)
+        return {"name": feed, "went": went}
+
+    def drop_orphans(self, now: float) -> None:
+        """Ends the claims of all feeds that are no longer configured."""
+        for name, count in self.orphans(now).items():
+            self.forget(name, now)
+            log.info("feed %s is no longer configured: %d networks went", name, count)
 
     def row(self, name: str) -> dict[str, Any]:
         """One feed, as `guard feeds --json` prints it."""

@@ -78,6 +78,34 @@ def sync(
         raise click.exceptions.Exit(69)
 
 
+@feeds.command()
+@click.argument("name")
+@config_option
+@json_option
+@click.pass_context
+def forget(context: click.Context, name: str, config: Path | None, as_json: bool) -> None:
+    """End all claims of NAME, a feed that is no longer configured. Exit code 1 when it had none.
+
+    A daemon with a store of its own does this when it starts; in a fleet it is for you to say.
+    """
+    from guard import assemble
+    from guard.config import load
+    from guard.control import NoDaemon, call
+
+    settings = load(config or context.obj)
+    try:
+        answer = call(settings.state.control, "feeds_forget", feed=name)
+    except NoDaemon:
+        with assemble.lists_by_hand(settings) as lists:
+            answer = lists.forget(name, clock())
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{name}: {answer['went']} networks went")
+    if not answer["went"]:
+        raise click.exceptions.Exit(1)
+
+
 def _rows(config: Path | None) -> list[dict[str, Any]]:
     from guard import assemble
     from guard.config import load

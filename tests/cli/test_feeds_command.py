@@ -111,6 +111,33 @@ def test_a_name_that_is_none_and_a_server_that_is_gone(guard, server, capsys):
     assert "404" in capsys.readouterr().err
 
 
+def test_a_feed_that_is_taken_out_can_be_forgotten(guard):
+    """Its claims go; one that is configured is not forgotten, one that had nothing is "no"."""
+    guard("feeds", "sync")
+    assert run(["feeds", "forget", "mine", "-c", guard.config]) == 65
+    path = Path(guard.config)
+    path.write_text(path.read_text().replace('name = "mine"', 'name = "other"'))
+    assert guard("feeds", "forget", "mine") == (0, "mine: 10 networks went\n")
+    assert guard("feeds", "forget", "mine")[0] == 1
+    assert len(guard("bans", "--json")[1].splitlines()) == 1
+
+
+def test_a_daemon_of_its_own_lets_go_of_what_is_no_longer_followed(guard):
+    """At its start, before anything is laid."""
+    from guard import assemble
+    from guard.config import load
+
+    guard("feeds", "sync")
+    path = Path(guard.config)
+    path.write_text(path.read_text().replace('name = "mine"', 'name = "other"'))
+    with assemble.lists_by_hand(load(path)) as lists:
+        assert lists.orphans(0.0) == {"mine": 10}
+    made = assemble.daemon(load(path), path)
+    made.parts.close()
+    with assemble.lists_by_hand(load(path)) as lists:
+        assert lists.orphans(0.0) == {}
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
