@@ -96,6 +96,13 @@ filter = text
     assert (two.bantime, two.escalation, two.ignoreself, two.weak) == (600.0, None, True, False)
 
 
+def test_a_jail_may_name_the_kinds_itself(base):
+    """What a jail passes goes before what the filter file says."""
+    write(base, a_conf='[one]\nenabled = true\nfilter = kinds[kinds="auth_failed, limit"]\n')
+    (jail,) = read(base).jails
+    assert jail.kinds == {Kind.AUTH_FAILED, Kind.LIMIT}
+
+
 def test_every_fault_is_told_at_once(base):
     """With the file that has the last word, jail and option; load_jails raises them all."""
     write(
