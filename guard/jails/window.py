@@ -1,8 +1,9 @@
 """The exact sliding window: when has an address done enough?
 
-A window's state is the times of its rejections, oldest first, packed as little-endian doubles: a
-value of 8 bytes a rejection that both stores keep as it is. Nothing here reads a clock: time is
-the time of the rejection, so that an old log gives the bans it would have given.
+A window's state is the times of its rejections: None for none, the time itself for one, as most
+windows are, and little-endian doubles, oldest first, for more. These are small values, for there
+are millions of them. Nothing here reads a clock: time is the time of the rejection, so that an old
+log gives the bans it would have given.
 
 fail2ban (1.1) rescales one counter instead and bans a little earlier or later at the edge.
 """
@@ -14,11 +15,11 @@ from struct import Struct, unpack
 
 from guard.events import Window
 
-EMPTY = b""
-_DOUBLE = Struct("<d")
+Hits = float | bytes
+_ONE, _TWO = Struct("<d"), Struct("<dd")
 
 
-def add(hits: bytes, time: float, rejections: int, window: Window) -> tuple[bytes, int]:
+def add(hits: Hits | None, time: float, rejections: int, window: Window) -> tuple[Hits | None, int]:
     """Adds `rejections` at `time`: the new state, and the sum that filled the window or 0.
 
     The window reaches `findtime` seconds back from the newest rejection; one exactly that old is
@@ -26,33 +27,46 @@ def add(hits: bytes, time: float, rejections: int, window: Window) -> tuple[byte
     A window that fills starts anew, empty; it never holds `maxretry` rejections or more.
     """
     maxretry, findtime = window
-    if hits:
-        if time < _DOUBLE.unpack_from(hits, len(hits) - 8)[0]:
-            return _add_late(hits, time, rejections, window)
-        oldest = time - findtime
-        if _DOUBLE.unpack_from(hits)[0] <= oldest:
-            times = times_of(hits)
-            hits = hits[8 * bisect_right(times, oldest) :]
-    held = len(hits) // 8 + rejections
+    if rejections == 1 and maxretry > 2:
+        if hits is None:
+            return time, 0
+        if not isinstance(hits, bytes) and time >= hits:
+            return (_TWO.pack(hits, time) if hits > time - findtime else time), 0
+    packed = _packed(hits)
+    if packed and time < _ONE.unpack_from(packed, len(packed) - 8)[0]:
+        return _add_late(packed, time, rejections, window)
+    oldest = time - findtime
+    if packed and _ONE.unpack_from(packed)[0] <= oldest:
+        packed = packed[8 * bisect_right(times_of(packed), oldest) :]
+    held = len(packed) // 8 + rejections
     if held >= maxretry:
-        return EMPTY, held
-    return hits + _DOUBLE.pack(time) * rejections, 0
+        return None, held
+    return (time if held == 1 else packed + _ONE.pack(time) * rejections), 0
 
 
-def _add_late(hits: bytes, time: float, rejections: int, window: Window) -> tuple[bytes, int]:
+def _add_late(
+    packed: bytes, time: float, rejections: int, window: Window
+) -> tuple[Hits | None, int]:
     """The same for a rejection older than the newest."""
-    times = times_of(hits)
-    if time <= times[-1] - window.findtime:
-        return hits, 0
-    held = len(times) + rejections
-    first = bisect_right(times, times[-1] - window.findtime)
-    held -= first
+    times = times_of(packed)
+    oldest = times[-1] - window.findtime
+    if time <= oldest:
+        return packed, 0
+    first = bisect_right(times, oldest)
+    held = len(times) - first + rejections
     if held >= window.maxretry:
-        return EMPTY, held
+        return None, held
     place = 8 * bisect_right(times, time)
-    return hits[8 * first : place] + _DOUBLE.pack(time) * rejections + hits[place:], 0
+    return packed[8 * first : place] + _ONE.pack(time) * rejections + packed[place:], 0
 
 
-def times_of(hits: bytes) -> tuple[float, ...]:
+def _packed(hits: Hits | None) -> bytes:
+    if hits is None:
+        return b""
+    return hits if isinstance(hits, bytes) else _ONE.pack(hits)
+
+
+def times_of(hits: Hits | None) -> tuple[float, ...]:
     """The times of the rejections in a state, oldest first."""
-    return unpack(f"<{len(hits) // 8}d", hits)
+    packed = _packed(hits)
+    return unpack(f"<{len(packed) // 8}d", packed)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from guard.events import Offence, Overflow, Window
-from guard.jails.window import EMPTY, add, times_of
+from guard.jails.window import add, times_of
 from guard.lib.networks import Network
 from guard.stores.journal import Batch, Journal, Limits
 from guard.stores.journal import Table as Stored
 from guard.stores.keys import Key, key_of
-from guard.stores.tables import Generation, Table, packed
+from guard.stores.tables import Generation, Table
 
 
 class EmbeddedCounters:
@@ -52,17 +52,14 @@ class EmbeddedCounters:
                 version, value, length = network
                 key = value << 6 | length if version == 4 else key_of(network)
             young = table.young
-            held = young.get(key)
-            if held is None and table.elders:
-                held = table.take(key)
-            if held is None and rejections == 1 < table.window.maxretry:
-                young[key] = time
-                continue
-            before = EMPTY if held is None else packed(held)
-            hits, filled = add(before, time, rejections, table.window)
+            hits = young.get(key)
+            if hits is None and table.elders:
+                hits = table.take(key)
+            hits, filled = add(hits, time, rejections, table.window)
             if filled:
-                young.pop(key, None)
                 overflows.append(Overflow(jail, network, time, filled))
+            if hits is None:
+                young.pop(key, None)
             else:
                 young[key] = hits
         return overflows

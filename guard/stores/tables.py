@@ -7,22 +7,11 @@ on by `findtime` the oldest generation is dropped. A window therefore stays for 
 
 from __future__ import annotations
 
-from struct import Struct
-
 from guard.events import Window
-from guard.jails.window import EMPTY
+from guard.jails.window import Hits
 from guard.stores.keys import Key
 
-_DOUBLE = Struct("<d")
-
-# A window of one rejection, as most are, is its time: half the memory of packed bytes.
-Held = bytes | float
-Generation = dict[Key, Held]
-
-
-def packed(held: Held) -> bytes:
-    """A window as guard/jails/window.py takes it."""
-    return held if isinstance(held, bytes) else _DOUBLE.pack(held)
+Generation = dict[Key, Hits]
 
 
 class Table:
@@ -40,17 +29,17 @@ class Table:
         self.old: Generation = {}
         self.elders = False
 
-    def take(self, key: Key) -> Held | None:
+    def take(self, key: Key) -> Hits | None:
         """The window of `key` out of the elder generations; None when there is none."""
-        held = self.middle.pop(key, None)
-        return self.old.pop(key, None) if held is None else held
+        hits = self.middle.pop(key, None)
+        return self.old.pop(key, None) if hits is None else hits
 
-    def find(self, key: Key) -> bytes:
+    def find(self, key: Key) -> Hits | None:
         """The window of `key`, wherever it is."""
         for generation in self.generations():
-            if (held := generation.get(key)) is not None:
-                return packed(held)
-        return EMPTY
+            if (hits := generation.get(key)) is not None:
+                return hits
+        return None
 
     def drop(self, key: Key) -> None:
         """Forgets the window of `key`."""
