@@ -414,7 +414,11 @@ def _engine(
                 for server in front.servers
                 for address in server.addresses[:1]
             ],
-            "stopped jails": [{"name": jail, "why": why} for jail, (_, why) in stopped.items()],
+            "feed": feeds.brief(now),
+            "stopped jails": [
+                {"name": jail, "why": why, "seconds": round(until - now)}
+                for jail, (until, why) in stopped.items()
+            ],
         }
 
     parts = Parts(

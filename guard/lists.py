@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from guard.events import Offence
-from guard.feeds.status import status
+from guard.feeds.status import FeedStatus, status
 from guard.feeds.sync import Feeds, Plan
-from guard.roles import BadInput, Ledger
+from guard.roles import BadInput, Ledger, Unavailable
 
 log = logging.getLogger("guard.feeds")
 
@@ -38,6 +38,7 @@ class Lists:
     def __init__(self, feeds: Feeds, ledger: Ledger) -> None:
         self._feeds, self._ledger = feeds, ledger
         self._lock = threading.Lock()
+        self._known: dict[str, FeedStatus] = {}  # as of the last look; replaced, not changed
 
     @property
     def weigh(self) -> Callable[[list[Offence]], list[Offence]] | None:
@@ -54,8 +55,37 @@ class Lists:
         with self._lock:
             plans = self._feeds.step(now)
         if not plans:
+            self._look()
             return None
-        return lambda then: [self._feeds.apply(plan, self._ledger, then) for plan in plans]
+
+        def finish(then: float) -> None:
+            for plan in plans:
+                self._feeds.apply(plan, self._ledger, then)
+            self._look()
+
+        return finish
+
+    def brief(self, now: float) -> list[dict[str, Any]]:
+        """A row for each feed, for `guard status` and the metrics. Asks nobody."""
+        return [
+            {
+                "name": name,
+                "entries": known.entries,
+                "blocks": known.networks,
+                "left out": sum(known.removed.values()),
+                "age": None if known.fetched is None else round(now - known.fetched),
+                "faults": len(known.faults),
+                "held": known.held,
+            }
+            for name, known in self._known.items()
+        ]
+
+    def _look(self) -> None:
+        recipes = self._feeds.recipes
+        try:
+            self._known = {n: status(recipe, self._feeds.state(n)) for n, recipe in recipes.items()}
+        except Unavailable as error:
+            log.debug("%s", error)
 
     def collect(self, feed: str, now: float, *, accept: bool = False) -> Collected:
         """Fetches one feed now, unless its owner forbids. Raises BadInput for an unknown name."""
