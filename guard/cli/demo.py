@@ -41,7 +41,7 @@ ACTS = (
     Act(
         "Expanse speaks HTTP to port 25",
         "127.0.0.67",
-        ("GET / HTTP/1.1", "User-Agent: Expanse, a Palo Alto Networks company, searches"),
+        ("GET / HTTP/1.1\r\nUser-Agent: Expanse, a Palo Alto Networks company, searches",),
     ),
     Act("somebody tries NTLM", "127.0.0.68", ("EHLO x", "AUTH NTLM", "AUTH NTLM"), 5),
     Act(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("guard.smtp")
 
+_REQUEST = 1.0  # seconds that an HTTP request may take to say who it is
 _GUESS = b"EHLO WE-GUESS.MOZILLA.ORG\r\n"
 
 
@@ -50,6 +51,7 @@ class Connection(SMTP):
     _job: asyncio.Future[Any] | None = None
     _timer: asyncio.TimerHandle | None = None
     _silence: asyncio.TimerHandle | None = None
+    _asking: asyncio.TimerHandle | None = None
     _pause: asyncio.TimerHandle | None = None
     _early = b""
     _steps = 0
@@ -116,7 +118,7 @@ class Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
         self.transport = None
-        for timer in (self._timer, self._silence):
+        for timer in (self._timer, self._silence, self._asking):
             if timer:
                 timer.cancel()
         if self._pause:
@@ -263,15 +265,21 @@ class Connection(SMTP):
             self._write(transport, out)
         if dialogue.steps != self._steps:
             self._steps, self._heard = dialogue.steps, self.loop.time()
-        if dialogue.closing:
-            self._close(transport)
-        elif dialogue.pending:
+        if dialogue.pending and not dialogue.closing:
             if not self._job:
                 self._start(transport)
-        elif self._hung_up:
+        elif dialogue.closing or self._hung_up:
             self._close(transport)
+        elif dialogue.request:
+            self._asking = self._asking or self.loop.call_later(_REQUEST, self._end_request)
         elif self.server.stopping and dialogue.idle:
             self.leave()
+
+    def _end_request(self) -> None:
+        self._asking = None
+        if self.dialogue and self.transport:
+            self.dialogue.end_request(self.server.clock())
+            self._flush()
 
     def _note(self, dialogue: Dialogue) -> bytes:
         """Hands on what is to be recorded, before the reply, as KumoMTA does; what to say."""

@@ -120,6 +120,12 @@ class Dialogue:
         self._out.append(last.wire)
         self.closing = True
 
+    def end_request(self, now: float) -> None:
+        """An HTTP request was heard for long enough: whoever sends it waits for an answer."""
+        if self.request and not self.closing:
+            self.now = now
+            knowing.break_off(self, self.request, self._lines.take())
+
     def hush(self) -> None:
         """Takes back what was to be said: the client would not understand it."""
         self._out = []

@@ -72,6 +72,15 @@ def test_who_leaves_during_the_pause_leaves_nothing(listen):
     assert server.notes.records == []
 
 
+def test_a_request_without_an_end_is_answered(listen):
+    """Who sends the first line of HTTP and waits is told, not kept waiting."""
+    server = listen()
+    with server.connect() as client:
+        assert client.say("GET / HTTP/1.1") == "554 5.7.1 this is SMTP, not HTTP"
+        assert client.rest() == b""
+    assert [row[3] for row in server.notes.rejections()] == ["non_smtp"]
+
+
 def test_the_tarpit_holds_errors_back(listen):
     """An error is answered later, and what was pipelined behind it after that, in order."""
     server = listen(tarpit=0.2)
