@@ -216,7 +216,7 @@ class NameServer(asyncio.DatagramProtocol):
         self.transport.sendto(answer.to_wire(want_shuffle=False), addr)
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Waits until `condition` holds; fails when it does not in time."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the other side tells nobody

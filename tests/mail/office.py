@@ -16,7 +16,8 @@ from guard.mail.settings import DeliverySettings, QueueSettings
 from guard.mail.spool import FileSpool
 from guard.records import Record
 
-QUICK = Timeouts(connect=2, greeting=2, command=5, data=5, dot=5, quit=0.5)
+# Long enough for a busy machine; no test waits for them.
+PATIENT = Timeouts(connect=30, greeting=30, command=30, data=30, dot=30, quit=1)
 BODY = b"Subject: x\r\n\r\nhello\r\n"
 NODEID = "dd2b41fd-78f0-4105-8cd9-01ac7114cada"
 
@@ -84,7 +85,7 @@ class Office:
             resolver=resolver or NoDns(),
             clock=now,
             nodeid=NODEID,
-            timeouts=QUICK,
+            timeouts=PATIENT,
             chance=lambda: 0.5,
             **more,
         )

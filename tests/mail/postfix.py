@@ -223,7 +223,7 @@ def inject(
     return ids
 
 
-def eventually(condition: Callable[[], object], seconds: float = 30) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = 60) -> bool:
     """Whether `condition` holds within so many seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -19,8 +19,8 @@ from guard.mail.replies import Undeliverable, one_line
 from guard.mail.resolver import Host
 from guard.mail.terms import TermsMaker
 
-QUICK = Timeouts(connect=2, greeting=2, command=2, data=2, dot=2, quit=0.5)
-TERMS = Terms("me.test", "off", None, timeouts=QUICK)
+PATIENT = Timeouts(connect=30, greeting=30, command=30, data=30, dot=30, quit=1)
+TERMS = Terms("me.test", "off", None, timeouts=PATIENT)
 BODY = b"Subject: x\r\n\r\n.dot\r\n..two\r\n"
 
 
@@ -328,7 +328,7 @@ def server_side(certificate: Path) -> ssl.SSLContext:
 def terms(mode: str, authority: Path | None = None, **more: object) -> Terms:
     """Terms as the daemon makes them."""
     policy = Policy(tls=mode, tls_ca=authority, **more)  # type: ignore[arg-type]
-    return TermsMaker("me.test", QUICK).of(policy)
+    return TermsMaker("me.test", PATIENT).of(policy)
 
 
 def test_opportunistic_tls(certificate: Path):
