@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from guard.relay.hooked import HookPolicy
     from guard.relay.policy import StaticPolicy
     from guard.relay.verdict import Asked, Verdict
+    from guard.smtp.commands import Command
     from guard.smtp.settings import ListenerSettings
 
 _ANY_HOST = ("", "0.0.0.0", "::")
@@ -52,20 +53,23 @@ def relay_check(
     settings = load(config)
     local = _endpoint(listener)
     index = _serving(settings, local)
-    asked = _asked(peer, local, sender, recipient, authz, ehlo)
-    verdict, steps = _judge(settings.listener[index], index, asked, config)
-    word = "relay" if verdict.relay else "log" if verdict.accepts else "refuse"
-    answer = {
-        "verdict": word,
-        "reply": _reply(verdict, asked, recipient, settings.listener[index].hostname),
-        "rule": verdict.rule,
-        "where": verdict.where,
-    }
+    mail, rcpt = _command("MAIL FROM", sender), _command("RCPT TO", recipient)
+    asked = _asked(peer, local, mail.address.domain, rcpt.address.domain, authz, ehlo)
+    steps: Sequence[Step] = ()
+    answer = _misspelt(mail, rcpt)
+    if not answer:
+        verdict, steps = _judge(settings.listener[index], index, asked, config)
+        answer = {
+            "verdict": "relay" if verdict.relay else "log" if verdict.accepts else "refuse",
+            "reply": _reply(verdict, asked, rcpt, settings.listener[index].hostname),
+            "rule": verdict.rule,
+            "where": verdict.where,
+        }
     if as_json:
         print_json(answer)
     else:
         _show(answer, steps)
-    raise click.exceptions.Exit(1 if word == "refuse" else 0)
+    raise click.exceptions.Exit(1 if answer["verdict"] == "refuse" else 0)
 
 
 def _endpoint(text: str) -> Endpoint:
@@ -94,8 +98,33 @@ def _serving(settings: Settings, local: Endpoint) -> int:
     return (exact or wide)[0]
 
 
+def _command(verb: str, text: str) -> Command:
+    """`text` as the listener reads it after `verb`; a name with a dot and no @ is a domain."""
+    from guard.smtp.commands import Address, Command, parse
+
+    path = text.strip().removeprefix("<").removesuffix(">")
+    if "@" in path or "." not in path:
+        return parse(f"{verb}:<{path}>")
+    some = parse(f"{verb}:<x@{path}>")
+    return some if some.refusal else Command(some.verb, address=Address("", some.address.domain))
+
+
+def _misspelt(*commands: Command) -> dict[str, str]:
+    """The answer when the listener does not even get to the question: no address."""
+    for command in commands:
+        if command.refusal:
+            reply = command.refusal.wire.decode().rstrip("\r\n")
+            return {"verdict": "refuse", "reply": reply, "rule": "syntax", "where": ""}
+    return {}
+
+
 def _asked(
-    peer: str, local: Endpoint, sender: str, recipient: str, authz: str | None, ehlo: str
+    peer: str,
+    local: Endpoint,
+    sender_domain: str,
+    recipient_domain: str,
+    authz: str | None,
+    ehlo: str,
 ) -> Asked:
     from guard.lib.fields import parse_endpoint
     from guard.lib.networks import parse_address
@@ -111,18 +140,11 @@ def _asked(
         address,
         port,
         str(local),
-        _domain(sender),
-        _domain(recipient),
+        sender_domain,
+        recipient_domain,
         canonical_domain(ehlo),
         authz,
     )
-
-
-def _domain(text: str) -> str:
-    """The domain of an address; a name with a dot and without @ is taken as a domain itself."""
-    from guard.relay.domain import canonical_domain, domain_of
-
-    return canonical_domain(text) if "@" not in text and "." in text else domain_of(text)
 
 
 def _judge(
@@ -171,14 +193,14 @@ async def _decide(
     return verdict, list(steps)
 
 
-def _reply(verdict: Verdict, asked: Asked, recipient: str, hostname: str) -> str:
+def _reply(verdict: Verdict, asked: Asked, rcpt: Command, hostname: str) -> str:
     """What the peer hears at RCPT TO."""
     from guard.smtp import replies
 
     if verdict.failed:
         return replies.TECHNICAL.format(hostname)
     if verdict.accepts:
-        return f"250 OK <{recipient.strip('<>')}>"
+        return f"250 OK <{rcpt.address if rcpt.address.local else asked.recipient_domain}>"
     host = f"[{asked.peer}]" if asked.peer.version == 6 else str(asked.peer)
     denied = replies.relay_denied(f"{host}:{asked.port or 'PORT'}")
     return denied.wire.decode().rstrip("\r\n")
@@ -190,7 +212,8 @@ def _show(answer: dict[str, str], steps: Sequence[Step]) -> None:
     color = {"relay": "green", "log": "yellow", "refuse": "red"}[answer["verdict"]]
     click.echo(f"{click.style(answer['verdict'], fg=color, bold=True)}: {answer['reply']}")
     moment = "the end of DATA" if answer["verdict"] == "log" else "RCPT TO"
-    click.echo(f"decided at {moment} by {answer['rule']}, {answer['where']}")
+    place = f", {answer['where']}" if answer["where"] else ""
+    click.echo(f"decided at {moment} by {answer['rule']}{place}")
     when = ""
     for step in steps:
         head = step.when if step.when != when else ""
