@@ -1,16 +1,21 @@
 """Redis restarted, failed over by Sentinel, or in Cluster mode: real servers on loopback."""
 
+import asyncio
+import contextlib
 import shutil
 import socket
 from contextlib import ExitStack
 
 import pytest
 from redis_servers import Servers, start_cluster, start_sentinel, until
+from test_stream import record
 
 from guard.events import Claim, Offence, Overflow, Window
 from guard.lib.networks import parse_network
 from guard.roles import Unavailable
+from guard.sources.stream import RedisStream
 from guard.stores.redis_store import RedisStore
+from guard.stores.stream import StreamSink
 
 pytestmark = [pytest.mark.redis, pytest.mark.xdist_group("fleet")]
 NOW = 1_757_675_281.5
@@ -65,6 +70,27 @@ def test_cluster(servers):
     store.counters.forget(MANY[0])
     assert store.counters.counted(MANY[0]) == []
     store.close()
+
+
+def test_cluster_carries_the_stream(servers):
+    """From a listener's sink to a daemon's source, and gone when counted."""
+    url = start_cluster(servers, free_ports(3))
+    sink = StreamSink(url)
+    for number in range(300):
+        sink.put(record(number))
+    sink.close()
+    assert sink.sent == 300
+
+    async def play() -> list[str]:
+        found = []
+        async with contextlib.aclosing(RedisStream(url).batches()) as batches, asyncio.timeout(30):
+            async for batch in batches:
+                found += [event.address for event in batch]
+                if len(found) >= 300:
+                    break
+        return found
+
+    assert asyncio.run(play()) == [f"192.0.{n // 256}.{n % 256}" for n in range(300)]
 
 
 def test_sentinel_fails_over(servers):
