@@ -1,6 +1,6 @@
 """aiosmtpd's SMTP protocol, with the dialogue of session.py in the place of its command loop.
 
-Everything that works around aiosmtpd 1.4.6 stands in this file:
+Everything that works around aiosmtpd 1.4.6 stands in this file and in link.py, its base:
 
 * its constructor looks through itself and its handler with `inspect` on every connection, and
   clears a dictionary of limits that all connections share: it is not called, what is the same
@@ -19,21 +19,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Session as Facts
 
-from guard.lib.networks import parse_address
-from guard.smtp.listener import Peer
+from guard.smtp.link import Link, peer_of
+from guard.smtp.listener import Peer, Tls
 from guard.smtp.pending import Pause, Question, Work
-from guard.smtp.proxy import BadHeaderError, Header
 from guard.smtp.session import Dialogue
-from guard.smtp.tls import TlsError, Tunnel
-
-if TYPE_CHECKING:
-    from guard.smtp.server import Server
 
 log = logging.getLogger("guard.smtp")
 
@@ -41,13 +34,10 @@ _REQUEST = 1.0  # seconds that an HTTP request may take to say who it is
 _GUESS = b"EHLO WE-GUESS.MOZILLA.ORG\r\n"
 
 
-class Connection(SMTP):
+class Connection(Link):
     """One client: moves bytes, records and answers between socket, dialogue and server."""
 
-    transport: asyncio.Transport | None = None
     dialogue: Dialogue | None = None
-    _header: Header | None = None
-    _tunnel: Tunnel | None = None
     _job: asyncio.Future[Any] | None = None
     _timer: asyncio.TimerHandle | None = None
     _silence: asyncio.TimerHandle | None = None
@@ -55,13 +45,7 @@ class Connection(SMTP):
     _pause: asyncio.TimerHandle | None = None
     _early = b""
     _steps = 0
-    _hung_up = False
     _entered = False
-
-    def __init__(self, server: Server) -> None:
-        # On purpose without super().__init__; see above.
-        self.server = server
-        self.loop = server.loop
 
     # From the event loop.
 
@@ -83,19 +67,13 @@ class Connection(SMTP):
         self._began = self._heard = self.loop.time()
         patience = min(self.server.settings.client_timeout, self.server.settings.session_timeout)
         self._timer = self.loop.call_later(patience, self._look)
-        if self.server.is_proxy(peer.address):
-            self.peer, self._header = peer, Header()
-        else:
-            self._begin(peer)
+        self.meet(peer)
 
     def data_received(self, data: bytes) -> None:
         """The client said something."""
-        if self._header:
-            data = self._unwrap(self._header, data)
-        if self._tunnel and data:
-            data = self._decrypt(self._tunnel, data)
+        data = self.open(data)
         dialogue = self.dialogue
-        if dialogue is None or dialogue.closing or not (data or self._hung_up):
+        if dialogue is None or dialogue.closing or not (data or self.hung_up):
             return
         if self._silence:
             self._talks_early(dialogue, data)
@@ -112,7 +90,7 @@ class Connection(SMTP):
 
     def eof_received(self) -> bool:
         """The client says no more; what it asked for before is still answered."""
-        self._hung_up = True
+        self.hung_up = True
         return self._job is not None
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -134,19 +112,9 @@ class Connection(SMTP):
                 self._job.cancel()
         self.server.forget(self)
 
-    def pause_writing(self) -> None:
-        """The client does not read its replies: it gets no more of them."""
-        if self.transport:
-            self.transport.pause_reading()
+    # Before the dialogue.
 
-    def resume_writing(self) -> None:
-        """It reads again."""
-        if self.transport and not self._job:
-            self.transport.resume_reading()
-
-    # Before the dialogue: PROXY header, TLS.
-
-    def _begin(self, peer: Peer) -> None:
+    def arrived(self, peer: Peer) -> None:
         """The client's address is known."""
         if self.server.is_blocked(peer.address):
             self._turn_away()
@@ -159,7 +127,7 @@ class Connection(SMTP):
         if limit:
             self._limited(self.dialogue, limit)
         elif self.server.settings.tls_implicit:
-            self._tunnel = self.server.tunnel()
+            self.secure()
         elif self.server.greet_pause and not trusted:
             self._silence = self.loop.call_later(self.server.greet_pause, self._greet)
         else:
@@ -207,49 +175,20 @@ class Connection(SMTP):
             dialogue.hush()
         self._flush()
 
-    def _unwrap(self, header: Header, data: bytes) -> bytes:
-        """Takes the PROXY header off; what is behind it is the client's."""
-        assert self.transport
-        try:
-            found = header.feed(data)
-            if found is None:
-                return b""
-            route, rest = found
-            peer = peer_of(*route) if route else self.peer
-        except (BadHeaderError, ValueError) as error:
-            log.warning("the proxy %s was cut off: %s", self.peer.text, error)
-            self.transport.abort()
-            return b""
-        self._header = None
-        self._begin(peer)
-        return rest
+    def secured(self, tls: Tls) -> None:
+        """After STARTTLS the dialogue goes on; on a port for TLS it begins."""
+        assert self.dialogue
+        if self.dialogue.pending:
+            self.dialogue.answer(tls, self.server.clock())
+        else:
+            self.dialogue.encrypt(tls)
+            self.dialogue.greet()
+        self._heard = self.loop.time()
+        self._flush()
 
-    def _decrypt(self, tunnel: Tunnel, data: bytes) -> bytes:
-        """What the client said inside TLS; the handshake too happens here."""
-        dialogue, transport = self.dialogue, self.transport
-        assert dialogue and transport
-        shaken = tunnel.tls is not None
-        try:
-            said, out = tunnel.receive(data)
-        except TlsError as error:
-            # As with KumoMTA no rejection; unlike there, nothing goes on in the clear.
-            log.info("TLS with %s failed: %s", dialogue.peer.text, error)
-            transport.write(error.alert)
-            dialogue.lose()
-            transport.close()
-            return b""
-        if out:
-            transport.write(out)
-        if tunnel.tls and not shaken:
-            if dialogue.pending:
-                dialogue.answer(tunnel.tls, self.server.clock())
-            else:
-                dialogue.encrypt(tunnel.tls)
-                dialogue.greet()
-            self._heard = self.loop.time()
-            self._flush()
-        self._hung_up = self._hung_up or tunnel.ended
-        return said
+    def waits(self) -> bool:
+        """For a worker thread, a hook, or in the tarpit."""
+        return self._job is not None or self._pause is not None
 
     # What the dialogue wants.
 
@@ -262,14 +201,14 @@ class Connection(SMTP):
         if isinstance(dialogue.pending, Pause) and self._hold(out, dialogue.pending):
             return
         if out:
-            self._write(transport, out)
+            self.write(transport, out)
         if dialogue.steps != self._steps:
             self._steps, self._heard = dialogue.steps, self.loop.time()
         if dialogue.pending and not dialogue.closing:
             if not self._job:
                 self._start(transport)
-        elif dialogue.closing or self._hung_up:
-            self._close(transport)
+        elif dialogue.closing or self.hung_up:
+            self.finish(transport)
         elif dialogue.request:
             self._asking = self._asking or self.loop.call_later(_REQUEST, self._end_request)
         elif self.server.stopping and dialogue.idle:
@@ -294,7 +233,7 @@ class Connection(SMTP):
         assert dialogue and transport
         if self.server.held >= self.server.settings.tarpit_sessions:
             # Only the reply is not held: the dialogue goes on as after any pause.
-            self._write(transport, out)
+            self.write(transport, out)
             self._release(b"")
             return True
         self.server.held += 1
@@ -313,22 +252,13 @@ class Connection(SMTP):
         dialogue, transport = self.dialogue, self.transport
         if dialogue is None or transport is None:
             return
-        self._write(transport, out)
+        self.write(transport, out)
         try:
             dialogue.answer(None, self.server.clock())
         except Exception as error:  # the session's edge, as above
             self._broke(error)
         self._heard = self.loop.time()
         self._flush()
-
-    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
-        transport.write(self._tunnel.send(data) if self._tunnel else data)
-
-    def _close(self, transport: asyncio.Transport) -> None:
-        """Closes when all is written."""
-        if self._tunnel and self._tunnel.tls:
-            transport.write(self._tunnel.close())
-        transport.close()
 
     def _start(self, transport: asyncio.Transport) -> None:
         """Sets about what the dialogue waits for; hears no more until it is done."""
@@ -339,7 +269,7 @@ class Connection(SMTP):
         elif isinstance(wanted, Question):
             self._job = self.server.ask(wanted.answer)
         else:
-            self._tunnel = self.server.tunnel()
+            self.secure()
             return
         transport.pause_reading()
         self._job.add_done_callback(self._done)
@@ -365,11 +295,6 @@ class Connection(SMTP):
         log.error("a session broke", exc_info=error)
         self.dialogue.fail(self.server.clock())
 
-    async def handle_exception(self, error: Exception) -> str:
-        """What aiosmtpd's own machinery would tell the client of `error`: nothing of it."""
-        log.error("a session broke", exc_info=error)
-        return self.server.listener.technical.wire.decode().rstrip()
-
     def _look(self) -> None:
         """Ends a session that takes too long, for its next step or in all."""
         if self.transport is None:
@@ -394,29 +319,13 @@ class Connection(SMTP):
         if transport is None or (dialogue and dialogue.closing):
             return
         # Nothing is said in the clear to a client that is about to speak TLS.
-        if dialogue and (self._tunnel is None or self._tunnel.tls):
-            self._write(transport, words)
+        if dialogue and self.audible:
+            self.write(transport, words)
         if dialogue:
             dialogue.lose()
-        self._close(transport)
+        self.finish(transport)
 
     def cut(self) -> None:
         """The listener shuts down and has waited long enough."""
         if self.transport:
             self.transport.abort()
-
-
-def peer_of(host: str, port: int, local_host: str, local_port: int) -> Peer:
-    """Both ends; IPv4-mapped addresses are the IPv4 ones. Raises ValueError."""
-    address = parse_address(host.partition("%")[0])
-    # What the kernel calls an IPv4 address is how we write it.
-    text = host if ":" not in host else str(address)
-    name = f"{text}:{port}" if address.version == 4 else f"[{text}]:{port}"
-    return Peer(address, text, port, name, _endpoint(local_host, local_port))
-
-
-@lru_cache(maxsize=64)
-def _endpoint(host: str, port: int) -> str:
-    """One of our own addresses as KumoMTA writes it."""
-    address = parse_address(host.partition("%")[0])
-    return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
