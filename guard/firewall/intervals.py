@@ -106,8 +106,9 @@ def _coverage(
     present: Sequence[Range], starts: Sequence[int], network: Network
 ) -> tuple[bool, float | None]:
     """Whether all of `network` is present, and the earliest end of its parts."""
-    at, end, index = network.value, None, max(0, bisect_right(starts, network.value) - 1)
-    for span in present[index:]:
+    at, end = network.value, None
+    for index in range(max(0, bisect_right(starts, network.value) - 1), len(present)):
+        span = present[index]
         if span.last < at:
             continue
         if span.first > at:

@@ -1,9 +1,9 @@
 """nftables: one table of our own, sets with a timeout per element, dropped before conntrack.
 
-Addresses and IPv6 /64s, which are what jails ban, are kept in hash sets: one more costs the same
-at ten as at a million. Other prefixes share an interval set per family, whose every change costs
-the kernel a walk over all of it, so that it is rewritten whole and stays exact. The `nft` program
-makes the table; bans and releases go over netlink in this process.
+What jails ban (addresses, IPv4 /24s, IPv6 /64s and /48s) is kept in hash sets: one more costs the
+same at ten as at a million. Other prefixes share an interval set per family, whose every change
+costs the kernel a walk over all of it, so that it is rewritten whole and stays exact. The `nft`
+program makes the table; bans and releases go over netlink in this process.
 
 Trusts whoever may write into the table `inet guard`. Touches no other table. Needs CAP_NET_ADMIN.
 """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from guard.lib.networks import Network
+
 Ports = Sequence[int] | None
 TABLE = "guard"
 
@@ -21,11 +23,21 @@ class Set(NamedTuple):
         """How long its keys are."""
         return 32 if self.version == 4 else 128
 
+    @property
+    def mask(self) -> str:
+        """What an address is cut down with before it is looked up."""
+        length = self.bits if self.length is None else self.length
+        ones = (1 << self.bits) - (1 << self.bits - length)
+        return str(Network(self.version, ones, self.bits))
 
+
+# The lengths that jails and crowds ban have hash sets; each costs a packet one more look-up.
 SETS = (
     Set("v4_addresses", 4, 32),
+    Set("v4_subnets", 4, 24),
     Set("v6_addresses", 6, 128),
     Set("v6_subnets", 6, 64),
+    Set("v6_sites", 6, 48),
     Set("v4_prefixes", 4, None),
     Set("v6_prefixes", 6, None),
 )
@@ -57,8 +69,8 @@ def script(ports: Ports, *, forwarded: bool, table: str = TABLE) -> str:
     local = "" if forwarded else "fib daddr type local "
     for kind in SETS:
         source = "ip saddr" if kind.version == 4 else "ip6 saddr"
-        if kind.length == 64:
-            source += " & ffff:ffff:ffff:ffff::"
+        if kind.length not in (None, kind.bits):
+            source += f" & {kind.mask}"
         lines.append(
             f"add rule inet {table} blocked {source} @{kind.name} {local}"
             f'counter name "{kind.name}" drop'

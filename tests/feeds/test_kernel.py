@@ -17,6 +17,7 @@ from guard.feeds.sync import Feeds
 from guard.feeds.text import parse_lines
 from guard.firewall.mirror import Mirror
 from guard.firewall.nftables import NFTables
+from guard.firewall.nftlayout import SETS
 from guard.lib.networks import Network, parse_address, parse_network
 from guard.lib.prefixes import Prefixes, span
 from guard.protect import own
@@ -55,14 +56,17 @@ class Kernel:
         return in_kernel(self.world)
 
 
+LENGTHS = {kind.name: kind.length for kind in SETS}
+
+
 def in_kernel(world):
     """Every address in every set, as nft itself lists them."""
     found = []
     for item in json.loads(world.run("nft", "-j", "list", "ruleset"))["nftables"]:
         for element in item.get("set", {}).get("elem", ()):
             networks = _networks(element)
-            if item["set"]["name"] == "v6_subnets":  # its keys are matched under a mask of 64
-                networks = [network.supernet(64) for network in networks]
+            if length := LENGTHS.get(item["set"]["name"]):  # its keys are matched under a mask
+                networks = [network.supernet(length) for network in networks]
             found += networks
     return Prefixes(found)
 

@@ -86,9 +86,11 @@ def texts(firewall: Firewall) -> set[str]:
         ("192.0.2.1", "192.0.2.10"),
         ("192.0.2.1", "192.0.2.0/24"),
         ("192.0.2.1", "192.0.0.0/16"),
+        ("192.0.2.1", "192.0.2.8/29"),
         ("2001:db8:1::1", "2001:db8:1::10"),
         ("2001:db8:1::1", "2001:db8:1::/64"),
         ("2001:db8:1::1", "2001:db8:1::/48"),
+        ("2001:db8:1::1", "2001:db8::/47"),
     ],
 )
 def test_a_ban_drops_the_offender_alone_and_ends_by_itself(
@@ -355,7 +357,7 @@ def test_what_is_dropped_is_counted_by_set(make, world: World):
     with inside(world.server):
         firewall = make()
         firewall.open()
-        firewall.apply(block("192.0.2.10", "2001:db8:1::/48"), [], time.time())
+        firewall.apply(block("192.0.2.10", "2001:db8::/44"), [], time.time())
         assert set(firewall.dropped().values()) == {(0, 0)}
         for address in (world.v4, world.v6):
             assert not world.offender.connects(address)

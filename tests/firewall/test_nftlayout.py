@@ -24,3 +24,15 @@ def test_only_our_own_table_is_named():
     for line in script((25,), forwarded=False, table="other").splitlines():
         assert line.split()[0] in ("add", "flush")
         assert "inet other" in line
+
+
+def test_masks_are_as_long_as_the_prefixes():
+    """Each address is cut to the length of the set's keys before it is looked up."""
+    masks = {kind.name: kind.mask for kind in SETS if kind.length not in (None, kind.bits)}
+    assert masks == {
+        "v4_subnets": "255.255.255.0",
+        "v6_subnets": "ffff:ffff:ffff:ffff::",
+        "v6_sites": "ffff:ffff:ffff::",
+    }
+    for name, mask in masks.items():
+        assert f"saddr & {mask} @{name} " in script((25,), forwarded=False)
