@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|(r|n))")
+ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})(?:\*(\d+))?|(r|n))")
 
 
 def raw(text):
@@ -11,7 +11,8 @@ def raw(text):
     parts, at = [], 0
     for found in ESCAPE.finditer(text):
         parts.append(text[at : found.start()].encode())
-        parts.append({"r": b"\r", "n": b"\n"}.get(found[2]) or bytes.fromhex(found[1]))
+        octet = {"r": b"\r", "n": b"\n"}.get(found[3]) or bytes.fromhex(found[1])
+        parts.append(octet * int(found[2] or 1))
         at = found.end()
     return b"".join(parts) + text[at:].encode()
 
@@ -36,7 +37,7 @@ def expected(text, place):
 
 def play(steps, client):
     """Plays the steps; a reply that is not as it should be names its line."""
-    place = dict(zip(("ip", "port"), client.socket.getsockname(), strict=True))
+    place = dict(zip(("ip", "port"), client.socket.getsockname()[:2], strict=True))
     for number, mark, text in steps:
         if mark in ("C:", "C+"):
             client.send(raw(text) + (b"\r\n" if mark == "C:" else b""))

@@ -33,6 +33,10 @@ class Wire:
         self.socket = trust.wrap_socket(self.socket)
         self.file = self.socket.makefile("rb")
 
+    def rest(self):
+        """Everything up to the end of the connection, which the server must close."""
+        return self.file.read()
+
     def __enter__(self):
         return self
 
@@ -84,9 +88,14 @@ def test_relay_conversation(path, listen, tmp_path, credentials):
         more = tmp_path / "more.json"
         more.write_text(json.dumps({name: options}))
         files.append(more)
+    policy = tmp_path / "policy.py" if "hook" in settings else None
+    if policy:
+        body = settings["hook"]
+        policy.write_text(f"def get_listener_domain(domain, listener, conn_meta):\n    {body}\n")
     running = listen(
         relay_hosts=settings.get("relay_hosts", ()),
         listener_domains=files,
+        policy=policy,
         credentials=credentials if "tls" in settings else None,
     )
     with Wire(running.port) as client:

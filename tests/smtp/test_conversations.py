@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from player import play, read, rejections
 
+from guard.lib.fields import Endpoint
 from guard.lib.networks import parse_network
 from guard.relay.listener_domains import load
 from guard.relay.policy import StaticPolicy
@@ -32,6 +33,8 @@ def test_conversation(path, listen, tmp_path, certificate, accounts):
     settings, steps = read(path)
     if settings.pop("tls", False):
         settings |= {**certificate, "authenticator": accounts}
+    if settings.pop("ipv6", False):
+        settings["listen"] = Endpoint("::1", 0)
     server = listen(policy=policy(settings, tmp_path), **settings)
     with server.connect() as client:
         play(steps, client)
