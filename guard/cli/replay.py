@@ -172,7 +172,7 @@ def _table(run: Replay) -> None:
             ban.jail,
             str(ban.rejections),
             format_duration(None if ban.until is None else ban.until - ban.time),
-            str(run.later[ban.network] or ""),
+            "yes" if ban.network in run.later else "",
         )
     console = Console(soft_wrap=True)
     # Where nobody sees it the table need not fit.

@@ -8,7 +8,6 @@ as nothing more than that.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -109,7 +108,7 @@ class Replay:
     ) -> None:
         self.spared = spared
         self.bans: list[Ban] = []
-        self.later: Counter[Network] = Counter()
+        self.later: set[Network] = set()
         self.rejections = 0
         self.first, self.last = float("inf"), float("-inf")
         self._pipeline, self._counters = pipeline, counters
@@ -120,8 +119,8 @@ class Replay:
         """Runs the jails over `events` and yields the bans that come of them."""
         if not events:
             return
-        times = [event.time for event in events]
-        self.first, self.last = min(self.first, *times), max(self.last, *times)
+        self.first = min(self.first, events[0].time)
+        self.last = max(self.last, events[-1].time)
         self.rejections += sum(type(event) is Rejection for event in events)
         for claim in self._pipeline.hear(events, None):
             ban = self._ban(claim)
@@ -142,14 +141,14 @@ class Replay:
         return Ban(claim.since, claim.network, jail, rejections, claim.until)
 
     def _look_back(self, events: Sequence[Event]) -> None:
-        """Counts what banned networks did afterwards that only legitimate peers do."""
+        """Notes which banned networks did afterwards what only legitimate peers do."""
         if not self._since:
             return
         for event in events:
             if type(event) is Acceptance and event.how in LEGITIMATE:
                 network = self._network(event.address)
                 if event.time >= self._since.get(network, float("inf")):
-                    self.later[network] += 1
+                    self.later.add(network)
 
     def _network(self, address: str) -> Network:
         network = self._networks.get(address)

@@ -11,10 +11,10 @@ Bounded; what finds no room vouches for nobody.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Sequence
 
-from guard.events import Acceptance, Event, Good, Kind, Rejection
+from guard.events import Event, Good, Kind, Rejection
 from guard.lib.networks import Network
 
 HOLD = 300.0
@@ -24,15 +24,19 @@ OFTEN = 60.0  # one sign a minute says as much as a thousand, and costs less
 
 
 class Doubt:
-    """Holds acceptances of mail back for `hold` seconds. All others are sure at once."""
+    """Holds acceptances of mail back for `hold` seconds. All others are sure at once.
+
+    Goes by the address, which a session does not change, and makes networks of what is sure.
+    """
 
     def __init__(self, hold: float = HOLD, near: float = NEAR, most: int = MOST) -> None:
         self._hold, self._near, self._most = hold, near, most
-        # Each with its time, and when it is sure: so long after it was read, not after it was.
-        self._held: OrderedDict[tuple[Network, int], tuple[float, float]] = OrderedDict()
-        self._refused: OrderedDict[Network, float] = OrderedDict()
+        self._held: dict[str, list[float]] = {}
+        # When each is sure: so long after it was read, not after it was.
+        self._due: deque[tuple[float, str, float]] = deque()
+        self._refused: dict[str, float] = {}
+        self._last: dict[tuple[str, str], float] = {}
         self._newest = 0.0
-        self._last: dict[str, dict[str, float]] = {"mail": {}, "auth": {}, "delivery": {}}
 
     def sure(
         self,
@@ -47,67 +51,80 @@ class Doubt:
         goods: list[Good] = []
         newest = now if now is not None else self._newest
         for event in events:
-            time = event.time if now is None else min(event.time, now)
-            newest = max(newest, time)
-            if type(event) is Acceptance:
-                if self._often(event.how, event.address, time):
-                    continue
-                network = key(event.address)
-                if network is None:
-                    continue
+            time = event.time
+            if now is None:
+                newest = max(newest, time)
+            elif time > now:
+                time = now
+            address = event.address
+            if isinstance(event, Rejection):
+                if event.kind is Kind.RELAY_DENIED:
+                    self._refuse(address, time)
+            elif not self._often(event.how, address, time):
                 if event.how == "mail":
-                    self._hold_back(network, time, newest)
-                else:
+                    self._hold_back(address, time, newest)
+                elif (network := key(address)) is not None:
                     goods.append(Good(network, time, event.how))
-            elif type(event) is Rejection and event.kind is Kind.RELAY_DENIED:
-                self._refuse(key(event.address), time)
         self._newest = newest
-        return goods + self._release(newest)
+        return goods + self._release(key, newest)
 
     def keep(self, goods: Sequence[Good]) -> None:
         """Takes back what nobody could be told of; the next `sure` gives it again."""
         for good in reversed(goods):
-            where = good.network, self._slot(good.time)
-            self._held[where] = good.time, good.time
-            self._held.move_to_end(where, last=False)
+            address = str(good.network._replace(length=good.network.bits))
+            self._held.setdefault(address, []).append(good.time)
+            self._due.appendleft((good.time, address, good.time))
 
     def _often(self, how: str, address: str, time: float) -> bool:
         """Whether the same was heard within the minute before `time`."""
-        last = self._last.setdefault(how, {})
-        if 0 < time - last.get(address, 0.0) < OFTEN:
+        last, where = self._last, (how, address)
+        before = last.get(where)
+        if before is not None and 0 < time - before < OFTEN:
             return True
         if len(last) >= self._most:
             last.clear()
-        last[address] = time
+        last[where] = time
         return False
 
-    def _slot(self, time: float) -> int:
-        return int(time // self._near)
-
-    def _hold_back(self, network: Network, time: float, newest: float) -> None:
-        if abs(self._refused.get(network, float("-inf")) - time) > self._near:
-            self._held.setdefault((network, self._slot(time)), (time, newest + self._hold))
-            if len(self._held) > self._most:
-                self._held.popitem(last=False)
-
-    def _refuse(self, network: Network | None, time: float) -> None:
-        """Drops what was held near `time`, and remembers it for what is read later."""
-        if network is None:
+    def _hold_back(self, address: str, time: float, newest: float) -> None:
+        before = self._refused.get(address)
+        if before is not None and abs(before - time) <= self._near:
             return
-        slot = self._slot(time)
-        for number in (slot - 1, slot, slot + 1):
-            self._held.pop((network, number), None)
-        self._refused[network] = time
-        if len(self._refused) > self._most:
-            self._refused.popitem(last=False)
+        self._held.setdefault(address, []).append(time)
+        self._due.append((newest + self._hold, address, time))
+        if len(self._due) > self._most:
+            self._forget(*self._due.popleft()[1:])
 
-    def _release(self, newest: float) -> list[Good]:
+    def _refuse(self, address: str, time: float) -> None:
+        """Drops what was held near `time`, and remembers it for what is read later."""
+        if len(self._refused) >= self._most:
+            self._refused.clear()
+        self._refused[address] = time
+        held = self._held.get(address)
+        if held is None:
+            return
+        rest = [before for before in held if abs(before - time) > self._near]
+        if rest:
+            self._held[address] = rest
+        else:
+            del self._held[address]
+
+    def _forget(self, address: str, time: float) -> bool:
+        """Whether this was held until now."""
+        times = self._held.get(address, [])
+        if time not in times:
+            return False
+        times.remove(time)
+        if not times:
+            del self._held[address]
+        return True
+
+    def _release(self, key: Callable[[str], Network | None], newest: float) -> list[Good]:
         """What is sure by now, in the order in which it was read."""
         goods: list[Good] = []
-        while self._held:
-            (network, slot), (time, due) = next(iter(self._held.items()))
-            if due > newest:
-                break
-            del self._held[network, slot]
-            goods.append(Good(network, time, "mail"))
+        due = self._due
+        while due and due[0][0] <= newest:
+            _, address, time = due.popleft()
+            if self._forget(address, time) and (network := key(address)) is not None:
+                goods.append(Good(network, time, "mail"))
         return goods

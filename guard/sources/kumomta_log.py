@@ -50,7 +50,7 @@ class KumomtaLog:
     ) -> None:
         self.name = name or f"kumomta-log {path}"
         self._path, self._look_back, self._poll, self._clock = path, look_back, poll, clock
-        digest = blake2b(os.fsencode(path), digest_size=8).hexdigest()
+        digest = blake2b(os.fsencode(path.absolute()), digest_size=8).hexdigest()
         self._checkpoint = Checkpoint(checkpoints / f"kumomta-log-{digest}.json", Place)
         self._following: Following[Place] | None = None
 

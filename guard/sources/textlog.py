@@ -38,9 +38,9 @@ class TextLog:
         clock: Clock = now,
     ) -> None:
         self.name = name or f"log {path}"
-        self._path, self._hear, self._clock = path, hear, clock
+        self._path, self._hear, self._clock = path.absolute(), hear, clock
         self._poll, self._grace = poll, grace
-        digest = blake2b(os.fsencode(path), digest_size=8).hexdigest()
+        digest = blake2b(os.fsencode(path.absolute()), digest_size=8).hexdigest()
         self._checkpoint = Checkpoint(checkpoints / f"log-{digest}.json", list[Place])
         self._following: Following[list[Place]] | None = None
 

@@ -254,7 +254,7 @@ def test_the_table_tells_of_mail_accepted_later(setting, tmp_path):
     os.close(ours)
     assert child.returncode == 0
     rows = [line.split() for line in shown.decode().splitlines()]
-    assert rows[-2] == ["2025-09-12", "11:03:22", "11.1.1.1", "relay", "3", "10m", "7"]
+    assert rows[-2] == ["2025-09-12", "11:03:22", "11.1.1.1", "relay", "3", "10m", "yes"]
     assert rows[-1] == ["2025-09-12", "11:03:42", "11.1.1.2", "relay", "3", "10m"]
     assert "1 of them later had mail accepted or authenticated" in said
 

@@ -78,13 +78,29 @@ def test_what_could_not_be_told_is_told_again():
     assert sure(doubt, now=5000) == found == [good(1000), good(1001, B)]
 
 
+def test_an_ipv6_sender_is_told_as_its_network():
+    """Sessions are of addresses, standing is of networks."""
+    doubt, network = Doubt(), parse_address("2001:db8:1:2::").supernet(64)
+
+    def key(text: str):
+        return parse_address(text).supernet(64)
+
+    events = [mail(1000, "2001:db8:1:2::7"), mail(1000, "2001:db8:1:2::8")]
+    assert doubt.sure([*events, denied(1001, "2001:db8:1:2::8")], key, 1010) == []
+    found = doubt.sure([], key, 5000)
+    doubt.keep(found)
+    assert doubt.sure([], key, 5000) == found == [Good(network, 1000, "mail")]
+
+
 def test_memory_is_bounded():
     """A flood of senders costs the oldest their standing, not the machine its memory."""
     doubt = Doubt(most=10)
     for number in range(1000):
         sure(doubt, mail(1000 + number / 1000, f"198.51.100.{number % 250}"), now=1001)
         sure(doubt, denied(1, f"203.0.113.{number % 250}"), now=1001)
-    assert len(doubt._held) == len(doubt._refused) == 10
+        assert len(doubt._held) <= len(doubt._due) <= 10
+        assert len(doubt._refused) <= 11
+        assert len(doubt._last) <= 10
     assert len(sure(doubt, now=9999)) == 10
 
 
