@@ -155,11 +155,12 @@ class Deliverer:
                     first = False
                     self._sweep()
                     self._begin()
+                    # A large spool takes longer to list, and is listed less often.
+                    pause = max(_TICK, 20 * (loop.time() - began))
                 except Unavailable as error:
                     log.error("%s", error)
-                    await self._pause(_AGAIN)
-                # A large spool takes longer to list, and is listed less often.
-                await self._pause(max(_TICK, 20 * (loop.time() - began)))
+                    pause = _AGAIN
+                await self._pause(pause)
 
     async def _look(self, *, tidy: bool) -> None:
         """Hears wishes, and of messages that came."""

@@ -57,3 +57,4 @@ def test_dots_survive(data: bytes, size: int):
 def test_the_empty_message():
     """It has an end too."""
     assert stuff(b"", 1) == b".\r\n"
+    assert Stuffing().piece(b"") == b""

@@ -481,6 +481,52 @@ def test_a_damaged_message_holds_nobody_up(office: Office, caplog: pytest.LogCap
     assert (office.folder / "damaged" / bad).exists()
 
 
+def test_a_wish_for_a_message_under_way(office: Office):
+    """It is heard after the attempt: here it was delivered, and nothing is left to drop."""
+    id_ = office.mail()
+    waiting = Waiting(office.folder)
+
+    async def main() -> Hop:
+        hop = Hop(delay=0.7, slow="DATA")
+        async with hop, office.delivering({"default": to(hop.port)}):
+            await until(lambda: "DATA" in hop.commands)
+            waiting.ask("drop", id_)
+            await until(lambda: office.empty)
+            await until(lambda: not list((office.folder / "asked").iterdir()))
+        return hop
+
+    assert len(asyncio.run(main()).messages) == 1
+    assert office.types() == ["Delivery"]
+
+
+@pytest.mark.parametrize("broken", ["ids", "load", "asked"])
+def test_a_disk_that_fails_to_read_is_asked_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+):
+    """The operator is told, and the mail goes when the disk is back."""
+    from guard.mail import delivery
+    from guard.roles import Unavailable
+
+    monkeypatch.setattr(delivery, "_AGAIN", 0.05)
+    real, failures = getattr(Waiting, broken), iter([1, 1])
+
+    def fail(self: Waiting, *arguments: str):
+        if next(failures, 0):
+            raise Unavailable("spool: Input/output error")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Waiting, broken, fail)
+    office.mail()
+
+    async def main() -> None:
+        async with Hop() as hop, office.delivering({"default": to(hop.port)}) as runner:
+            await until(lambda: office.records and office.empty)
+            assert runner.tell()["delivered"] == 1
+
+    asyncio.run(main())
+    assert caplog.text.count("spool: Input/output error") == 2
+
+
 def test_a_message_that_somebody_deleted(office: Office, monkeypatch: pytest.MonkeyPatch):
     """Gone between two looks: no traceback, and nothing is left of it."""
     gone = office.mail("gone@y.test")
