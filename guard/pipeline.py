@@ -39,7 +39,7 @@ from guard.protect.restraint import Restraint
 from guard.roles import Carving, Counters, Ledger, Protection, Unavailable
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
-SLICE = 2000
+SLICE = 5000
 KNOWN = 50_000
 MANUAL = "manual"
 # The filters that read bans: fail2ban's own, and guard.conf in its first mode.

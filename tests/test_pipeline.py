@@ -191,7 +191,7 @@ def test_a_lost_store_neither_loses_nor_doubles(method):
     counters = Failing(store.counters, method) if method == "count" else store.counters
     ledger = Failing(store.ledger, method) if method != "count" else store.ledger
     made = Pipeline([jail(maxretry=2)], counters, ledger, Protect())
-    heard = [r for n in range(5000) for r in rejections(NOW, address=f"192.0.{n // 250}.{n % 250}")]
+    heard = [r for n in range(9000) for r in rejections(NOW, address=f"192.0.{n // 250}.{n % 250}")]
     heard += rejections(NOW)
     with pytest.raises(Unavailable):
         made.hear(heard, NOW)
@@ -199,7 +199,7 @@ def test_a_lost_store_neither_loses_nor_doubles(method):
     made.hear(heard[:2500], NOW)
     expected = pipeline(jail(maxretry=2), store=EmbeddedStore(None))
     assert [c.network for c in claims] == [c.network for c in expected.hear(heard, NOW)]
-    assert made.tally.counted == 7501
+    assert made.tally.counted == 11501
 
 
 @settings(max_examples=40, deadline=None)
