@@ -23,7 +23,7 @@ from guard.control import call
 from guard.feeds.copies import Copies, FolderCopies, RedisCopies
 from guard.feeds.recipe import Recipe
 from guard.feeds.sync import Feeds
-from guard.firewall.mirror import Mirror, Report
+from guard.firewall.mirror import Mirror
 from guard.firewall.selected import Mirrors, Selected
 from guard.firewall.separate import Separated, separate
 from guard.jails.crowd import Crowd
@@ -403,7 +403,7 @@ def _engine(
         stopped = made.restraint.brakes.stopped(now) if made.restraint else {}
         return {
             "firewall": switch.said(now) or mirror.alarm or f"{firewall.name}: {reason}",
-            "kernel": _kernel(mirror.report),
+            "kernel": _kernel(mirror),
             "bans": len(store.ledger.claims(now)),
             "not blocked as protected": mirror.spared,
             "store": store.said(),
@@ -476,9 +476,13 @@ def _web(settings: Settings) -> list[Job]:
     return [Job("status page", StatusPage(settings.web.listen, ask, clock.now))]
 
 
-def _kernel(report: Report | None) -> dict[str, int]:
-    """What the last comparison found; nothing before the first."""
-    return {"expected": report.expected, "present": report.present} if report else {}
+def _kernel(mirror: Mirror) -> dict[str, Any]:
+    """What the last comparison found, nothing before the first; and what was dropped, by set."""
+    report = mirror.report
+    found = {"expected": report.expected, "present": report.present} if report else {}
+    warnings = {"warning": "; ".join(report.warnings)} if report and report.warnings else {}
+    dropped = {f"dropped by {name}": n for name, n in mirror.dropped().items() if n}
+    return {**found, **warnings, **dropped}
 
 
 def _place(settings: Settings) -> str:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from guard.events import Block, Claim, Past
-from guard.firewall.abilities import Capped, Checked, Untimed, Watched
+from guard.firewall.abilities import Capped, Checked, Counting, Untimed, Watched
 from guard.firewall.intervals import SLACK, later, outlasts
 from guard.lib.bulk import bulk
 from guard.lib.networks import Network
@@ -104,7 +104,8 @@ def difference(
 ) -> Difference:
     """What to block and to release so that `present` becomes `wanted`.
 
-    Ends that differ by less than `slack` are equal, and what is about to end need not be laid.
+    Ends that differ by less than `slack` are equal; what is about to end need be neither laid nor
+    released.
     `longest` is how far a back end counts: a later end is due again at half of it.
     """
     missing = []
@@ -113,7 +114,12 @@ def difference(
             continue
         if network not in present or _wrong(until, present[network], now, longest, slack):
             missing.append(Block(network, until))
-    return Difference(missing, [network for network in present if network not in wanted])
+    foreign = [
+        network
+        for network, end in present.items()
+        if network not in wanted and (end is None or end > now + slack)
+    ]
+    return Difference(missing, foreign)
 
 
 def _wrong(
@@ -157,6 +163,15 @@ class Mirror:
         found = self.report
         counts = f"{found.missing} missing and {found.foreign} foreign of {found.expected}"
         return "; ".join([f"the firewall keeps differing from the ledger: {counts}", *found.faults])
+
+    def dropped(self) -> dict[str, int]:
+        """Packets dropped so far by each set, where the firewall counts and answers."""
+        try:
+            if isinstance(self._firewall, Counting):
+                return {name: packets for name, (packets, _) in self._firewall.dropped().items()}
+        except GuardError as error:
+            _log.debug("cannot read the firewall's counters: %s", error)
+        return {}
 
     def start(self, now: float) -> None:
         """Opens the firewall and lays all that the ledger claims, in one go."""

@@ -56,12 +56,14 @@ class NFTables:
             raise Refused(f"this kernel has no nf_tables: {error}") from error
         commands.run(["nft", "-f", "-"], script, package="nftables")
         self._prefixes = None if script != self._script else self._prefixes
-        self._shape = nftrules.shape(self._netlink, self._table)
-        self._generation = nftrules.generation(self._netlink)
+        with self._explained():
+            self._shape = nftrules.shape(self._netlink, self._table)
+            self._generation = nftrules.generation(self._netlink)
 
     def faults(self) -> list[str]:
         """What somebody removed or changed of the table since it was made."""
-        return nftrules.compare(self._shape, nftrules.shape(self._opened, self._table))
+        with self._explained():
+            return nftrules.compare(self._shape, nftrules.shape(self._opened, self._table))
 
     def warnings(self) -> list[str]:
         """Nothing: an accepting rule of another table ends that table's work, not ours."""
@@ -69,12 +71,14 @@ class NFTables:
 
     def disturbed(self) -> bool:
         """Whether another program changed nftables since this was last asked."""
-        expected, self._generation = self._generation, nftrules.generation(self._opened)
+        with self._explained():
+            expected, self._generation = self._generation, nftrules.generation(self._opened)
         return self._generation != expected
 
     def dropped(self) -> dict[str, tuple[int, int]]:
         """(packets, bytes) that each set dropped since the table was made."""
-        return nftrules.dropped(self._opened, self._table)
+        with self._explained():
+            return nftrules.dropped(self._opened, self._table)
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Blocks and releases in one transaction; all of it or nothing."""
