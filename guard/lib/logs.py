@@ -43,5 +43,7 @@ def set_up(*, verbose: bool, journal: bool) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    # aiosmtpd logs every command line that a peer sends, at INFO.
-    logging.getLogger("mail.log").setLevel(logging.ERROR)
+    # aiosmtpd logs every command line that a peer sends, at INFO, and says of a bad PROXY header
+    # what the listener says better.
+    for name in ("mail.log", "mail.debug"):
+        logging.getLogger(name).setLevel(logging.ERROR)

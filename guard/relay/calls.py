@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 LIMIT = 5.0  # seconds; a mail client waits five minutes for RCPT, other clients wait for none
-_WORKERS = 8
+_WORKERS = 32  # so many clients may meet a function that hangs before others have to wait
 _WAITING = 1024
 _Outcome = tuple[object, BaseException | None]
 

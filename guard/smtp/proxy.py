@@ -98,7 +98,9 @@ def _parse(header: bytes) -> ProxyData:
         data: ProxyData = end.value
         if data.valid:
             return data
-        raise BadHeaderError(data.error or "malformed header") from None
+        # aiosmtpd's own words, unless they are those of an exception.
+        said = "" if data.error.startswith("PROXY exception") else data.error
+        raise BadHeaderError(said or "malformed header") from None
     except (EOFError, ConnectionError, ValueError, LookupError):
         raise BadHeaderError("malformed header") from None
     raise AssertionError("a whole header has to be waited for")

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from guard.lib.logs import OneLine, printable
+from guard.lib.logs import OneLine, printable, set_up
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,20 @@ def test_format_escapes_message_and_traceback():
     assert lines[0] == "<3>guard.x: peer said a\\nb"
     assert len(lines) > 1
     assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_the_libraries_do_not_repeat_what_peers_say(capsys):
+    """aiosmtpd's loggers are quiet, ours are not, also when asked for more."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        set_up(verbose=True, journal=False)
+        logging.getLogger("mail.log").info("a command")
+        logging.getLogger("mail.debug").warning("a PROXY header")
+        logging.getLogger("guard.smtp").debug("ours")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    assert [line.split(" ", 2)[2] for line in capsys.readouterr().err.splitlines()] == [
+        "debug guard.smtp: ours"
+    ]

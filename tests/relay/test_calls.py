@@ -159,6 +159,25 @@ def test_an_async_function_that_waits_is_cancelled():
     assert run(test, limit=0.05) == ("gave no answer within 0.05s", True)
 
 
+def test_a_score_of_stuck_calls_keeps_nobody_waiting():
+    """With as many workers as a listener has: one client more is answered while they hang."""
+    release, calls = threading.Event(), Calls()
+
+    async def test() -> object:
+        async with asyncio.TaskGroup() as group:
+            stuck = [group.create_task(calls.call(release.wait, 5)) for _ in range(20)]
+            await asyncio.sleep(0)
+            answer = await calls.call(lambda: "served")
+            hanging = [task.done() for task in stuck]
+            release.set()
+        return answer, any(hanging)
+
+    try:
+        assert asyncio.run(test()) == ("served", False)
+    finally:
+        calls.close()
+
+
 def test_calls_do_not_pile_up_behind_stuck_ones(monkeypatch):
     """When all workers are kept and the queue is full, a call fails at once; later it recovers."""
     monkeypatch.setattr("guard.relay.calls._WAITING", 2)

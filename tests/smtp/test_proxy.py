@@ -70,9 +70,11 @@ def test_good_headers(header, route):
 
 @pytest.mark.parametrize("header", BAD)
 def test_bad_headers(header):
-    """Whoever should bring a header and brings something else is cut off."""
-    with pytest.raises(BadHeaderError):
+    """Whoever should bring a header and brings something else is cut off, for a reason in words."""
+    with pytest.raises(BadHeaderError) as error:
         Header().feed(header)
+    assert str(error.value)
+    assert "exception" not in str(error.value)
 
 
 @given(
