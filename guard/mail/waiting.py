@@ -205,7 +205,8 @@ class Waiting:
             with suppress(OSError):
                 (self._asked / name).unlink()
             word, _, id_ = name.partition(".")
-            found += [(verb, id_) for verb in VERBS if verb == word]
+            if len(id_) == _ID_LENGTH:
+                found += [(verb, id_) for verb in VERBS if verb == word]
         return found
 
     def apply(self, verb: Verb, id_: str) -> None:

@@ -21,7 +21,7 @@ nameservers = ["127.0.0.1"]
 routing_domain = "[127.0.0.1]:{hop}"
 prohibited_hosts = []
 retry_interval = "{retry}"
-max_retry_interval = "2s"
+max_retry_interval = "{longest}"
 """
 
 
@@ -32,7 +32,9 @@ class Relay(Service):
         """`more` are further lines of `[queue.default]`."""
         self.port = free_port()
         config = folder / "guard.toml"
-        config.write_text(CONFIG.format(port=self.port, hop=hop, retry=retry) + more)
+        longest = "2s" if retry.endswith("ms") else retry
+        text = CONFIG.format(port=self.port, hop=hop, retry=retry, longest=longest)
+        config.write_text(text + more)
         super().__init__("up", config)
         self.spool = folder / "state" / "spool"
         self.records = folder / "records.jsonl"

@@ -107,6 +107,7 @@ def test_wishes_are_heard_once(waiting: Waiting):
     waiting.ask("drop", first)
     waiting.ask("hold", second)
     (waiting.folder / "asked" / "nonsense").touch()
+    (waiting.folder / "asked" / "drop...").touch()
     assert sorted(waiting.asked()) == sorted([("drop", first), ("hold", second)])
     assert waiting.asked() == []
 
