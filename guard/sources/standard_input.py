@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-import sys
 from collections.abc import AsyncIterator, Sequence
 
 from guard.events import Event
@@ -20,13 +19,13 @@ _BLOCK = 256 << 10
 
 
 class StandardInput:
-    """Hears lines of `file`, which is read as they come."""
+    """Hears lines of the descriptor `file`, which is read as they come."""
 
-    def __init__(self, hear: Hear, file: int | None = None) -> None:
+    def __init__(self, hear: Hear, file: int = 0) -> None:
         self.name = "stdin"
         self.tally = Tally()
         self._hear = hear
-        self._file = sys.stdin.fileno() if file is None else file
+        self._file = file
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events until the end of input."""
