@@ -70,6 +70,8 @@ from guard.stores.open import Store, open_store
 from guard.stores.permits import FilePermits, RedisPermits
 from guard.stores.stream import StreamSink
 
+Shape = Callable[[Settings], Settings]
+
 __all__ = ["Assembled", "check", "daemon", "listener", "operations", "up"]
 
 
@@ -286,14 +288,19 @@ class _Front:
     reload: Callable[[], None] = lambda: None
 
 
-def _front(settings: Settings, path: Path | None, sink: Sink, stack: ExitStack) -> _Front:
+def _front(
+    settings: Settings,
+    path: Path | None,
+    sink: Sink,
+    stack: ExitStack,
+    shape: Shape = lambda settings: settings,
+) -> _Front:
     """The listeners, the reloading of their files, and the delivery of their mail."""
     spool = FileSpool(settings.state.dir / "spool")
     spool.open()
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
-    listeners = Listeners(
-        settings, path, ListenerParts(spool, sink, nodeid, clock.now, read_report)
-    )
+    around_listeners = ListenerParts(spool, sink, nodeid, clock.now, read_report)
+    listeners = Listeners(settings, path, around_listeners, shape)
     stack.callback(listeners.close)
     reloader = listeners.reloader()
     jobs = [Job("reload", reloader)]
@@ -321,8 +328,14 @@ def _sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
     return Fanout([first, collapsed])
 
 
-def listener(settings: Settings, path: Path | None = None) -> Assembled:
-    """The listener alone. Its rejections go to Redis, where a daemon hears them."""
+def listener(
+    settings: Settings, path: Path | None = None, shape: Shape = lambda settings: settings
+) -> Assembled:
+    """The listener alone. Its rejections go to Redis, where a daemon hears them.
+
+    `shape` makes of what was read what this process runs, one of several.
+    """
+    settings = shape(settings)
     if settings.store.url is None:
         message = "listener and daemon meet in Redis; set it, or run both at once with `guard up`"
         raise ConfigError([Fault(str(DEFAULT_PATH), "store.url", message)])
@@ -330,7 +343,7 @@ def listener(settings: Settings, path: Path | None = None) -> Assembled:
     stream = StreamSink(settings.store.url)
     stack.callback(stream.close)
     stream.reach()
-    front = _front(settings, path, _sinks(settings, stream, stack), stack)
+    front = _front(settings, path, _sinks(settings, stream, stack), stack, shape)
     parts = Parts(listeners=front.servers, jobs=front.jobs, reload=front.reload, close=stack.close)
     return Assembled(parts=parts, settings=settings, servers=front.servers)
 
@@ -476,7 +489,7 @@ def _web(settings: Settings) -> list[Job]:
     return [Job("status page", StatusPage(settings.web.listen, ask, clock.now))]
 
 
-def _kernel(mirror: Mirror) -> dict[str, Any]:
+def _kernel(mirror: Mirror | Mirrors) -> dict[str, Any]:
     """What the last comparison found, nothing before the first; and what was dropped, by set."""
     report = mirror.report
     found = {"expected": report.expected, "present": report.present} if report else {}

@@ -6,6 +6,7 @@ that both hold is blocked by both, and free when neither does.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from guard.events import Claim, Past
@@ -78,6 +79,13 @@ class Mirrors:
             tuple(fault for report in found for fault in report.faults),
             tuple(warning for report in found for warning in report.warnings),
         )
+
+    def dropped(self) -> dict[str, int]:
+        """Packets dropped by each set of any of them."""
+        found: Counter[str] = Counter()
+        for mirror in self._mirrors:
+            found.update(mirror.dropped())
+        return dict(found)
 
     def _each(self, work: Callable[[Mirror], object]) -> None:
         errors: list[GuardError] = []
