@@ -103,13 +103,13 @@ def test_lists_close_their_ports_and_let_go(running):
     for name, mail, web in (("mail", False, True), ("everything", False, False)):
         path = folder / f"{name}.txt"
         path.write_text(f"{OFFENDER}\n10.9.9.9\n")
-        assert service.ask("feeds", "sync", name)[0]["came"] == 2
+        # It is followed by itself too, but nobody waits a minute for a test.
+        assert service.ask("feeds", "sync", name)[0]["networks"] == 2
         assert world.offender.connects(SERVER, 25) is mail
         assert world.offender.connects(SERVER, 80) is web
         assert world.innocent.connects(SERVER, 80)
-        # A list is followed by itself too, but nobody waits a minute for a test.
         path.write_text("10.9.9.9\n")
-        assert service.ask("feeds", "sync", name)[0]["went"] == 1
+        assert service.ask("feeds", "sync", name)[0]["networks"] == 1
         assert world.offender.connects(SERVER, 25)
         assert world.offender.connects(SERVER, 80)
     status = guard("status", "-c", str(service.config))
