@@ -85,7 +85,7 @@ class Link(SMTP):
             route, rest = found
             peer = peer_of(*route) if route else self.peer
         except (BadHeaderError, ValueError) as error:
-            log.warning("the proxy %s was cut off: %s", self.peer.text, error)
+            self._tell("proxy", f"the proxy {self.peer.text} was cut off: {error}")
             self.transport.abort()
             return b""
         self._header = None
@@ -102,7 +102,7 @@ class Link(SMTP):
             said, out = tunnel.receive(data)
         except TlsError as error:
             # As with KumoMTA no rejection; unlike there, nothing goes on in the clear.
-            log.info("TLS with %s failed: %s", self.peer.text, error)
+            self._tell(f"TLS {error}", f"TLS with {self.peer.text} failed: {error}")
             transport.write(error.alert)
             transport.close()
             return b""
@@ -112,6 +112,10 @@ class Link(SMTP):
             self.secured(tunnel.tls)
         self.hung_up = self.hung_up or tunnel.ended
         return said
+
+    def _tell(self, kind: str, message: str) -> None:
+        """Logs what strangers can make happen as often as they like."""
+        self.server.listener.seldom.tell(kind, message, self.server.clock())
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Sends `data`."""

@@ -81,6 +81,19 @@ def test_a_failed_handshake_closes(listen, certificate, said):
         assert client.say("NOOP").startswith("250 ")
 
 
+def test_failed_handshakes_do_not_fill_the_log(listen, certificate, caplog):
+    """A line says who failed and why; that it happens again and again is not a line each time."""
+    server = listen(**certificate)
+    for _ in range(5):
+        with server.connect() as client:
+            client.say("STARTTLS")
+            client.send(b"EHLO x\r\n")
+            client.rest()
+    assert [r.message for r in caplog.records if "TLS" in r.message] == [
+        "TLS with 127.0.0.1 failed: WRONG_VERSION_NUMBER"
+    ]
+
+
 def test_an_unfinished_handshake_is_closed_in_time(listen, certificate):
     """Who stays silent after STARTTLS hears nothing in the clear and is closed."""
     server = listen(client_timeout=0.3, **certificate)
