@@ -68,7 +68,7 @@ def filter_(
     standard input. The exit code is 1 when nothing matches.
     """
     from guard.config import load
-    from guard.filters.textfilter import load_filter
+    from guard.filters.load import load_filter
 
     tried = load_filter(name, load(config).jails.filters)
     seen = _Seen(limit)

@@ -99,7 +99,7 @@ def _hear(settings: Settings, filter_: str | None) -> Hear:
         from guard.sources.recordlines import hear
 
         return hear
-    from guard.filters.textfilter import load_filter
+    from guard.filters.load import load_filter
     from guard.lib.clock import now
     from guard.sources.textlines import TextHear
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from guard.filters.textfilter import load_filter
+from guard.filters.load import load_filter
 from guard.lib.faults import Fault
 from guard.roles import ConfigError, Refused
 from guard.sources.make import journalmatch

@@ -7,7 +7,8 @@ from functools import singledispatch
 from pathlib import Path
 from typing import NamedTuple
 
-from guard.filters.textfilter import Filter, load_filter
+from guard.filters.load import load_filter
+from guard.filters.textfilter import Filter
 from guard.lib.clock import Clock, now
 from guard.lib.conftags import Definition, find_definition, join_call, split_call
 from guard.roles import Source

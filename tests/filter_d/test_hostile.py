@@ -13,7 +13,7 @@ from hostile import FORGED, haraka_lines, opensmtpd_lines, records
 
 from guard.events import Kind, Rejection
 from guard.filters.hear import event_of
-from guard.filters.textfilter import load_filter
+from guard.filters.load import load_filter
 from guard.lib.conftags import Definition, find_definition, join_call
 from guard.records import decode
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from failjson import Samples, moment
 
-from guard.filters.textfilter import load_filter
+from guard.filters.load import load_filter
 from guard.lib.conftags import join_call
 
 PROJECT = Path(__file__).parent.parent.parent

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from failjson import Samples, moment
 
-from guard.filters.textfilter import REST, STRIKES, Filter, FilterError, load_filter
+from guard.filters.load import load_filter
+from guard.filters.textfilter import REST, STRIKES, Filter
 from guard.lib.conftags import join_call
 
 STOCK = Path("/etc/fail2ban/filter.d")
@@ -94,23 +95,6 @@ def test_all_other_filters_find_what_fail2ban_finds():
         checked += count
         assert not wrong, name + "\n" + "\n".join(wrong)
     assert checked > 600
-
-
-def test_a_filter_file_with_faults_is_refused_with_all_of_them(tmp_path):
-    """Expressions that do not compile or capture nobody, each with its text."""
-    (tmp_path / "bad.conf").write_text(
-        "[Definition]\nprefregex = ^(\nmaxlines = many\n"
-        "failregex = ^x $\n  ^[ <HOST>\n  ^fine <HOST>\n"
-    )
-    with pytest.raises(FilterError) as caught:
-        load_filter("bad", [tmp_path])
-    keys = [fault.key for fault in caught.value.faults]
-    assert (
-        keys == ["[Definition] maxlines", "[Definition] prefregex"] + ["[Definition] failregex"] * 2
-    )
-    for call in ("gone", "../bad", "bad[x", ""):
-        with pytest.raises(FilterError):
-            load_filter(call, [tmp_path])
 
 
 def test_no_date_is_the_last_one_or_now():
