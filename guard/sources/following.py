@@ -16,6 +16,7 @@ from guard.lib.clock import Clock
 from guard.sources.checkpoint import Checkpoint
 
 BATCH = 2000
+BLOCKS = 32  # read in one go where hardly a line says anything: some megabytes
 
 P = TypeVar("P")
 P_co = TypeVar("P_co", covariant=True)
@@ -73,13 +74,15 @@ class Following(Generic[P]):
             self._known = list(self._streams.look(now))
             events: list[Event] = []
             growing = list(self._known)
-            while growing and len(events) < BATCH:
+            blocks = 0
+            while growing and len(events) < BATCH and blocks < BLOCKS:
                 stream = min(growing, key=_time)
                 more = stream.read(now)
                 if more is None:
                     growing.remove(stream)
                 else:
                     events += more
+                    blocks += 1
             if not growing or not self._looked <= now < self._looked + 1:
                 self._looked, self.behind = now, sum(stream.behind for stream in self._known)
             return events
