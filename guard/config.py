@@ -54,9 +54,11 @@ class Settings:
         """What no single section shows: (key, message)."""
         seen: dict[object, int] = {}
         for index, listener in enumerate(self.listener):
-            first = seen.setdefault(listener.listen, index)
-            if first != index and listener.listen.port:
-                yield f"listener[{index}].listen", f"{listener.listen} is listener[{first}]'s too"
+            for first, other in enumerate(self.listener[:index]):
+                if _meet(listener.listen, other.listen):
+                    message = f"{listener.listen} is taken by listener[{first}], {other.listen}"
+                    yield f"listener[{index}].listen", message
+                    break
         for index, source in enumerate(self.source):
             first = seen.setdefault(source, index)
             if first != index:
@@ -66,6 +68,16 @@ class Settings:
             first = seen.setdefault(name, index)
             if first != index:
                 yield f"feed[{index}].name", f"feed[{first}] is called {name!r} too"
+
+
+def _meet(one: Endpoint, other: Endpoint) -> bool:
+    """Whether only one of both can be bound: one is the other, or every address of its family."""
+    if one.port != other.port or not one.port:
+        return False
+    for wide, host in ((one.host, other.host), (other.host, one.host)):
+        if wide in ("", host) or wide == ("::" if ":" in host else "0.0.0.0"):
+            return True
+    return False
 
 
 def defaults() -> Settings:

@@ -19,6 +19,11 @@ backend = "nft"
 """
 
 
+def _two(one: str, other: str) -> str:
+    """Two listeners."""
+    return f"[[listener]]\nlisten = '{one}'\n[[listener]]\nlisten = '{other}'"
+
+
 def write(folder: Path, text: str) -> Path:
     """A configuration file with `text`."""
     path = folder / "guard.toml"
@@ -54,7 +59,10 @@ def test_all_faults_come_at_once_with_file_and_key(tmp_path):
         ("[[source]]\npath = 'x'", "source[0].type", "is missing|is not one of"),
         ("listener = 1", "listener", "must be a list"),
         ("[[listener]]\nmax_message_size = true", "listener[0].max_message_size", "whole number"),
-        ("[[listener]]\nlisten=':25'\n[[listener]]\nlisten=':25'", "listener[1].listen", "too"),
+        (_two(":25", ":25"), "listener[1].listen", ":25 is taken by listener[0], :25"),
+        (_two("0.0.0.0:25", "192.0.2.1:25"), "listener[1].listen", "listener[0], 0.0.0.0:25"),
+        (_two("[2001:db8::1]:25", "[::]:25"), "listener[1].listen", "taken by listener[0]"),
+        (_two("[::]:25", ":25"), "listener[1].listen", "taken by listener[0]"),
     ],
 )
 def test_each_sort_of_fault(tmp_path, text, key, words):
@@ -62,6 +70,17 @@ def test_each_sort_of_fault(tmp_path, text, key, words):
     with pytest.raises(config.ConfigError, match=words) as raised:
         config.load(write(tmp_path, text))
     assert key in [fault.key for fault in raised.value.faults]
+
+
+def test_listeners_that_can_be_bound_side_by_side(tmp_path):
+    """Other ports, other addresses, and every address of each family: no fault."""
+    pairs = (
+        ("0.0.0.0:25", "0.0.0.0:587"),
+        ("127.0.0.1:25", "192.0.2.1:25"),
+        ("0.0.0.0:25", "[::]:25"),
+    )
+    for one, other in (*pairs, ("[::1]:25", "127.0.0.1:25"), ("[::]:25", "127.0.0.1:25")):
+        assert len(config.load(write(tmp_path, _two(one, other))).listener) == 2
 
 
 @pytest.mark.parametrize("data", [b"[", b"\xff", b"a = 1\na = 2"])
