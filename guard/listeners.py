@@ -79,8 +79,15 @@ class Parts:
 class Listeners:
     """All `[[listener]]` blocks, made. Raises ConfigError with the faults of all their files."""
 
-    def __init__(self, settings: Settings, path: Path | None, parts: Parts) -> None:
-        self._settings, self._path = settings, path
+    def __init__(
+        self,
+        settings: Settings,
+        path: Path | None,
+        parts: Parts,
+        shape: Callable[[Settings], Settings] = lambda settings: settings,
+    ) -> None:
+        """`shape` makes of settings that are read anew what `settings` were made of."""
+        self._settings, self._path, self._shape = settings, path, shape
         self._queues: TakeQueues | None = None
         self._running: list[tuple[Server, Live]] = []
         faults: list[Fault] = []
@@ -111,7 +118,7 @@ class Listeners:
 
     def read(self) -> list[_Ready]:
         """Reads everything anew; what it returns, called, puts it in force. Raises ConfigError."""
-        settings = load(self._path)
+        settings = self._shape(load(self._path))
         # Also those of a configuration with faults: mending one of them is what is waited for.
         self._files = self._named(settings)
         found = {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from guard.assemble import Assembled
     from guard.config import Settings
 
+STOP_TIME = 60.0  # seconds that a listener's processes may take to end
+
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 
@@ -81,11 +83,58 @@ def up(config: Path | None, verbose: bool) -> None:
 @click.command()
 @config_option
 @verbose_option
-def listener(config: Path | None, verbose: bool) -> None:
-    """Run the listener alone; it meets the daemon in Redis."""
-    from guard import assemble
+@click.option("--worker", type=int, hidden=True, help="Be this one of several processes.")
+def listener(config: Path | None, verbose: bool, worker: int | None) -> None:
+    """Run the listener alone; it meets the daemon in Redis.
 
-    serve(config, verbose, assemble.listener)
+    With `workers` in a [[listener]] it is as many processes, kept running.
+    """
+    from guard import assemble
+    from guard.config import load
+
+    count = max((item.workers for item in load(config).listener), default=1)
+    if worker is None and count > 1:
+        sys.exit(_crew(config, verbose, count))
+    serve(
+        config,
+        verbose,
+        lambda settings, path: assemble.listener(
+            settings, path, lambda read: worker_of(read, worker)
+        ),
+    )
+
+
+def worker_of(settings: Settings, worker: int | None) -> Settings:
+    """What one process of several runs: its share of each listener; the first delivers mail."""
+    from dataclasses import replace
+
+    if worker is None:
+        return settings
+    listeners = tuple(item.share() for item in settings.listener if item.workers > worker)
+    delivery = replace(settings.delivery, enabled=settings.delivery.enabled and worker == 0)
+    return replace(settings, listener=listeners, delivery=delivery)
+
+
+def _crew(config: Path | None, verbose: bool, count: int) -> int:
+    """Keeps `count` processes of this listener running; its exit code."""
+    from guard.lib.crew import Crew
+    from guard.lib.logs import set_up
+    from guard.lib.systemd import notify
+
+    set_up(verbose=verbose, journal="JOURNAL_STREAM" in os.environ)
+    options = [*(["-c", str(config)] if config else []), *(["--verbose"] if verbose else [])]
+    command = [sys.executable, "-m", "guard", "listener", *options, "--worker"]
+
+    async def main() -> int:
+        crew = Crew(
+            [[*command, str(number)] for number in range(count)],
+            grace=STOP_TIME,
+            final={64, 77, 78},
+            ready=lambda: notify("READY=1"),
+        )
+        return await crew.run()
+
+    return asyncio.run(main())
 
 
 @click.command()

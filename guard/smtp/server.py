@@ -130,7 +130,12 @@ class Server:
         host, port = self.settings.listen
         try:
             self._server = await self.loop.create_server(
-                lambda: Connection(self), host or None, port, backlog=_BACKLOG
+                lambda: Connection(self),
+                host or None,
+                port,
+                backlog=_BACKLOG,
+                # Several processes on one port: the kernel deals connections out among them.
+                reuse_port=self.settings.workers > 1 or None,
             )
         except OSError as error:
             self._threads.shutdown()
