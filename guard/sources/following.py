@@ -73,14 +73,19 @@ class Following(Generic[P]):
             now = self._clock()
             self._known = list(self._streams.look(now))
             events: list[Event] = []
-            growing = list(self._known)
+            growing: list[Stream] = []
             blocks = 0
-            while growing and len(events) < BATCH and blocks < BLOCKS:
-                stream = min(growing, key=_time)
+            # One that says nothing has no time of its own; it must not hold up the others.
+            turns = iter(sorted(self._known, key=_time))
+            while len(events) < BATCH and blocks < BLOCKS:
+                stream = next(turns, None) or min(growing, key=_time, default=None)
+                if stream is None:
+                    break
                 more = stream.read(now)
-                if more is None:
+                if stream in growing:
                     growing.remove(stream)
-                else:
+                if more is not None:
+                    growing.append(stream)
                     events += more
                     blocks += 1
             if not growing or not self._looked <= now < self._looked + 1:

@@ -82,6 +82,15 @@ def test_many_silent_streams_starve_nobody(tmp_path):
     assert [event.time for event in following(tmp_path, *silent, speaking).read()] == [5.0]
 
 
+def test_a_log_that_says_nothing_does_not_hold_up_the_others(tmp_path):
+    """Gigabytes of it are read beside the one that speaks, not before it."""
+    endless = Numbers([0.0] * 10**6, 1)
+    speaking = Numbers([float(number) for number in range(1, 50)], 10)
+    made = following(tmp_path, endless, speaking)
+    heard = [event.time for _ in range(6) for event in made.read()]
+    assert heard == speaking.times
+
+
 def test_it_reads_on_without_waiting_while_there_is_more(tmp_path):
     """And waits only when everything was read and every place is saved."""
     silent = Numbers([0.0] * 5 * BLOCKS + [7.0], 1)
