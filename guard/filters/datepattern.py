@@ -12,10 +12,15 @@ moments.py says which moment the fields of a match name.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timezone
 
+import regex
+
 from guard.filters.moments import DAYS, LONG_DAYS, LONG_MONTHS, MONTHS, moment, seconds
+from guard.filters.rest import DEADLINE, Expired
+
+Found = re.Match[str] | regex.Match[str]
 
 
 def _one_of(name: str, words: tuple[str, ...]) -> str:
@@ -82,10 +87,19 @@ class DatePattern:
     """A compiled pattern; group 1 is what is cut out of the line. `anchored` to begin or end."""
 
     source: str
-    expression: re.Pattern[str]
+    expression: re.Pattern[str] | regex.Pattern[str]
     anchored: bool
 
-    def moment(self, found: re.Match[str], now: float, zone: timezone | None) -> float | None:
+    def find(self, line: str) -> Found | None:
+        """The first match in `line`. Raises Expired, but for patterns that are trusted."""
+        if isinstance(self.expression, re.Pattern):
+            return self.expression.search(line)
+        try:
+            return self.expression.search(line, timeout=DEADLINE)
+        except TimeoutError:
+            raise Expired from None
+
+    def moment(self, found: Found, now: float, zone: timezone | None) -> float | None:
         """Seconds since the epoch that a match of `expression` names; None for no such date."""
         fields = {name: text for name, text in found.groupdict().items() if text is not None}
         try:
@@ -98,8 +112,19 @@ class DatePattern:
             return None
 
 
-def compile_pattern(source: str) -> DatePattern:
-    """The pattern that one line of `datepattern` is. Raises BadDatePattern."""
+def compile_pattern(source: str, *, trusted: bool = False) -> DatePattern:
+    """The pattern that one line of `datepattern` is. Raises BadDatePattern.
+
+    `trusted` is for patterns that no line takes long with: those of this program.
+    """
+    pattern = _compiled(source)
+    if trusted:
+        return pattern
+    text = pattern.expression.pattern
+    return replace(pattern, expression=regex.compile(text, regex.VERSION0))
+
+
+def _compiled(source: str) -> DatePattern:
     word = source.upper().removeprefix(_BEGIN).lstrip("^")
     first = source.startswith((_BEGIN, "^"))
     try:

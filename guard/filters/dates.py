@@ -13,6 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from guard.filters.datepattern import DatePattern, compile_pattern
+from guard.filters.rest import Expired, Rest
 
 # jail.conf(5), "datepattern": what fail2ban 1.0 and 1.1 look for without one.
 DEFAULTS = (
@@ -37,6 +38,8 @@ DEFAULTS = (
 _BEGIN = "{^LN-BEG}"
 _INSIDE = re.compile(r"(?<!\\)\{DATE\}", re.IGNORECASE)
 _NOT_INSIDE = ("EPOCH", "TAI64N")
+_ANCHORED = [text if text[0] in "{^" else _BEGIN + text for text in DEFAULTS]
+_OURS = frozenset((*DEFAULTS, *_ANCHORED))
 
 
 class Date(NamedTuple):
@@ -57,6 +60,12 @@ class Dates:
         self._patterns = patterns_of(datepattern or "")
         self._zone = zone
         self._last: DatePattern | None = None
+        self._rests = {pattern: Rest() for pattern in self._patterns}
+
+    @property
+    def expired(self) -> int:
+        """How many searches were too slow."""
+        return sum(rest.expired for rest in self._rests.values())
 
     def find(self, line: str, now: float) -> Date | None:
         """The date of `line`; `now` tells the year of a date without one."""
@@ -74,7 +83,14 @@ class Dates:
         return best
 
     def _read(self, pattern: DatePattern, line: str, now: float) -> Date | None:
-        found = pattern.expression.search(line)
+        rest = self._rests[pattern]
+        if now < rest.until:
+            return None
+        try:
+            found = pattern.find(line)
+        except Expired:
+            rest.strike(now)
+            return None
         if found is None:
             return None
         start, end = found.span(1)
@@ -93,7 +109,7 @@ def patterns_of(datepattern: str) -> tuple[DatePattern, ...]:
     found: dict[str, DatePattern] = {}
     for source in datepattern.split("\n") if datepattern.strip() else ["{DEFAULT}"]:
         for text in _expanded(source.strip()):
-            found.setdefault(text, compile_pattern(text))
+            found.setdefault(text, compile_pattern(text, trusted=text in _OURS))
     return tuple(found.values())
 
 
@@ -102,11 +118,10 @@ def _expanded(source: str) -> list[str]:
     word = source.upper()
     if word == "{NONE}":
         return ["{UNB}^"]
-    anchored = [text if text[0] in "{^" else _BEGIN + text for text in DEFAULTS]
     if word == _BEGIN:
-        return anchored
+        return _ANCHORED
     if word == "{DEFAULT}":
-        return [*anchored, *(text for text in DEFAULTS if text[0] not in "{^")]
+        return [*_ANCHORED, *(text for text in DEFAULTS if text[0] not in "{^")]
     if not _INSIDE.search(source):
         return [source] if source else []
     before, after = _INSIDE.split(source, maxsplit=1)

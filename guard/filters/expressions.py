@@ -3,9 +3,9 @@
 A filter is shared among strangers, and its lines are written by strangers: together they can keep
 a back-tracking engine busy for hours (GHSA-33wh-ccjc-p397 is one such pair in fail2ban's own
 filters). So every search has a deadline, which Python's `re` cannot have; the `regex` library
-speaks the same dialect and can. An expression that ran into it is Expired, and its caller leaves
-it out for a while (textfilter.py). Most lines never get that far: an expression says which literal
-text a match must contain, and a line without it is not searched at all.
+speaks the same dialect and can. An expression that ran into it rests for a while (rest.py). Most
+lines never get that far: an expression says which literal text a match must contain, and a line
+without it is not searched at all.
 
 Source of the tags: jail.conf(5), "FILTER FILES", and fail2ban 1.0 to 1.1.
 """
@@ -19,9 +19,7 @@ from itertools import count
 import regex
 
 from guard.filters.literals import needed_literal
-
-# How long one search may take. The slowest honest one (a dovecot line) takes 0.3 ms.
-DEADLINE = 0.05
+from guard.filters.rest import DEADLINE, Expired
 
 _IP4 = r"(?:::f{4,6}:)?(?P<ip4>(?:\d{1,3}\.){3}\d{1,3})"
 _IP6 = r"(?P<ip6>(?:[0-9a-fA-F]{1,4}::?|::){1,7}(?:[0-9a-fA-F]{1,4}|(?<=:):))"
@@ -59,10 +57,6 @@ SKIPPED = "skiplines"
 
 class BadExpression(ValueError):
     """An expression that does not compile, or names no address."""
-
-
-class Expired(Exception):
-    """A search that took longer than DEADLINE."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ The order is fail2ban's (filter.py, findFailure): the date is found and cut out 
 counts unless an ignoreregex does. An offender is an address that the expression captured; a host
 name is none, because whoever owns a name says where it points.
 
-The lines are strangers' work. A line is cut at MAX_LINE characters, each search has a deadline
-(expressions.py), and an expression that ran into it STRIKES times is set aside for REST seconds:
-so the slowest filter costs STRIKES * DEADLINE seconds a minute for each of its expressions.
+The lines are strangers' work. A line is cut at MAX_LINE characters, each search has a deadline, and
+an expression that runs into it rests for a while (rest.py).
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ from datetime import timezone
 import regex
 
 from guard.filters.dates import Dates
-from guard.filters.expressions import SKIPPED, Expired, Expression, Groups, compile_expression
+from guard.filters.expressions import SKIPPED, Expression, Groups, compile_expression
 from guard.filters.multiline import LineBuffer
+from guard.filters.rest import Expired, Rest
 from guard.filters.sessions import Sessions
 from guard.lib.networks import parse_address
 
 MAX_LINE = 16_384
-STRIKES = 3
-REST = 60.0
 IDENTITIES = ("fid", "ip4", "ip6", "dns")
 Found = regex.Match[str]
 
@@ -63,20 +61,15 @@ class _Watched:
     """An expression and when it may be used again."""
 
     expression: Expression
-    strikes: int = 0
-    rests_until: float = float("-inf")
-    expired: int = 0
+    rest: Rest = field(default_factory=Rest)
 
     def find(self, text: str, now: float) -> Found | None:
-        if now < self.rests_until:
+        if now < self.rest.until:
             return None
         try:
             return self.expression.find(text)
         except Expired:
-            self.expired += 1
-            self.strikes += 1
-            if self.strikes >= STRIKES:
-                self.strikes, self.rests_until = 0, now + REST
+            self.rest.strike(now)
             return None
 
     def search(self, text: str, now: float) -> Groups | None:
@@ -155,7 +148,7 @@ class Filter:
         """What the first failregex that matches says."""
         for index, watched in enumerate(self._fail):
             match = watched.find(text, now)
-            self.tally.expired[index] = watched.expired
+            self.tally.expired[index] = watched.rest.expired
             if match is None:
                 continue
             self.tally.matches[index] += 1

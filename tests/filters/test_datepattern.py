@@ -12,7 +12,7 @@ NOW = 1757675281.0  # Fri 12 Sep 2025 11:08:01 UTC
 def find(pattern, line, now=NOW, zone=UTC):
     """What is cut out of the line, and the moment."""
     compiled = compile_pattern(pattern)
-    found = compiled.expression.search(line)
+    found = compiled.find(line)
     return found and (found[1], compiled.moment(found, now, zone))
 
 

@@ -1,10 +1,12 @@
 """Which date of a line counts."""
 
 import itertools
+import time
 
 import pytest
 
 from guard.filters.dates import DEFAULTS, Dates, patterns_of
+from guard.filters.rest import STRIKES
 
 NOW = 1757675281.0
 
@@ -12,8 +14,6 @@ NOW = 1757675281.0
 @pytest.fixture(autouse=True)
 def _utc(monkeypatch):
     """Local time is UTC here."""
-    import time
-
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield
@@ -47,16 +47,16 @@ def test_the_defaults_find_what_mail_servers_write():
     """Each format, in whatever order they come."""
     for lines in (LINES, LINES[::-1]):
         dates = Dates()
-        for line, text, time in lines:
-            assert cut(dates, line) == (text, pytest.approx(time)), line
+        for line, text, when in lines:
+            assert cut(dates, line) == (text, pytest.approx(when)), line
 
 
 def test_a_line_means_the_same_after_any_other():
     """What was found before decides nothing."""
-    for (first, *_), (line, text, time) in itertools.permutations(LINES, 2):
+    for (first, *_), (line, text, when) in itertools.permutations(LINES, 2):
         dates = Dates()
         dates.find(first, NOW)
-        assert cut(dates, line) == (text, pytest.approx(time)), (first, line)
+        assert cut(dates, line) == (text, pytest.approx(when)), (first, line)
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,14 @@ def test_no_date_is_none_and_no_pattern_is_lost():
     """Every default is there twice but for those that are anchored by themselves."""
     assert Dates().find("nothing here", NOW) is None
     assert len(patterns_of("")) == 2 * len(DEFAULTS) - 3
+
+
+def test_a_date_pattern_that_runs_away_is_stopped_and_rests():
+    """A filter's own pattern is a stranger's too; the next ones are still tried."""
+    dates = Dates("^.*(.*)x(.*)*.*y.*%H:%M:%S$\n%Y-%m-%d")
+    line = "2025-09-12 " + "x" * 3000 + "y"
+    began = time.monotonic()
+    for _ in range(100):
+        assert cut(dates, line) == ("2025-09-12", 1757635200.0)
+    assert time.monotonic() - began < 2
+    assert dates.expired == STRIKES

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from guard.filters.expressions import DEADLINE, BadExpression, Expired, compile_expression
+from guard.filters.expressions import BadExpression, compile_expression
+from guard.filters.rest import DEADLINE, Expired
 
 
 def search(source, text):

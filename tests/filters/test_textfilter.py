@@ -7,7 +7,8 @@ import pytest
 from failjson import Samples, moment
 
 from guard.filters.load import load_filter
-from guard.filters.textfilter import REST, STRIKES, Filter
+from guard.filters.rest import REST, STRIKES
+from guard.filters.textfilter import Filter
 from guard.lib.conftags import join_call
 
 STOCK = Path("/etc/fail2ban/filter.d")
