@@ -95,9 +95,7 @@ class RedisCounters:
         with self._link.errors():
             value = self._link.client.get(hits_key(network))
         held = [
-            Offence(jail, network, time)
-            for jail, times in (_read(value) if value else {}).items()
-            for time in times
+            Offence(jail, network, time) for jail, times in _times(value).items() for time in times
         ]
         return sorted(held, key=lambda offence: offence.time)
 
@@ -114,6 +112,14 @@ class RedisCounters:
 
     def close(self) -> None:
         """Nothing: everything is in Redis, and the store closes the connection."""
+
+
+def _times(value: bytes | None) -> dict[str, list[float]]:
+    """What a key of ours holds; what somebody else wrote there is nothing."""
+    try:
+        return _read(value) if value else {}
+    except msgspec.MsgspecError:
+        return {}
 
 
 def kept(window: Window) -> int:

@@ -7,6 +7,7 @@ reads the stream of changes from its cursor; where the stream no longer holds th
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import secrets
@@ -20,6 +21,8 @@ from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network, parse_network
 from guard.roles import Refused
 from guard.stores.redis_link import RedisLink
+
+log = logging.getLogger("guard.stores")
 
 PREFIX = "guard:{ledger}:"
 CLAIMS = PREFIX + "claims:"
@@ -96,7 +99,7 @@ class RedisLedger:
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """The role's."""
-        asked: list[tuple[str, str]] = []
+        asked: list[tuple[str, str | bytes]] = []
         for name in [source] if source is not None else self._sources():
             if network is not None:
                 asked.append((name, str(network)))
@@ -105,7 +108,7 @@ class RedisLedger:
         ended: list[Claim] = []
         for chunk in _chunks(asked, CHUNK):
             flat = [word for pair in chunk for word in pair]
-            answer = self._link.run("withdraw", KEYS, [CLAIMS, repr(float(now)), _pack(flat)])
+            answer = self._link.run("withdraw", KEYS, [CLAIMS, repr(float(now)), *flat])
             for name, text, held in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
                 ended += _claims(name.decode(), {text: held}, now)
         return sorted(ended, key=lambda claim: claim.since)
@@ -133,16 +136,16 @@ class RedisLedger:
         few = len(new) + len(gone) <= CHUNK
         named = b" ".join([*new, *gone]) if few else b"*"
         if not few:
-            whole = [pair for pair in everything.items() if pair[0] not in set(gone)]
+            left = set(gone)
+            whole = [pair for pair in everything.items() if pair[0] not in left]
             with self._link.errors():
                 for chunk in _chunks(whole, _READ_AT_ONCE):
                     self._link.client.hset(fresh, mapping=dict(chunk))
                     self._link.client.expire(fresh, 600)
             new, gone = {}, []
-        flat = [word.decode() for pair in new.items() for word in pair]
-        changed = _pack((flat, [text.decode() for text in gone]))
+        changed = [word for pair in new.items() for word in pair]
         keys = [CLAIMS + source, SOURCES, CHANGES, fresh, SCHEMA]
-        self._link.run("replace", keys, [source, named, changed])
+        self._link.run("replace", keys, [source, named, len(new), *changed, *gone])
 
     def claims(self, now: float) -> list[Claim]:
         """The role's."""
@@ -163,7 +166,7 @@ class RedisLedger:
                 for source, text in zip(held[::2], held[1::2], strict=True):
                     live += _claims(source.decode(), {str(network).encode(): text}, now)
                 known = strikes and ended and float(ended) + self._memory > now
-                found.append(Past(tuple(live), _read_strikes(strikes) if known else {}))
+                found.append(Past(tuple(live), _strikes(strikes) if known else {}))
         return found
 
     def remembered(self) -> list[Remembered]:
@@ -176,7 +179,7 @@ class RedisLedger:
         return [
             Remembered(
                 parse_network(text.decode()),
-                _read_strikes(held),
+                _strikes(held),
                 None if math.isinf(ends.get(text, math.inf)) else ends[text],
             )
             for text, held in strikes.items()
@@ -199,8 +202,8 @@ class RedisLedger:
                 entries = self._link.client.xrange(CHANGES, min=cursor, count=_READ_AT_ONCE)
         if not entries or entries[0][0].decode() != cursor or len(entries) == _READ_AT_ONCE:
             return self._newest(), None
-        words = [word for _, fields in entries[1:] for word in fields[b"networks"].split()]
-        touched = None if b"*" in words else {parse_network(w.decode()) for w in set(words)}
+        words = [w for _, fields in entries[1:] for w in fields.get(b"networks", b"*").split()]
+        touched = None if b"*" in words else _networks(set(words))
         return entries[-1][0].decode(), touched
 
     def _newest(self) -> str:
@@ -219,18 +222,36 @@ class RedisLedger:
         with self._link.errors():
             return sorted(name.decode() for name in self._link.client.smembers(SOURCES))
 
-    def _texts(self, source: str) -> list[str]:
+    def _texts(self, source: str) -> list[bytes]:
         with self._link.errors():
-            return [text.decode() for text in self._link.client.hkeys(CLAIMS + source)]
+            return list(self._link.client.hkeys(CLAIMS + source))
 
 
 def _claims(source: str, held: Mapping[bytes, bytes], now: float) -> Iterator[Claim]:
-    """The live ones among the claims of a hash."""
+    """The live ones among the claims of a hash; what is none was written by somebody else."""
     for text, value in held.items():
-        stored = _read_claim(value)
+        try:
+            stored, network = _read_claim(value), parse_network(text.decode())
+        except (msgspec.MsgspecError, ValueError):
+            log.warning("passed over what is no claim in %s, under %.80r", CLAIMS + source, text)
+            continue
         if stored.until is None or stored.until > now:
-            network = parse_network(text.decode())
             yield Claim(network, source, stored.reason, stored.since, stored.until, stored.strikes)
+
+
+def _strikes(value: bytes) -> dict[str, int]:
+    try:
+        return _read_strikes(value)
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _networks(words: Iterable[bytes]) -> set[Network] | None:
+    """The networks that changes name; None when they name what is none."""
+    try:
+        return {parse_network(word.decode()) for word in words}
+    except ValueError:
+        return None
 
 
 def _stored(claim: Claim) -> bytes:
@@ -240,7 +261,10 @@ def _stored(claim: Claim) -> bytes:
 
 def _differ(old: bytes, new: bytes) -> bool:
     """Whether a claim says anything new; that its list was read again is nothing new."""
-    before, after = _read_claim(old), _read_claim(new)
+    try:
+        before, after = _read_claim(old), _read_claim(new)
+    except msgspec.MsgspecError:
+        return True
     return (before.until, before.reason) != (after.until, after.reason)
 
 

@@ -178,3 +178,27 @@ def test_no_command_walks_all_keys(store, client, redis_url):
     used = {name for name in after if after[name] != before.get(name)}
     assert not {name for name in used if name in ("cmdstat_keys", "cmdstat_scan", "cmdstat_sort")}
     assert "cmdstat_evalsha" in used
+
+
+def test_what_others_wrote_is_passed_over(store, client, caplog):
+    """Keys are documented, so somebody will write to them: nothing stops, and the rest counts."""
+    store.ledger.claim(claims(2), NOW)
+    cursor, _ = store.ledger.changes("")
+    hash_ = "guard:{ledger}:claims:jail:relay"
+    for field, value in (("nonsense", "{}"), ("192.0.2.9", "no JSON"), (b"\xff", b"\xff")):
+        client.hset(hash_, field, value)
+    client.hset("guard:{ledger}:strikes", str(claims(1)[0].network), "[]")
+    client.xadd("guard:{ledger}:changes", {"networks": "192.0.2.1 nonsense"})
+    client.xadd("guard:{ledger}:changes", {"other": "x"})
+    assert len(store.ledger.claims(NOW)) == 2
+    assert "no claim" in caplog.text
+    assert store.ledger.past([claims(1)[0].network], NOW)[0].strikes == {}
+    assert store.ledger.changes(cursor)[1] is None
+    assert store.ledger.replace("jail:relay", claims(2), NOW) == (0, 3)
+    client.hset(hash_, b"\xff", b"\xff")
+    assert len(store.ledger.withdraw(None, None, NOW)) == 2
+    assert not client.exists(hash_)
+    for value in (b"\xc1", b"\x93\x01", b"\x01", b"\x81\xa5relay\x01"):
+        client.set(hits_key(A), value)
+        assert store.counters.counted(A) == []
+        assert store.counters.count([Offence("relay", A, NOW, 3)], WINDOWS)

@@ -18,11 +18,14 @@ for i = 1, #offences, 4 do
   local record = records[key]
   if not record then
     local value = call('GET', KEYS[key])
-    record = value and unpack_value(value) or {}
+    -- What somebody else wrote there counts as nothing.
+    local good, found = pcall(unpack_value, value or '')
+    record = value and good and type(found) == 'table' and found or {}
     records[key] = record
   end
   local name = names[jail]
-  local times = record[name] or {}
+  local times = record[name]
+  if type(times) ~= 'table' then times = {} end
   local held = #times
   local newest = times[held] or time
   if time > newest then newest = time end

@@ -3,7 +3,7 @@
 -- KEYS     ends, strikes, struck, sources, changes, schema (docs/redis.md)
 -- ARGV[1]  prefix of the claims' keys; the source follows
 -- ARGV[2]  now
--- ARGV[3]  MessagePack: { source, network, ... }
+-- ARGV[3]  source, network, and so on
 -- Returns  { source, network, claim in JSON, ... } of those that were there
 local schema = redis.call('GET', KEYS[6])
 if schema and schema ~= '1' then
@@ -12,9 +12,9 @@ end
 local ends, struck, changes = KEYS[1], KEYS[3], KEYS[5]
 local prefix, now = ARGV[1], tonumber(ARGV[2])
 local call = redis.call
-local asked, answer, networks, seen = cmsgpack.unpack(ARGV[3]), {}, {}, {}
-for i = 1, #asked, 2 do
-  local source, network = asked[i], asked[i + 1]
+local answer, networks, seen = {}, {}, {}
+for i = 3, #ARGV, 2 do
+  local source, network = ARGV[i], ARGV[i + 1]
   local held = call('HGET', prefix .. source, network)
   if held then
     call('HDEL', prefix .. source, network)
