@@ -10,7 +10,7 @@ Addresses are bound at the start only, and so it is with all other sections of g
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -52,9 +52,17 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
     found: list[Fault] = []
     faults: list[Fault] = []
     ports = {item.listen.port for item in settings.listener}
-    for item, some in zip(settings.listener, rules(settings, path), strict=True):
+    everything = rules(settings, path)
+    # Port 25, where nobody logs in, and port 587 have the same files as a rule.
+    asking = {
+        file
+        for some in everything
+        if some.credentials or some.policy
+        for file in some.listener_domains
+    }
+    for item, some in zip(settings.listener, everything, strict=True):
         try:
-            found += examine(some, ports)
+            found += examine(some, ports, asking)
             check_files(item)
         except ConfigError as error:
             faults += error.faults
@@ -147,9 +155,10 @@ class Listeners:
             live.close()
 
     def _named(self, settings: Settings) -> list[Path]:
-        named: Iterable[Path] = [
-            file for some in rules(settings, self._path) for file in some.files
-        ]
+        named = [file for some in rules(settings, self._path) for file in some.files]
+        # A certificate is looked at by itself; here for the reload that failed because of it.
+        for item in settings.listener:
+            named += filter(None, (item.tls_certificate, item.tls_private_key, *item.scanners))
         main = self._path or DEFAULT_PATH
         return [*([main] if main.exists() else ()), *named]
 

@@ -322,6 +322,43 @@ def test_a_certificate_of_no_use_is_a_fault(world, log):
     asyncio.run(test())
 
 
+def test_what_a_bad_certificate_held_up_is_taken_when_it_is_mended(world, log):
+    """Nobody has to touch the file again that was changed in the meantime."""
+    certificate(world.folder, "good")
+    certificate(world.folder, "mx.test")
+    world.settings('tls_certificate = "mx.test.pem"\ntls_private_key = "mx.test.pem"\n')
+
+    async def test():
+        async with world.running():
+            client = await Client.connect(world.port)
+            world.write("mx.test.pem", "nothing")
+            await log.until("the old one stays in force")
+            world.domains('["second.test"]\nrelay_to = true\n')
+            await log.until("the old one stays in force")
+            assert (await client.to("x@second.test")).startswith(REFUSED)
+            world.write("mx.test.pem", (world.folder / "good.pem").read_text())
+            await log.until(IN_FORCE)
+            assert await client.to("x@second.test") == "250 OK <x@second.test>"
+            await client.close()
+
+    asyncio.run(test())
+
+
+def test_users_of_a_shared_file_may_log_in_at_one_of_its_listeners(world):
+    """relay_from_authz is of use if one listener asks for passwords; with none it is a trap."""
+    certificate(world.folder, "mx.test")
+    world.write("cred.toml", "")
+    (world.folder / "cred.toml").chmod(0o600)
+    world.domains('["users.test"]\nrelay_from_authz = ["ann"]\n')
+    other = '[[listener]]\nlisten = "127.0.0.1:587"\nlistener_domains = ["domains.toml"]\n'
+    tls = 'tls_certificate = "mx.test.pem"\ntls_private_key = "mx.test.pem"\n'
+    world.settings(other + tls)
+    (warning,) = check(load(world.path), world.path)
+    assert warning.key == '"users.test".relay_from_authz'
+    world.settings(other + tls + 'credentials = "cred.toml"\n')
+    assert check(load(world.path), world.path) == []
+
+
 def test_a_hook_without_time_is_a_fault(world):
     """It would cost every client its session."""
     world.settings('policy_timeout = "0s"')

@@ -140,10 +140,13 @@ def _authenticator(users: dict[str, str] | None, hook: Hook | None) -> _Authenti
     return HookAuthenticator(hook) if hook and hook.has("check_password") else None
 
 
-def examine(rules: Rules, ports: Collection[int] = ()) -> list[Fault]:
+def examine(
+    rules: Rules, ports: Collection[int] = (), elsewhere: Collection[Path] = ()
+) -> list[Fault]:
     """Reads all files of `rules` and returns warnings. Raises ConfigError with the faults.
 
-    `ports` are those of all listeners, if known.
+    `ports` are those of all listeners, if known; `elsewhere` are files that a listener with
+    passwords reads too.
     """
     live = Live(rules)
     try:
@@ -151,7 +154,8 @@ def examine(rules: Rules, ports: Collection[int] = ()) -> list[Fault]:
     finally:
         live.close()
     found = warnings(domains, rules.relay_hosts, rules.file, rules.key)
-    found += unreachable(domains, authenticates=authenticates, ports=ports)
+    also = {str(file) for file in elsewhere}
+    found += unreachable(domains, authenticates=authenticates, ports=ports, elsewhere=also)
     if authenticates and not rules.encrypts:
         message = "nobody is asked for a password: there is no tls_certificate"
         found.append(Fault(str(rules.credentials or rules.policy), "", message))

@@ -139,12 +139,20 @@ def _dead_listener(listener: str) -> str:
 
 
 def unreachable(
-    domains: ListenerDomains, *, authenticates: bool, ports: Collection[int]
+    domains: ListenerDomains,
+    *,
+    authenticates: bool,
+    ports: Collection[int],
+    elsewhere: Collection[str] = (),
 ) -> list[Fault]:
-    """What never holds because of the listeners: nobody can log in, or none has the port."""
+    """What never holds because of the listeners: nobody can log in, or none has the port.
+
+    `elsewhere` are files that a listener where one can log in reads too.
+    """
     found = []
     for entry in domains.entries:
-        if entry.options.relay_from_authz and not authenticates:
+        useless = entry.options.relay_from_authz and not authenticates
+        if useless and entry.files.get("relay_from_authz", entry.file) not in elsewhere:
             message = "nobody can authenticate here: there are neither credentials nor a hook"
             found.append(_fault(entry, "relay_from_authz", message))
     for listener, entry in {entry.listener: entry for entry in domains.entries}.items():
