@@ -122,7 +122,7 @@ class RedisLedger:
         came = sum(1 for text in wanted if text not in held)
         new = {t: value for t, value in wanted.items() if t not in held or _differ(held[t], value)}
         if new or gone:
-            self._replace(source, {**held, **wanted, **new}, new, gone)
+            self._replace(source, {**held, **new}, new, gone)
         return came, len(gone)
 
     def _replace(

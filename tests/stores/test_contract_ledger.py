@@ -3,7 +3,7 @@
 import dataclasses
 
 from guard.events import Claim, Past, Remembered
-from guard.lib.networks import parse_network
+from guard.lib.networks import Network, parse_network
 
 A, B = parse_network("192.0.2.1"), parse_network("2001:db8:0:1::/64")
 WIDE = parse_network("192.0.2.0/24")
@@ -169,3 +169,13 @@ def test_strikes_can_be_carried_elsewhere(store):
             Remembered(B, {"jail:relay": 1}, None),
         ]
     assert store.ledger.claim([jail(since=NOW + 700)], NOW + 700)[0].strikes == 8
+
+
+def test_a_list_that_is_read_again_keeps_its_beginnings(store):
+    """What was on a list yesterday is claimed since yesterday, however much of the list changed."""
+    networks = [Network(4, (11 << 24) + n, 32) for n in range(4000)]
+    store.ledger.replace("feed:drop", [feed(n) for n in networks[:2500]], NOW)
+    later = [dataclasses.replace(feed(n), since=NOW + 60) for n in networks[500:]]
+    assert store.ledger.replace("feed:drop", later, NOW + 60) == (1500, 500)
+    since = {c.network: c.since for c in store.ledger.claims(NOW + 60)}
+    assert since == {n: NOW if n < networks[2500] else NOW + 60 for n in networks[500:]}
