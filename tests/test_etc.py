@@ -16,7 +16,7 @@ FILE = PROJECT / "etc" / "guard.toml"
 EXAMPLES = {
     "state.dir", "state.socket", "store.url", "log.records", "log.events", "listener.hostname",
     "listener.policy", "listener.credentials", "listener.tls_certificate",
-    "listener.tls_private_key", "delivery.hostname", "jails.path", "jails.filters",
+    "listener.tls_private_key", "delivery.hostname", "jails.path", "jails.filters", "web.listen",
 }  # fmt: skip
 # One of many kinds, documented on their own page.
 KINDS = {"queue", "source", "feed"}
