@@ -16,7 +16,7 @@ from collections.abc import Container, Iterable, Iterator
 from functools import cache
 from itertools import islice
 
-from guard.roles import Refused, Unavailable
+from guard.roles import Forbidden, Refused, Unavailable
 
 REQUEST, ACK, EXCL, CREATE, DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
 NESTED, BIG_ENDIAN = 0x8000, 0x4000
@@ -226,13 +226,13 @@ def _flag(buffer: bytearray, flag: int) -> None:
 
 def _refusal(code: int) -> Exception:
     if code == errno.EPERM:
-        return Refused("changing the kernel's firewall needs root or CAP_NET_ADMIN")
+        return Forbidden("changing the kernel's firewall needs root or CAP_NET_ADMIN")
     return KernelError(code)
 
 
 def _explain(error: OSError) -> Exception:
     if error.errno in (errno.EPERM, errno.EACCES):
-        return Refused("changing the kernel's firewall needs root or CAP_NET_ADMIN")
+        return Forbidden("changing the kernel's firewall needs root or CAP_NET_ADMIN")
     if error.errno in (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM):
         return Unavailable(f"the kernel does not answer over netlink: {error.strerror}")
     return KernelError(error.errno or errno.EIO)

@@ -23,7 +23,7 @@ from guard.firewall.privileges import FIREWALL, pass_on
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.wire import BadMessage, Verb
 from guard.lib.networks import Network
-from guard.roles import Refused, Unavailable
+from guard.roles import Forbidden, Refused, Unavailable
 
 # A million elements take four seconds on a slow machine; nothing takes minutes.
 _PATIENCE = 300.0
@@ -149,6 +149,8 @@ class Separated:
             body = self._inbox.put(packet) if packet.number == number else None
             if body is None:
                 continue
+            if packet.verb is Verb.FORBIDDEN:
+                raise Forbidden(body.decode(errors="replace"))
             if packet.verb is Verb.REFUSED:
                 raise Refused(body.decode(errors="replace"))
             if packet.verb is Verb.UNAVAILABLE:

@@ -28,7 +28,7 @@ from guard.firewall.settings import FirewallSettings
 from guard.firewall.wire import BadMessage, Verb
 from guard.lib import logs
 from guard.lib.bulk import bulk
-from guard.roles import Firewall, Refused, Unavailable
+from guard.roles import Firewall, Forbidden, Refused, Unavailable
 
 _log = logging.getLogger("guard.firewall.warden")
 _PAUSE = 0.2
@@ -77,8 +77,18 @@ def serve(connection: socket.socket, settings: FirewallSettings) -> None:
     try:
         choice = choose(settings)
     except Refused as error:
-        _send(connection, 0, Verb.REFUSED, str(error).encode())
+        verb = Verb.FORBIDDEN if isinstance(error, Forbidden) else Verb.REFUSED
+        _send(connection, 0, verb, str(error).encode())
         return
+    try:
+        _converse(connection, choice)
+    except OSError as error:
+        # The other end is gone, in the middle of a message: as good an end as any.
+        _log.debug("the firewall's process is not needed any more: %s", error)
+    choice.firewall.close()
+
+
+def _converse(connection: socket.socket, choice: Choice) -> None:
     _send(connection, 0, Verb.HELLO, _introduction(choice))
     inbox = wire.Inbox()
     while data := connection.recv(wire.PACKET + 1):
@@ -90,7 +100,6 @@ def serve(connection: socket.socket, settings: FirewallSettings) -> None:
             continue
         if body is not None:
             _send(connection, packet.number, *answer(choice.firewall, packet.verb, body))
-    choice.firewall.close()
 
 
 def answer(firewall: Firewall, verb: Verb, body: bytes) -> tuple[Verb, bytes]:

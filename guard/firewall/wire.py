@@ -48,6 +48,7 @@ class Verb(IntEnum):
     REFUSED = 21
     UNAVAILABLE = 22
     HELLO = 23
+    FORBIDDEN = 24
 
 
 class Packet(NamedTuple):

@@ -55,10 +55,10 @@ _ASK = """
 import sys
 from guard.firewall.choose import choose
 from guard.firewall.settings import FirewallSettings
-from guard.roles import Refused
+from guard.roles import Forbidden
 try:
     print(*choose(FirewallSettings(backend=sys.argv[1])), sep="|")
-except Refused as error:
+except Forbidden as error:
     print("refused", error, sep="|")
 """
 

@@ -15,6 +15,7 @@ import pytest
 from netns import World, eventually, inside
 
 from guard.events import Block
+from guard.firewall import wire
 from guard.firewall.abilities import Capped, Checked, Counting, Untimed, Watched
 from guard.firewall.separate import Separated, separate
 from guard.firewall.settings import FirewallSettings
@@ -123,6 +124,19 @@ def test_it_ends_when_the_other_side_does(firewall: Separated):
     firewall._socket.close()
     firewall._process.wait(10)
     assert not Path(f"/proc/{child}").exists()
+
+
+def test_it_ends_too_when_the_other_side_dies_over_a_question(firewall: Separated):
+    """Killed while it waits for an answer, which then reaches nobody."""
+    os.kill(worker(firewall), signal.SIGSTOP)
+    stopped = worker(firewall)
+    for number in range(1, 5):
+        for packet in wire.packets(number, Verb.FAULTS, b""):
+            firewall._socket.send(packet)
+    firewall._socket.close()
+    os.kill(stopped, signal.SIGCONT)
+    assert firewall._process.wait(20) == 0
+    assert not Path(f"/proc/{stopped}").exists()
 
 
 def test_nonsense_is_refused_and_changes_nothing(firewall: Separated):

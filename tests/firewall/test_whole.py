@@ -132,6 +132,6 @@ def test_the_environment_is_not_needed(world: World, tmp_path: Path):
     os.chdir("/")
     try:
         with running(world, tmp_path, "auto"):
-            assert "nftables" in (tmp_path / "log").read_text()
+            assert eventually(lambda: "nftables" in (tmp_path / "log").read_text())
     finally:
         os.chdir(here)
