@@ -3,6 +3,8 @@
 import logging
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from guard.events import Claim, Kind, Offence, Overflow, Rejection, Window
 from guard.jails.jail import Jail
@@ -189,3 +191,69 @@ def test_closing_brings_what_is_owed(redis_server, clock):
     store = RedisStore(redis_server.url)
     assert store.counters.counted(A) == hit(A, 0, 1)
     store.close()
+
+
+class Flaky:
+    """A real store whose parts are gone from the moment when `left` calls were made."""
+
+    def __init__(self, store):
+        self.left = 10**9
+        self.counters, self.ledger = _Part(self, store.counters), _Part(self, store.ledger)
+        self.standing, self.crowds = _Part(self, store.standing), _Part(self, store.crowds)
+        self.close = store.close
+
+
+class _Part:
+    def __init__(self, flaky, part):
+        self._flaky, self._part = flaky, part
+
+    def __getattr__(self, name):
+        self._flaky.left -= 1
+        if self._flaky.left < 0:
+            raise Unavailable("Redis at x does not answer")
+        return getattr(self._part, name)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("hit"), st.sampled_from([A, B, C]), st.integers(1, 3)),
+        st.tuples(st.just("ban"), st.sampled_from([A, B, C]), st.just(0)),
+        st.tuples(st.just("gone after"), st.none(), st.integers(0, 4)),
+        st.tuples(st.just("back"), st.none(), st.just(0)),
+    ),
+    max_size=40,
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(history=steps)
+def test_whatever_comes_and_goes_everything_arrives_once(redis_url, history):
+    """Outages that begin anywhere, also while what was missed is being brought: nothing is lost."""
+    real = RedisStore(redis_url)
+    real._link.client.flushall()
+    flaky, clock = Flaky(real), Clock()
+    shelter = Shelter(flaky, clock=clock)
+    windows, at, hits, bans = {"relay": Window(10**6, 1e6)}, NOW, [], set()
+    for verb, network, number in history:
+        at += 1
+        clock.now += 5
+        if verb == "hit":
+            offences = [Offence("relay", network, at)] * number
+            assert shelter.count(offences, windows) == []
+            hits += offences
+        elif verb == "ban":
+            (made,) = shelter.claim([jail(network, NOW)], NOW)
+            assert (made.since, made.network) == (NOW, network)
+            bans.add(network)
+        else:
+            flaky.left = number if verb == "gone after" else 10**9
+    flaky.left, clock.now = 10**9, clock.now + 5
+    shelter.changes("")
+    assert (shelter.said(), shelter.owed) == ("answers", 0)
+    for network in (A, B, C):
+        assert real.counters.counted(network) == [o for o in hits if o.network == network]
+    assert {c.network for c in real.ledger.claims(NOW)} == bans
+    assert all(c.strikes == 1 for c in real.ledger.claims(NOW))
+    real.close()
