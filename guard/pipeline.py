@@ -325,4 +325,5 @@ def _holds(claim: Claim, time: float) -> bool:
 
 def _reason(overflow: Overflow, jail: Jail) -> str:
     number, within = overflow.rejections, format_duration(jail.window.findtime)
-    return f"{number} rejection{'s' if number != 1 else ''} within {within}"
+    what = "ban" if jail.filter in RECIDIVE else "rejection"
+    return f"{number} {what}{'s' if number != 1 else ''} within {within}"

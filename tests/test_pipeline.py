@@ -225,6 +225,7 @@ def test_recidive_counts_the_bans_of_other_jails():
     again = Jail(name="again", filter="recidive", window=Window(2, 86400.0), bantime=604800.0)
     made = pipeline(jail(maxretry=1, bantime=100.0), again)
     claims = made.hear(rejections(NOW, NOW + 1000, NOW + 2000, NOW + 3000), None)
+    assert [c.reason for c in claims if c.source == "jail:again"] == ["2 bans within 1d"]
     assert sorted((c.source, c.since) for c in claims) == [
         ("jail:again", NOW + 1000),
         ("jail:relay", NOW),
