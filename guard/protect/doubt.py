@@ -11,16 +11,18 @@ Bounded; what finds no room vouches for nobody.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
-from guard.events import Event, Good, Kind, Rejection
+from guard.events import Acceptance, Event, Good, Kind, Rejection
 from guard.lib.networks import Network
 
 HOLD = 300.0
 NEAR = 5.0
 MOST = 100_000
 OFTEN = 60.0  # one sign a minute says as much as a thousand, and costs less
+
+_DENIED = Kind.RELAY_DENIED
 
 
 class Doubt:
@@ -32,10 +34,10 @@ class Doubt:
     def __init__(self, hold: float = HOLD, near: float = NEAR, most: int = MOST) -> None:
         self._hold, self._near, self._most = hold, near, most
         self._held: dict[str, list[float]] = {}
-        # When each is sure: so long after it was read, not after it was.
+        # When each is sure: live, so long after it was read, which may be late.
         self._due: deque[tuple[float, str, float]] = deque()
         self._refused: dict[str, float] = {}
-        self._last: dict[tuple[str, str], float] = {}
+        self._last: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._newest = 0.0
 
     def sure(
@@ -48,23 +50,22 @@ class Doubt:
 
         `now` None takes the time of the newest event. Safe to call again with the same events.
         """
+        newest = now if now is not None else max(self._newest, _latest(events))
+        bound = float("inf") if now is None else now
         goods: list[Good] = []
-        newest = now if now is not None else self._newest
         for event in events:
-            time = event.time
-            if now is None:
-                newest = max(newest, time)
-            elif time > now:
-                time = now
-            address = event.address
-            if isinstance(event, Rejection):
-                if event.kind is Kind.RELAY_DENIED:
-                    self._refuse(address, time)
-            elif not self._often(event.how, address, time):
+            if type(event) is Acceptance:
+                time = min(event.time, bound)
+                if self._often(event.how, event.address, time):
+                    continue
                 if event.how == "mail":
-                    self._hold_back(address, time, newest)
-                elif (network := key(address)) is not None:
+                    self._hold_back(event.address, time, time if now is None else now)
+                elif (network := key(event.address)) is not None:
                     goods.append(Good(network, time, event.how))
+        # Only now: what was refused may stand before its Reception, or after it.
+        for event in events:
+            if type(event) is Rejection and event.kind is _DENIED:
+                self._refuse(event.address, min(event.time, bound))
         self._newest = newest
         return goods + self._release(key, newest)
 
@@ -77,21 +78,21 @@ class Doubt:
 
     def _often(self, how: str, address: str, time: float) -> bool:
         """Whether the same was heard within the minute before `time`."""
-        last, where = self._last, (how, address)
-        before = last.get(where)
+        last = self._last[how]
+        before = last.get(address)
         if before is not None and 0 < time - before < OFTEN:
             return True
         if len(last) >= self._most:
             last.clear()
-        last[where] = time
+        last[address] = time
         return False
 
-    def _hold_back(self, address: str, time: float, newest: float) -> None:
+    def _hold_back(self, address: str, time: float, read: float) -> None:
         before = self._refused.get(address)
         if before is not None and abs(before - time) <= self._near:
             return
         self._held.setdefault(address, []).append(time)
-        self._due.append((newest + self._hold, address, time))
+        self._due.append((read + self._hold, address, time))
         if len(self._due) > self._most:
             self._forget(*self._due.popleft()[1:])
 
@@ -128,3 +129,7 @@ class Doubt:
             if self._forget(address, time) and (network := key(address)) is not None:
                 goods.append(Good(network, time, "mail"))
         return goods
+
+
+def _latest(events: Sequence[Event]) -> float:
+    return max((event.time for event in (*events[:1], *events[-1:])), default=0.0)

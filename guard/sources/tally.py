@@ -45,6 +45,12 @@ class Tally:
         else:
             known.count += 1
 
+    def unknown(self, kind: str) -> None:
+        """Takes back the count of a type of record that is a stranger's word."""
+        self.types[kind] -= 1
+        if not self.types[kind]:
+            del self.types[kind]
+
     def add(self, other: Tally) -> None:
         """Counts what `other` counted, too."""
         self.lines += other.lines

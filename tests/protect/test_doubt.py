@@ -100,7 +100,7 @@ def test_memory_is_bounded():
         sure(doubt, denied(1, f"203.0.113.{number % 250}"), now=1001)
         assert len(doubt._held) <= len(doubt._due) <= 10
         assert len(doubt._refused) <= 11
-        assert len(doubt._last) <= 10
+        assert len(doubt._last["mail"]) <= 10
     assert len(sure(doubt, now=9999)) == 10
 
 
