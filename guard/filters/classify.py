@@ -149,7 +149,7 @@ def _row(code: int, content: str) -> _Row:
     # The host name stands before the text of these.
     if code == 421 and " too many " in content:
         return _LIMIT
-    if code == 554 and content.endswith(" speaks first"):
+    if code == 554 and content.endswith((" speaks first", " did not offer pipelining yet")):
         return _EARLY
     return _OTHER
 

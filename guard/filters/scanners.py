@@ -6,16 +6,22 @@ itself, and all that follows is its own.
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from guard.events import Kind
 from guard.lib.faults import Fault
+from guard.lib.networks import Network
+from guard.lib.prefixes import PrefixMap, parse_networks
 from guard.roles import ConfigError
+
+log = logging.getLogger("guard.scanners")
 
 _KINDS = {"scanner": Kind.SCANNER, "protocol": Kind.NON_SMTP}
 _KEYS = {"name", "ehlo", "agent", "line", "first", "seen", "source"}
@@ -95,6 +101,7 @@ class Signatures:
 
 
 NOTHING = Signatures({})
+NOWHERE = PrefixMap()
 
 
 def load_signatures(paths: Sequence[Path]) -> Signatures:
@@ -160,3 +167,46 @@ def _wrong(sort: str, text: str) -> str | None:
 def _no_groups(text: str) -> str:
     """`text` with its groups made such that they do not count."""
     return re.sub(r"(\\.|\[(?:\\.|[^\]\\])*\])|\((?!\?)", lambda m: m[1] or "(?:", text)
+
+
+def load_ranges(paths: Sequence[Path]) -> PrefixMap:
+    """The networks in `paths`, named by the files: one a line, or a MISP warning list in JSON.
+
+    They are other people's lists: an entry that is no network is left out, with a line in the log.
+    Raises ConfigError for files that cannot be read or hold no network at all.
+    """
+    found: list[tuple[Network, str]] = []
+    faults: list[Fault] = []
+    for path in paths:
+        try:
+            words = _words(path.read_text("utf-8"))
+        except OSError as error:
+            faults.append(Fault(str(path), "", error.strerror or str(error)))
+            continue
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            faults.append(Fault(str(path), "", f"is no list of networks: {error!r}"))
+            continue
+        networks = list(_networks(words, path))
+        name = re.sub(r"_v[46]$", "", path.stem)
+        found += [(network, name) for network in networks]
+        if not networks:
+            faults.append(Fault(str(path), "", "holds no network"))
+    if faults:
+        raise ConfigError(faults)
+    return PrefixMap(found)
+
+
+def _networks(words: list[tuple[int, str]], path: Path) -> Iterator[Network]:
+    for number, word in words:
+        try:
+            yield from parse_networks(word)
+        except ValueError as error:
+            log.warning("%s: %d: %s; left out", path, number, error)
+
+
+def _words(text: str) -> list[tuple[int, str]]:
+    """(line or entry number, network) of a list in either form."""
+    if text.lstrip().startswith("{"):
+        return list(enumerate((str(word) for word in json.loads(text)["list"]), 1))
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [(number, line) for number, line in enumerate(lines, 1) if line]

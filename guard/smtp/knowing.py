@@ -38,6 +38,14 @@ class Request:
         return not line or self._lines >= _HEADER_LINES
 
 
+def address(dialogue: Dialogue) -> bool:
+    """Looks at where a client comes from; whether that was the end of it."""
+    name = dialogue.listener.ranges.find(dialogue.peer.address)
+    if name is not None:
+        _dismiss(dialogue, Sign(name, Kind.SCANNER), None)
+    return name is not None
+
+
 def first_bytes(dialogue: Dialogue, data: bytes) -> bool:
     """Looks at how a session begins; whether there is nothing to do with `data` (yet)."""
     signatures = dialogue.listener.signatures

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from guard.filters.scanners import NOTHING, Signatures
+from guard.filters.scanners import NOTHING, NOWHERE, Signatures
 from guard.lib.networks import Network
+from guard.lib.prefixes import PrefixMap
 from guard.lib.seldom import Seldom
 from guard.relay.reports import ReportReader
 from guard.relay.verdict import RelayPolicy
@@ -59,6 +60,7 @@ class Listener:
     reports: ReportReader = no_reports
     starttls: bool = False
     signatures: Signatures = NOTHING
+    ranges: PrefixMap = NOWHERE
     counts: Counter[str] = field(default_factory=Counter)
     banner: bytes = field(init=False)
     technical: Reply = field(init=False)
@@ -67,6 +69,7 @@ class Listener:
     too_many_closing: Reply = field(init=False)
     auth_closing: Reply = field(init=False)
     early: Reply = field(init=False)
+    pipelining: Reply = field(init=False)
     blocked: Reply = field(init=False)
     attempts: Attempts = field(init=False)
     seldom: Seldom = field(init=False)
@@ -84,6 +87,7 @@ class Listener:
                 ("too_many_closing", replies.TOO_MANY_CLOSING),
                 ("auth_closing", replies.AUTH_CLOSING),
                 ("early", replies.EARLY),
+                ("pipelining", replies.PIPELINING),
                 ("blocked", replies.BLOCKED),
             )
         }
@@ -110,6 +114,7 @@ class Listener:
         *,
         starttls: bool,
         signatures: Signatures,
+        ranges: PrefixMap,
     ) -> Listener:
         """The same listener with other settings. Guesses at passwords are not forgotten."""
         made = replace(
@@ -118,6 +123,7 @@ class Listener:
             authenticator=authenticator,
             starttls=starttls,
             signatures=signatures,
+            ranges=ranges,
         )
         limits = settings.max_auth_guesses, settings.auth_window
         if limits == (self.settings.max_auth_guesses, self.settings.auth_window):

@@ -50,6 +50,8 @@ def mail(dialogue: Dialogue, command: Command, line: str) -> None:
     """MAIL FROM."""
     if dialogue.transaction:
         dialogue.refuse(replies.MAIL_TWICE, line)
+    elif not (dialogue.name or dialogue.trusted) and dialogue.listener.settings.require_ehlo:
+        dialogue.refuse(replies.EHLO_FIRST, line)
     elif declared_size(command.parameters) > dialogue.listener.settings.max_message_size:
         dialogue.refuse(replies.TOO_BIG, line)  # RFC 1870, section 6.1; KumoMTA offers no SIZE
     else:

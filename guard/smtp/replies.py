@@ -132,6 +132,7 @@ TECHNICAL: Final = "421 4.3.0 {} technical difficulties"
 TOO_MANY_CLOSING: Final = "421 4.5.3 {} too many recipients on this connection"
 AUTH_CLOSING: Final = "421 4.7.0 {} too many authentication failures"
 BLOCKED: Final = "554 5.7.1 {} does not talk to your address"
+PIPELINING: Final = "554 5.5.1 {} did not offer pipelining yet"
 EARLY: Final = "554 5.5.1 {} speaks first"
 
 # With the name of a scanner or a protocol.
@@ -141,6 +142,8 @@ NOT_SMTP: Final = "554 5.7.1 this is SMTP, not {}"
 # Ours, for what KumoMTA does not have or does in silence.
 OTHER_VERDICT: Final = reply("452 4.5.3 this recipient needs a transaction of its own")
 SPOOL_CLOSED: Final = reply("452 4.3.1 the spool is not accepting writes. Try later")
+EHLO_FIRST: Final = reply("503 5.5.1 EHLO must be issued first")
+OWN_NAME: Final = reply("550 5.7.1 that is my own name")
 NOT_STORED: Final = reply("451 4.3.0 the message could not be stored. Try later")
 AUTH_UNAVAILABLE: Final = reply("454 4.7.0 Temporary authentication failure")
 BARE_LF: Final = reply(

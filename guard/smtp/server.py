@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from guard.filters.scanners import load_signatures
+from guard.filters.scanners import load_ranges, load_signatures
 from guard.lib.clock import Clock
 from guard.lib.fields import Endpoint
 from guard.lib.networks import Network
@@ -69,6 +69,7 @@ class Server:
             reports=reports,
             starttls=_offers_starttls(settings),
             signatures=load_signatures(settings.scanners),
+            ranges=load_ranges(settings.scanner_networks),
         )
         self.held = 0
         self.stopping = False
@@ -90,6 +91,7 @@ class Server:
         thread, its answer only on the loop.
         """
         certificates, signatures = _certificates(settings), load_signatures(settings.scanners)
+        ranges = load_ranges(settings.scanner_networks)
 
         def apply(authenticator: Authenticator | None) -> None:
             self.settings = settings
@@ -102,6 +104,7 @@ class Server:
                 authenticator,
                 starttls=_offers_starttls(settings),
                 signatures=signatures,
+                ranges=ranges,
             )
 
         return apply
@@ -243,6 +246,7 @@ class Server:
 def check_files(settings: ListenerSettings) -> None:
     """Raises Refused for a certificate, ConfigError for a list of scanners, of no use."""
     load_signatures(settings.scanners)
+    load_ranges(settings.scanner_networks)
     _certificates(settings)
 
 

@@ -84,7 +84,8 @@ class Dialogue:
 
     def greet(self) -> None:
         """The first reply."""
-        self._out.append(self.listener.banner)
+        if self.trusted or not knowing.address(self):
+            self._out.append(self.listener.banner)
 
     def feed(self, data: bytes, now: float) -> None:
         """Takes what the client sent, at `now`."""
@@ -221,6 +222,10 @@ class Dialogue:
         """Stops here until `pending` is done; `resume` is given what it gave."""
         self.pending, self._resume = pending, resume
 
+    def has_more(self) -> bool:
+        """Whether something was received and not yet looked at."""
+        return bool(self._lines.peek())
+
     def forget_input(self) -> None:
         """Discards what was received and not yet looked at."""
         self._lines.clear()
@@ -294,7 +299,9 @@ class Dialogue:
 
 
 def _greeting(dialogue: Dialogue, command: Command, line: str) -> None:
-    if not dialogue.trusted and knowing.greeting(dialogue, command.argument, line):
+    if not dialogue.trusted and (
+        knowing.greeting(dialogue, command.argument, line) or _impolite(dialogue, command, line)
+    ):
         return
     # As with KumoMTA it resets no transaction.
     dialogue.name = dialogue.facts.host_name = command.argument
@@ -303,6 +310,25 @@ def _greeting(dialogue: Dialogue, command: Command, line: str) -> None:
         dialogue.say(dialogue.listener.greeting(command.argument, encrypted=dialogue.encrypted))
     else:
         dialogue.say(reply(f"250 Hello {command.argument}!").wire)
+
+
+def _impolite(dialogue: Dialogue, command: Command, line: str) -> bool:
+    """What a mail server does not do, where the operator minds; whether it was answered."""
+    settings, listener = dialogue.listener.settings, dialogue.listener
+    if settings.refuse_own_name and command.argument in _own_names(dialogue):
+        dialogue.refuse(replies.OWN_NAME, line)
+        return True
+    # RFC 2920, section 3.1: EHLO is the last of its group, and what may follow is in its reply.
+    if settings.forbid_early_pipelining and not dialogue.name and dialogue.has_more():
+        dialogue.dismiss(listener.pipelining, line, Kind.EARLY_TALKER)
+        return True
+    return False
+
+
+def _own_names(dialogue: Dialogue) -> tuple[str, str]:
+    local = dialogue.peer.local.rpartition(":")[0].strip("[]")
+    literal = f"[IPv6:{local}]" if ":" in local else f"[{local}]"
+    return dialogue.listener.settings.hostname.lower(), literal
 
 
 def _nothing(_answer: object) -> None:

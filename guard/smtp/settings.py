@@ -80,6 +80,10 @@ class ListenerSettings:
     tarpit_max: Duration = 10.0
     tarpit_sessions: int = 1000
     scanners: tuple[FilePath, ...] = field(default_factory=shipped_scanners)
+    scanner_networks: tuple[FilePath, ...] = ()
+    require_ehlo: bool = False
+    refuse_own_name: bool = False
+    forbid_early_pipelining: bool = False
     max_connections_per_address: int = 50
     max_sessions_per_minute: int = 600
     max_commands: int = 5000

@@ -67,6 +67,7 @@ REPLIES = [
     ("550 insufficient authorization", None, "other"),
     ("421 4.7.0 mx.example.com too many errors", None, "limit"),
     ("554 5.5.1 mx.example.com speaks first", "EHLO x", "early_talker"),
+    ("554 5.5.1 mx.example.com did not offer pipelining yet", "EHLO x", "early_talker"),
     ("554 5.7.1 no service for scanners: Expanse", "EHLO expanse", "scanner"),
     ("554 5.7.1 this is SMTP, not TLS", None, "non_smtp"),
     ("451 4.4.5 data_processing_timeout exceeded (rx)", "DATA", "other"),

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guard.events import Kind
-from guard.filters.scanners import NOTHING, Signatures, load_signatures
+from guard.filters.scanners import NOTHING, NOWHERE, Signatures, load_ranges, load_signatures
+from guard.lib.networks import parse_address
 from guard.roles import ConfigError
 from guard.smtp.settings import shipped_scanners
 
@@ -127,3 +128,30 @@ def test_every_fault_is_told(tmp_path):
     twice = ["scanner[0].ehlo", "protocol[0].first"]
     once = ["scanner[0].since", "scanner[1].name", "protocol[0].line", "other", ""]
     assert sorted(keys) == sorted([*twice, *twice, *once])
+
+
+def test_ranges(tmp_path, shared):
+    """Lists of either form, named by their files."""
+    (tmp_path / "mine_v4.txt").write_text("# ours\n192.0.2.0/24\n\n198.51.100.7 # one\n")
+    (tmp_path / "misp.json").write_text('{"list": ["203.0.113.0/25", "2001:db8::/32"], "name": ""}')
+    ranges = load_ranges([tmp_path / "mine_v4.txt", tmp_path / "misp.json"])
+    assert ranges.find(parse_address("192.0.2.77")) == "mine"
+    assert ranges.find(parse_address("198.51.100.7")) == "mine"
+    assert ranges.find(parse_address("198.51.100.8")) is None
+    assert ranges.find(parse_address("203.0.113.5")) == "misp"
+    assert ranges.find(parse_address("2001:db8:5::1")) == "misp"
+    assert NOWHERE.find(parse_address("192.0.2.77")) is None
+    published = sorted((shared / "feeds/scanners").glob("*.txt"))
+    assert load_ranges(published).find(parse_address("162.142.125.9")) == "censys"
+
+
+def test_faults_in_ranges(tmp_path):
+    """A line that is none is left out; a file that is none, is empty, or is not there, is told."""
+    (tmp_path / "a.txt").write_text("192.0.2.1/24\nx\n192.0.2.1\n")
+    assert load_ranges([tmp_path / "a.txt"]).find(parse_address("192.0.2.1")) == "a"
+    (tmp_path / "b.json").write_text('{"lists": []}')
+    (tmp_path / "c.txt").write_text("<html>\n")
+    paths = [tmp_path / name for name in ("a.txt", "b.json", "c.txt", "absent")]
+    with pytest.raises(ConfigError) as caught:
+        load_ranges(paths)
+    assert [fault.file for fault in caught.value.faults] == [str(path) for path in paths[1:]]

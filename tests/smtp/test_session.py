@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from listening import probes
 
 from guard.filters.scanners import load_signatures
-from guard.lib.networks import parse_address
+from guard.lib.networks import parse_address, parse_network
+from guard.lib.prefixes import PrefixMap
 from guard.records import encode
 from guard.relay.policy import StaticPolicy
 from guard.relay.verdict import Reports, Verdict
@@ -287,6 +288,40 @@ def test_a_broken_off_request_is_recorded():
     play._take()
     [record] = play.records
     assert (record.kind, record.response.command) == ("non_smtp", "GET / HTTP/1.1")
+
+
+def test_manners_that_an_operator_may_ask_for():
+    """EHLO first, under a name of its own, and nothing behind it before its reply."""
+    play = Play(require_ehlo=True, refuse_own_name=True)
+    assert play.say("MAIL FROM:<>") == "503 5.5.1 EHLO must be issued first"
+    assert play.say("EHLO MX.example.com") == "550 5.7.1 that is my own name"
+    assert play.say("HELO [192.0.2.1]") == "550 5.7.1 that is my own name"
+    assert play.say("EHLO other.example", "MAIL FROM:<>") == "250 OK <>"
+    assert [record.kind for record in play.records] == ["bad_sequence", "other", "other"]
+    early = Play(forbid_early_pipelining=True)
+    assert early.send(b"EHLO x\r\nMAIL FROM:<>\r\n") == (
+        "554 5.5.1 mx.example.com did not offer pipelining yet\r\n"
+    )
+    assert early.dialogue.closing
+    assert [record.kind for record in early.records] == ["early_talker"]
+    polite = Play(forbid_early_pipelining=True)
+    polite.say("EHLO x")
+    assert polite.send(b"MAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\n").count("250 ") == 2
+
+
+def test_published_ranges():
+    """An address that a scanner calls its own is told so instead of the banner."""
+    ranges = PrefixMap([(parse_network("192.0.2.0/24"), "Censys")])
+    listener = Listener(ListenerSettings(), RELAYED, Book(), "node", ranges=ranges)
+    for trusted, begun in (
+        (False, b"554 5.7.1 no service for scanners: Censys\r\n"),
+        (True, b"220 "),
+    ):
+        dialogue = Dialogue(listener, PEER, Facts(None), trusted=trusted)
+        dialogue.greet()
+        out, records = dialogue.take()
+        assert out.startswith(begun)
+        assert [record.kind for record in records] == ([] if trusted else ["scanner"])
 
 
 def test_the_tarpit_is_slower_with_each_error():
