@@ -91,7 +91,10 @@ class Connection(Link):
     def eof_received(self) -> bool:
         """The client says no more; what it asked for before is still answered."""
         self.hung_up = True
-        return self._job is not None
+        if self._asking:
+            self._asking.cancel()
+            self._end_request()
+        return self.waits()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
@@ -231,6 +234,8 @@ class Connection(Link):
         """Keeps a reply back for a while, if not too many are kept already."""
         dialogue, transport = self.dialogue, self.transport
         assert dialogue and transport
+        if self._pause:
+            return True
         if self.server.held >= self.server.settings.tarpit_sessions:
             # Only the reply is not held: the dialogue goes on as after any pause.
             self.write(transport, out)

@@ -1,5 +1,6 @@
 """Greet pause and tarpit over real sockets: who talks too early, and who waits how long."""
 
+import socket
 import time
 
 import pytest
@@ -89,6 +90,22 @@ def test_the_tarpit_holds_errors_back(listen):
         client.send("bogus\r\nNOOP\r\nbogus\r\nQUIT\r\n")
         assert [client.reply()[:3] for _ in range(4)] == ["502", "250", "502", "221"]
         assert time.monotonic() - began > 0.55
+    assert server.server.held == 0
+
+
+def test_who_hangs_up_in_the_tarpit_or_in_a_request_is_answered(listen):
+    """Scripts send all and close their side; what was held back comes all the same."""
+    server = listen(tarpit=0.2)
+    with server.connect() as client:
+        client.send("bogus\r\nNOOP\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest() == (
+            b"502 5.5.1 Command unimplemented\r\n250 the goggles do nothing\r\n"
+        )
+    with server.connect() as client:
+        client.send("GET / HTTP/1.1\r\n")
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.rest() == b"554 5.7.1 this is SMTP, not HTTP\r\n"
     assert server.server.held == 0
 
 
