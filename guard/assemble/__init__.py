@@ -1,0 +1,22 @@
+"""Settings -> objects: the only folder that names concrete classes.
+
+`up`, `listener` and `daemon` make what the three services run; `operations` and `lists_by_hand`
+open the store for a command when no daemon runs; `check` reads everything and opens nothing.
+"""
+
+from guard.assemble.checking import check
+from guard.assemble.deciding import allowed, lists_by_hand, operations
+from guard.assemble.engine import daemon, up
+from guard.assemble.listening import listener
+from guard.assemble.made import Assembled
+
+__all__ = [
+    "Assembled",
+    "allowed",
+    "check",
+    "daemon",
+    "listener",
+    "lists_by_hand",
+    "operations",
+    "up",
+]

@@ -1,0 +1,247 @@
+"""The daemon: store, pipeline, ledger and mirror, with what keeps them true."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from guard.assemble.deciding import (
+    allowed,
+    jails,
+    lists,
+    pipeline,
+    protect_config,
+    protection,
+    recipes,
+)
+from guard.assemble.listening import Front, front, sinks
+from guard.assemble.made import Assembled
+from guard.chronicle import Chronicle
+from guard.config import Settings
+from guard.control import call
+from guard.firewall.mirror import Mirror
+from guard.firewall.selected import Mirrors, Selected
+from guard.firewall.separate import Separated, separate
+from guard.lib import clock
+from guard.lib.networks import Network
+from guard.lists import FEEDS_EVERY, Lists
+from guard.operations import Operations
+from guard.parts import Chore, EngineParts, Job, Parts
+from guard.pipeline import Pipeline
+from guard.protect.hand import EVERY as HAND_EVERY
+from guard.protect.pause import Pause
+from guard.protect.protection import Protectors
+from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
+from guard.reporters.eventlog import EventLog
+from guard.roles import Firewall, Source
+from guard.smtp.server import Server
+from guard.sources.channel import Channel
+from guard.sources.make import make_source
+from guard.sources.stream import RedisStream
+from guard.stores.open import Store, open_store
+
+
+def daemon(settings: Settings, path: Path | None = None) -> Assembled:
+    """The daemon alone."""
+    return _engine(settings, path, Front(), [], ExitStack())
+
+
+def up(settings: Settings, path: Path | None = None) -> Assembled:
+    """Both in one process. `path` is where `settings` were read from."""
+    stack = ExitStack()
+    channel = Channel()
+    answering = front(settings, path, sinks(settings, channel, stack), stack)
+    return _engine(settings, path, answering, [channel], stack)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Firewalls:
+    """What enforces, and why it is this; `routes` closes every port for some feeds."""
+
+    main: Firewall
+    reason: str
+    routes: Firewall | None
+    everything: frozenset[str]
+
+
+def _firewalls(settings: Settings, stack: ExitStack) -> _Firewalls:
+    """First of all: whoever has no privileges to enforce hears so before a store is opened."""
+    main, reason = separate(settings.firewall)
+    stack.callback(main.close, clear=settings.firewall.clear)
+    everything = {f"feed:{recipe.name}" for recipe in recipes(settings) if recipe.everything}
+    routes = None
+    if everything and main.name in ("nftables", "iptables"):
+        # Null routes close every port beside whatever closes the ports of mail.
+        routes, _ = separate(replace(settings.firewall, backend="blackhole"))
+        stack.callback(routes.close, clear=settings.firewall.clear)
+    return _Firewalls(main=main, reason=reason, routes=routes, everything=frozenset(everything))
+
+
+def _mirror(store: Store, walls: _Firewalls, switch: Pause) -> Mirror | Mirrors:
+    """What follows the ledger: one firewall, or one for the ports and one for every port."""
+    if walls.routes is None:
+        return Mirror(store.ledger, walls.main, switch)
+    others = Selected(store.ledger, lambda source: source not in walls.everything)
+    closed = Selected(store.ledger, walls.everything.__contains__)
+    return Mirrors([Mirror(others, walls.main, switch), Mirror(closed, walls.routes, switch)])
+
+
+def _engine(
+    settings: Settings, path: Path | None, answering: Front, heard: list[Source], stack: ExitStack
+) -> Assembled:
+    protectors = protection(settings)
+    walls = _firewalls(settings, stack)
+    store = open_store(settings.store, settings.state.dir)
+    stack.callback(store.close)
+    feeds = lists(settings, store, protectors, stack)
+    if settings.store.url is None:
+        # In a fleet another host may follow what this one does not: `guard feeds forget`.
+        feeds.drop_orphans(clock.now())
+    deciding, watch = _deciding(settings, path, store, protectors, feeds, stack)
+    logs = _logs(settings, stack)
+    chronicle = Chronicle(store.ledger, logs)
+    switch = Pause(protectors, settings.state.dir)
+    mirror = _mirror(store, walls, switch)
+    hand = allowed(settings, protectors, stack)
+
+    def catch_up(now: float) -> None:
+        chronicle.banned(deciding.catch_up(now))
+        for log in logs:
+            log.flush(now)
+
+    engine = EngineParts(
+        operations=Operations(
+            deciding, store.counters, store.ledger, protectors, chronicle, switch, hand
+        ),
+        mirror=mirror,
+        control=settings.state.control,
+        reconcile=settings.firewall.reconcile,
+        chronicle=chronicle,
+        status=_Status(store, deciding, mirror, walls, switch, chronicle, feeds, answering.servers),
+        chores=[
+            Chore("pause", 1.0, switch.expire),
+            Chore("allow list", HAND_EVERY, hand.refresh),
+            Chore("store", 1.0, lambda _: catch_up),
+            Chore("protection", NEAR_EVERY, watch.near),
+            Chore("protection by name", FAR_EVERY, watch.far),
+            *([Chore("feeds", FEEDS_EVERY, feeds.step)] if settings.feed else []),
+        ],
+        lists=feeds,
+    )
+    return Assembled(
+        parts=Parts(
+            listeners=answering.servers,
+            sources=[*heard, *_sources(settings)],
+            engine=engine,
+            jobs=[*answering.jobs, *_web(settings)],
+            reload=answering.reload,
+            close=stack.close,
+        ),
+        settings=settings,
+        servers=answering.servers,
+        jails=jails(settings),
+        firewall=f"{walls.main.name}: {walls.reason}",
+        separated=isinstance(walls.main, Separated),
+    )
+
+
+def _deciding(
+    settings: Settings,
+    path: Path | None,
+    store: Store,
+    protectors: Protectors,
+    feeds: Lists,
+    stack: ExitStack,
+) -> tuple[Pipeline, Watch]:
+    """The pipeline, and the watch over whom it may not claim: each is told by the other."""
+
+    def noticed(address: Network) -> None:
+        watch.noticed(address)
+
+    made = pipeline(settings, store, protectors, noticed, feeds)
+    config = protect_config(path, made)
+    watch = Watch(settings.protect, protectors, settings.state.dir, config=config)
+    stack.callback(watch.stop)
+    watch.near(clock.now())  # files and learnt senders, before the first block is laid
+    return made, watch
+
+
+def _sources(settings: Settings) -> list[Source]:
+    """What is configured; with Redis also what other processes put into it."""
+    state = settings.state.dir
+    found = [make_source(item, state, settings.jails.filters) for item in settings.source]
+    if settings.store.url is not None:
+        consumer = f"{socket.gethostname()}:{state}"
+        found.append(RedisStream(settings.store.url, consumer=consumer))
+    return found
+
+
+def _web(settings: Settings) -> list[Job]:
+    """The status page, which asks the daemon at its socket as a command does."""
+    if settings.web.listen is None:
+        return []
+    from guard.web.server import StatusPage
+
+    ask = partial(call, settings.state.control)
+    return [Job("status page", StatusPage(settings.web.listen, ask, clock.now))]
+
+
+def _logs(settings: Settings, stack: ExitStack) -> list[EventLog]:
+    if settings.log.events is None:
+        return []
+    log = EventLog(settings.log.events, clock.now, collapse=settings.log.collapse)
+    stack.callback(log.close)
+    return [log]
+
+
+@dataclass(frozen=True)
+class _Status:
+    """What `guard status` tells, asked in the engine's thread."""
+
+    store: Store
+    deciding: Pipeline
+    mirror: Mirror | Mirrors
+    walls: _Firewalls
+    switch: Pause
+    chronicle: Chronicle
+    feeds: Lists
+    servers: Sequence[Server]
+
+    def __call__(self, now: float) -> dict[str, Any]:
+        said = f"{self.walls.main.name}: {self.walls.reason}"
+        return {
+            "firewall": self.switch.said(now) or self.mirror.alarm or said,
+            "kernel": self._kernel(),
+            "bans": len(self.store.ledger.claims(now)),
+            "not blocked as protected": self.mirror.spared,
+            "store": self.store.said(),
+            "rejections": {str(kind): n for kind, n in sorted(self.chronicle.kinds.items())},
+            "counting": asdict(self.deciding.tally),
+            "listener": [
+                {"name": str(address), **server.counts}
+                for server in self.servers
+                for address in server.addresses[:1]
+            ],
+            "feed": self.feeds.brief(now),
+            "stopped jails": self._stopped(now),
+        }
+
+    def _kernel(self) -> dict[str, Any]:
+        """What the last comparison found, nothing before the first; and what was dropped."""
+        report = self.mirror.report
+        found = {"expected": report.expected, "present": report.present} if report else {}
+        warnings = {"warning": "; ".join(report.warnings)} if report and report.warnings else {}
+        dropped = {f"dropped by {name}": n for name, n in self.mirror.dropped().items() if n}
+        return {**found, **warnings, **dropped}
+
+    def _stopped(self, now: float) -> list[dict[str, Any]]:
+        restraint = self.deciding.restraint
+        return [
+            {"name": jail, "why": why, "seconds": round(until - now)}
+            for jail, (until, why) in (restraint.brakes.stopped(now) if restraint else {}).items()
+        ]

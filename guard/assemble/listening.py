@@ -1,0 +1,110 @@
+"""What answers strangers: listeners, their spool and delivery, and where they report."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from guard.assemble.made import Assembled
+from guard.config import DEFAULT_PATH, Settings
+from guard.lib import clock
+from guard.lib.faults import Fault
+from guard.listeners import Listeners
+from guard.listeners import Parts as ListenerParts
+from guard.mail.collapsed import CollapsedRecords
+from guard.mail.delivery import Deliverer, Surroundings
+from guard.mail.recordlog import RecordLog
+from guard.mail.reports import read_report
+from guard.mail.resolver import DnsResolver
+from guard.mail.spool import FileSpool
+from guard.parts import Job, Parts
+from guard.records import Record
+from guard.roles import ConfigError, Sink
+from guard.smtp.server import Server
+from guard.stores.stream import StreamSink
+
+Shape = Callable[[Settings], Settings]
+
+
+class Fanout:
+    """A Sink that hands each record to several."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def put(self, record: Record) -> None:
+        """Hands `record` on."""
+        for sink in self._sinks:
+            sink.put(record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """What answers strangers, with what has to run beside it."""
+
+    servers: Sequence[Server] = ()
+    jobs: Sequence[Job] = ()
+    reload: Callable[[], None] = lambda: None
+
+
+def front(
+    settings: Settings,
+    path: Path | None,
+    sink: Sink,
+    stack: ExitStack,
+    shape: Shape = lambda settings: settings,
+) -> Front:
+    """The listeners, the reloading of their files, and the delivery of their mail."""
+    spool = FileSpool(settings.state.dir / "spool")
+    spool.open()
+    nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
+    around_listeners = ListenerParts(spool, sink, nodeid, clock.now, read_report)
+    listeners = Listeners(settings, path, around_listeners, shape)
+    stack.callback(listeners.close)
+    reloader = listeners.reloader()
+    jobs = [Job("reload", reloader)]
+    if settings.delivery.enabled:
+        resolver = DnsResolver(settings.delivery.nameservers)
+        around = Surroundings(sink=sink, resolver=resolver, clock=clock.now, nodeid=nodeid)
+        names = [item.hostname for item in settings.listener]
+        hostname = settings.delivery.hostname or next(iter(names), None)
+        own = replace(settings.delivery, hostname=hostname)
+        deliverer = Deliverer(spool, own, settings.queue, around)
+        listeners.tell_queues(deliverer.reconfigure)
+        jobs.append(Job("delivery", deliverer))
+    return Front(servers=listeners.servers, jobs=jobs, reload=reloader.request)
+
+
+def sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
+    if settings.log.records is None:
+        return first
+    records = RecordLog(settings.log.records, clock.now)
+    stack.callback(records.close)
+    if not settings.log.collapse:
+        return Fanout([first, records])
+    collapsed = CollapsedRecords(records, settings.log.collapse, clock.now)
+    stack.callback(collapsed.close)
+    return Fanout([first, collapsed])
+
+
+def listener(
+    settings: Settings, path: Path | None = None, shape: Shape = lambda settings: settings
+) -> Assembled:
+    """The listener alone. Its rejections go to Redis, where a daemon hears them.
+
+    `shape` makes of what was read what this process runs, one of several.
+    """
+    settings = shape(settings)
+    if settings.store.url is None:
+        message = "listener and daemon meet in Redis; set it, or run both at once with `guard up`"
+        raise ConfigError([Fault(str(DEFAULT_PATH), "store.url", message)])
+    stack = ExitStack()
+    stream = StreamSink(settings.store.url)
+    stack.callback(stream.close)
+    stream.reach()
+    made = front(settings, path, sinks(settings, stream, stack), stack, shape)
+    parts = Parts(listeners=made.servers, jobs=made.jobs, reload=made.reload, close=stack.close)
+    return Assembled(parts=parts, settings=settings, servers=made.servers)
