@@ -12,7 +12,7 @@ from guard.config import load
 from guard.listeners import Listeners, Parts, check
 from guard.mail.reports import read_report
 from guard.mail.spool import FileSpool
-from guard.relay.credentials import hash_password
+from guard.relay.hashes import hash_password
 from guard.roles import ConfigError
 
 REFUSED = "550 5.7.1 "

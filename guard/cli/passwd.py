@@ -26,7 +26,8 @@ def passwd(user: str, file: Path | None, delete: bool) -> None:
     The password is asked for, or read as the first line of standard input; never from the command
     line, where other users of the machine could see it.
     """
-    from guard.relay.credentials import hash_password, load_credentials
+    from guard.relay.credentials import load_credentials
+    from guard.relay.hashes import hash_password
     from guard.relay.passwd import entry, with_user, without_user
     from guard.roles import BadInput
 

@@ -13,9 +13,9 @@ from guard.relay.calls import Calls
 from guard.relay.credentials import (
     HookAuthenticator,
     PasswordFile,
-    hash_password,
     load_credentials,
 )
+from guard.relay.hashes import hash_password
 from guard.relay.hook import load_hook
 from guard.relay.login import Login
 from guard.roles import ConfigError, Unavailable
@@ -74,7 +74,7 @@ def test_who_does_not_exist_costs_the_same_check(users, monkeypatch):
         seen.append((argon2.extract_parameters(hashed), password))
         return True  # even a hit on the stand-in's hash lets nobody in
 
-    monkeypatch.setattr(credentials, "_verify", verify)
+    monkeypatch.setattr(credentials, "verify", verify)
     assert not check(users, "nobody", "guess")
     assert check(users, "ann", "guess")
     assert len(seen) == 2
@@ -96,7 +96,7 @@ def test_guessing_keeps_few_threads_busy_and_is_turned_away_in_time(users, monke
             going -= 1
         return False
 
-    monkeypatch.setattr(credentials, "_verify", verify)
+    monkeypatch.setattr(credentials, "verify", verify)
 
     async def storm():
         tries = [users.check(login("ann", str(n))) for n in range(20)]
@@ -152,7 +152,7 @@ def test_what_is_no_hash_is_found_when_the_file_is_read(tmp_path, bad):
     """Not when somebody logs in."""
     path = tmp_path / "credentials.toml"
     path.write_text(f'ann = "{bad}"\n')
-    with pytest.raises(ConfigError, match="is no argon2 hash"):
+    with pytest.raises(ConfigError, match="is no hash of argon2"):
         load_credentials(path)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 import pytest
 
 from guard.lib.networks import parse_address, parse_network
-from guard.relay.credentials import hash_password
+from guard.relay.hashes import hash_password
 from guard.relay.live import Live, Rules, examine
 from guard.relay.login import Login
 from guard.relay.verdict import Asked

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guard.relay.credentials import hash_password
+from guard.relay.hashes import hash_password
 
 EXAMPLES = Path(__file__).parent.parent.parent / "etc/policy"
 REFUSED = "550 5.7.1 relaying not permitted for 127.0.0.66:"

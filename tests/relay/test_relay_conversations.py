@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from player import play, read, rejections
 
-from guard.relay.credentials import hash_password
+from guard.relay.hashes import hash_password
 
 FOLDER = Path(__file__).parent.parent / "conversations/relay"
 
