@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from guard.events import Block
+from guard.firewall.intervals import live
 from guard.firewall.netlink import (
     CREATE,
     DUMP,
@@ -83,7 +84,7 @@ class Blackhole:
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Releases, then blocks, a message each."""
-        wanted = {network: until for network, until in block if until is None or until > now}
+        wanted = live(block, now)
         gone = {network for network in (*release, *dict(block)) if network not in wanted}
         with self._explained():
             self._delete(gone)

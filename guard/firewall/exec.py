@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 
 from guard.events import Block
 from guard.firewall import commands
+from guard.firewall.intervals import live
 from guard.lib.logs import printable
 from guard.lib.networks import Network, parse_network
 from guard.roles import Refused, Unavailable
@@ -42,7 +43,7 @@ class Exec:
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Runs `apply` once, unless there is nothing to do."""
-        wanted = {network: until for network, until in block if until is None or until > now}
+        wanted = live(block, now)
         gone = [net for net in dict.fromkeys((*release, *dict(block))) if net not in wanted]
         lines = [f"release {network}\n" for network in gone]
         lines += [_line(*item, now) for item in wanted.items()]
@@ -55,7 +56,7 @@ class Exec:
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Runs `replace` once."""
-        wanted = {network: until for network, until in blocks if until is None or until > now}
+        wanted = live(blocks, now)
         self._run("replace", [_line(*item, now) for item in wanted.items()])
         self._ends, self._queue = {}, []
         for network, until in wanted.items():

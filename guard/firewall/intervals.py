@@ -8,9 +8,10 @@ end of every address, the latest end of the blocks that cover it, is exact as a 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from guard.events import Block
 from guard.lib.networks import Network
 
 _BITS = {4: 32, 6: 128}
@@ -38,6 +39,12 @@ def outlasts(one: float | None, other: float | None, slack: float = SLACK) -> bo
     if other is None:
         return False
     return one is None or one > other + slack
+
+
+def live(block: Iterable[Block], now: float) -> dict[Network, float | None]:
+    """The blocks that are not over; of several of one network the last counts."""
+    ends = dict(block)
+    return {network: until for network, until in ends.items() if until is None or until > now}
 
 
 def disjoint(blocks: Mapping[Network, float | None]) -> list[Range]:

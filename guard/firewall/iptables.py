@@ -19,6 +19,7 @@ from pathlib import Path
 
 from guard.events import Block
 from guard.firewall import ipset
+from guard.firewall.intervals import live
 from guard.firewall.netlink import KernelError
 from guard.firewall.xtables import CHAIN, Legacy, Nft, Rules, passing
 from guard.lib.networks import Network
@@ -93,7 +94,7 @@ class IPTables:
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Releases, then blocks; a repeat renews the end."""
-        wanted = {network: until for network, until in block if until is None or until > now}
+        wanted = live(block, now)
         gone = [network for network in (*release, *dict(block)) if network not in wanted]
         with self._explained():
             for name, networks in self._sorted(Block(network, None) for network in gone).items():
@@ -103,8 +104,7 @@ class IPTables:
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Fills new sets and swaps them in, with no moment in which less is blocked."""
-        live = (block for block in blocks if block.until is None or block.until > now)
-        wanted = self._sorted(live)
+        wanted = self._sorted(b for b in blocks if b.until is None or b.until > now)
         with self._explained():
             for name, kind, version in self._layout():
                 held = wanted.get(name, [])

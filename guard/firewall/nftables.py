@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from guard.events import Block
 from guard.firewall import commands, nftrules, nftsets
-from guard.firewall.intervals import Range, blocks_of, disjoint, read_back
+from guard.firewall.intervals import Range, blocks_of, disjoint, live, read_back
 from guard.firewall.netlink import CREATE, KernelError, Netlink
 from guard.firewall.nftlayout import HASHED, RANGED, TABLE, Ports, Set, script
 from guard.firewall.nftupgrade import upgrade
@@ -82,7 +82,7 @@ class NFTables:
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Blocks and releases in one transaction; all of it or nothing."""
-        wanted = {network: until for network, until in block if until is None or until > now}
+        wanted = live(block, now)
         gone = {network for network in (*release, *dict(block)) if network not in wanted}
         with self._explained():
             prefixes = self._known(now)

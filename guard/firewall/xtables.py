@@ -8,7 +8,9 @@ bans go into the ipsets that they name. Touches the chain GUARD and the jumps to
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -161,6 +163,8 @@ class Legacy:
                 yield table
                 table.commit()
             except self._iptc.IPTCError as error:
+                if os.strerror(errno.EAGAIN) in str(error):
+                    raise Unavailable("another program changes iptables' rules") from error
                 raise Refused(f"iptables (legacy) does not work here: {error}") from error
             finally:
                 if "table" in locals():
