@@ -42,9 +42,9 @@ class Skeleton:
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Releases, then blocks; in one transaction where there are any.
 
-        A network that is blocked already gets the new end, of several the last one. One that is not blocked may be
-        released. `until` at or before `now` releases. Networks nest: releasing a /24 leaves a /25
-        within it blocked. Raises Unavailable when it may work later.
+        A network that is blocked already gets the new end, of several the last one. One that is not
+        blocked may be released. `until` at or before `now` releases. Networks nest: releasing a
+        /24 leaves a /25 within it blocked. Raises Unavailable when it may work later.
         """
         raise NotImplementedError
 
