@@ -17,6 +17,7 @@ from guard.events import Window
 
 Hits = float | bytes
 _ONE, _TWO = Struct("<d"), Struct("<dd")
+_one, _first = _ONE.pack, _ONE.unpack_from
 
 
 def add(hits: Hits | None, time: float, rejections: int, window: Window) -> tuple[Hits | None, int]:
@@ -27,21 +28,29 @@ def add(hits: Hits | None, time: float, rejections: int, window: Window) -> tupl
     A window that fills starts anew, empty; it never holds `maxretry` rejections or more.
     """
     maxretry, findtime = window
+    # The common cases first: one rejection, later than all before, that fills nothing.
     if rejections == 1 and maxretry > 2:
         if hits is None:
             return time, 0
-        if not isinstance(hits, bytes) and time >= hits:
-            return (_TWO.pack(hits, time) if hits > time - findtime else time), 0
+        if not isinstance(hits, bytes):
+            if time >= hits:
+                return (_TWO.pack(hits, time) if hits > time - findtime else time), 0
+        elif (
+            _first(hits)[0] > time - findtime
+            and len(hits) < 8 * maxretry - 8
+            and time >= _first(hits, len(hits) - 8)[0]
+        ):
+            return hits + _one(time), 0
     packed = _packed(hits)
-    if packed and time < _ONE.unpack_from(packed, len(packed) - 8)[0]:
+    if packed and time < _first(packed, len(packed) - 8)[0]:
         return _add_late(packed, time, rejections, window)
     oldest = time - findtime
-    if packed and _ONE.unpack_from(packed)[0] <= oldest:
+    if packed and _first(packed)[0] <= oldest:
         packed = packed[8 * bisect_right(times_of(packed), oldest) :]
     held = len(packed) // 8 + rejections
     if held >= maxretry:
         return None, held
-    return (time if held == 1 else packed + _ONE.pack(time) * rejections), 0
+    return (time if held == 1 else packed + _one(time) * rejections), 0
 
 
 def _add_late(
@@ -57,13 +66,13 @@ def _add_late(
     if held >= window.maxretry:
         return None, held
     place = 8 * bisect_right(times, time)
-    return packed[8 * first : place] + _ONE.pack(time) * rejections + packed[place:], 0
+    return packed[8 * first : place] + _one(time) * rejections + packed[place:], 0
 
 
 def _packed(hits: Hits | None) -> bytes:
     if hits is None:
         return b""
-    return hits if isinstance(hits, bytes) else _ONE.pack(hits)
+    return hits if isinstance(hits, bytes) else _one(hits)
 
 
 def times_of(hits: Hits | None) -> tuple[float, ...]:
