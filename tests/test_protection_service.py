@@ -104,12 +104,14 @@ def test_lists_close_their_ports_and_let_go(running):
         path = folder / f"{name}.txt"
         path.write_text(f"{OFFENDER}\n10.9.9.9\n")
         # It is followed by itself too, but nobody waits a minute for a test.
-        assert service.ask("feeds", "sync", name)[0]["networks"] == 2
+        done = guard("feeds", "sync", name, "--json", "-c", str(service.config))
+        assert done.returncode == 0 and done.stdout, done.stderr + service.said()
         assert world.offender.connects(SERVER, 25) is mail
         assert world.offender.connects(SERVER, 80) is web
         assert world.innocent.connects(SERVER, 80)
         path.write_text("10.9.9.9\n")
-        assert service.ask("feeds", "sync", name)[0]["networks"] == 1
+        done = guard("feeds", "sync", name, "--json", "-c", str(service.config))
+        assert done.returncode == 0 and done.stdout, done.stderr + service.said()
         assert world.offender.connects(SERVER, 25)
         assert world.offender.connects(SERVER, 80)
     status = guard("status", "-c", str(service.config))
