@@ -95,7 +95,22 @@ def refusals(folder):
     return sum(e["count"] for e in events(folder) if e["event"] == "relay_denied")
 
 
-@test.com", "recipient": "", "size": 0,
+def test_a_ban_ends_by_itself(running):
+    """The kernel lets the address in again when its time is over."""
+    world, service, _ = running
+    service.ask("ban", "192.0.2.10", "--for", "3s")
+    assert not world.offender.connects("192.0.2.1")
+    assert eventually(lambda: world.offender.connects("192.0.2.1"), 10)
+    assert service.ask("bans") == []
+
+
+def test_the_same_from_a_kumomta_log(running):
+    """Rejections that a real KumoMTA would have logged drop the address that they name."""
+    from guard.lib.clock import now
+
+    world, service, folder = running
+    record = {
+        "type": "Rejection", "id": "", "sender": "test@test.com", "recipient": "", "size": 0,
         "response": {
             "code": 550, "enhanced_code": {"class": 5, "subject": 7, "detail": 1},
             "content": "relaying not permitted for 192.0.2.10:50312",
