@@ -19,6 +19,7 @@ from guard.lib.clock import Clock
 from guard.lib.faults import Fault
 from guard.lib.reload import Reloader
 from guard.mail.settings import QueueSettings
+from guard.relay.exposed import readable
 from guard.relay.live import Live, Rules, examine
 from guard.relay.reports import ReportReader
 from guard.roles import ConfigError, Refused, Sink, Spool
@@ -63,6 +64,7 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
     for item, some in zip(settings.listener, everything, strict=True):
         try:
             found += examine(some, ports, asking)
+            found += readable(item.tls_private_key) if item.tls_private_key else []
             check_files(item)
         except ConfigError as error:
             faults += error.faults

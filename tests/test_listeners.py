@@ -266,6 +266,7 @@ def certificate(folder, name):
     options = ["-subj", f"/CN={name}", "-keyout", path, "-out", path.with_suffix(".crt")]
     subprocess.run([*command.split(), *options], check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
+    path.chmod(0o600)
 
 
 def test_tls_and_passwords_come_with_a_reload(world, log):
@@ -345,7 +346,10 @@ def test_what_a_bad_certificate_held_up_is_taken_when_it_is_mended(world, log):
 
 
 def test_users_of_a_shared_file_may_log_in_at_one_of_its_listeners(world):
-    """relay_from_authz is of use if one listener asks for passwords; with none it is a trap."""
+    """relay_from_authz is of use if one listener asks for passwords; with none it is a trap.
+
+    And a key that everybody may read is one too.
+    """
     certificate(world.folder, "mx.test")
     world.write("cred.toml", "")
     (world.folder / "cred.toml").chmod(0o600)
@@ -357,6 +361,9 @@ def test_users_of_a_shared_file_may_log_in_at_one_of_its_listeners(world):
     assert warning.key == '"users.test".relay_from_authz'
     world.settings(other + tls + 'credentials = "cred.toml"\n')
     assert check(load(world.path), world.path) == []
+    (world.folder / "mx.test.pem").chmod(0o644)
+    (warning,) = check(load(world.path), world.path)
+    assert str(warning).endswith("mx.test.pem: everybody on this machine may read it: chmod o-r")
 
 
 def test_a_hook_without_time_is_a_fault(world):

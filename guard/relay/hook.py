@@ -54,7 +54,10 @@ class ConnMeta:
     meta: Mapping[str, str]
 
     def get_meta(self, name: str) -> str | None:
-        """`authz_id`, `received_from`, `received_via`, `ehlo_domain`; None for what is not."""
+        """KumoMTA's names: `authz_id`, `authn_id`, `received_from`, `received_via`, `ehlo_domain`.
+
+        None for what is not.
+        """
         return self.meta.get(name)
 
 
@@ -66,7 +69,8 @@ def conn_meta(session: Asked | Login) -> ConnMeta:
     if session.ehlo:
         meta["ehlo_domain"] = session.ehlo
     if isinstance(session, Asked) and session.authz_id is not None:
-        meta["authz_id"] = session.authz_id
+        # Nobody acts as somebody else, so that both are one.
+        meta["authz_id"] = meta["authn_id"] = session.authz_id
     return ConnMeta(meta)
 
 

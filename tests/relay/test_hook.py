@@ -60,7 +60,7 @@ def test_conn_meta_has_kumomtas_names():
     assert meta.get_meta("received_from") == "[::1]:4242"
     assert meta.get_meta("received_via") == "[::1]:25"
     assert meta.get_meta("ehlo_domain") == "mx.test"
-    assert meta.get_meta("authz_id") == "ann"
+    assert meta.get_meta("authz_id") == meta.get_meta("authn_id") == "ann"
     assert meta.get_meta("nonsense") is None
     bare = conn_meta(Asked(parse_address("192.0.2.1"), 1, "h:25", "", ""))
     assert bare.get_meta("received_from") == "192.0.2.1:1"
