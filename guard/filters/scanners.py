@@ -49,6 +49,7 @@ class Signatures:
             self._patterns[sort] = re.compile(joined, re.IGNORECASE) if found else None
         first = [(bytes.fromhex(text), sign) for text, sign in rules.get("first", [])]
         self._first = [(prefix, sign) for prefix, sign in first if b"\n" not in prefix]
+        self.openers = frozenset(prefix[:1] for prefix, _ in first if b"\n" in prefix)
         self._openings = {prefix: sign for prefix, sign in first if b"\n" in prefix}
         # Few names come with most of the sessions.
         self.greeting = lru_cache(maxsize=4096)(self._greeting)
@@ -90,9 +91,9 @@ class Signatures:
 
     def undecided(self, data: bytes) -> bool:
         """Whether more bytes are needed to know."""
-        return bool(data) and any(
-            len(data) < len(prefix) and prefix.startswith(data) for prefix, _ in self._first
-        )
+        if not data or data[0] not in self._beginnings:
+            return False
+        return any(len(data) < len(prefix) and prefix.startswith(data) for prefix, _ in self._first)
 
     def _search(self, sort: str, text: str) -> Sign | None:
         pattern = self._patterns[sort]

@@ -38,8 +38,8 @@ class Lines:
         self._at = 0
 
     def peek(self) -> bytes:
-        """How it begins."""
-        return self._buffer[self._at : self._at + 16]
+        """How it begins; nothing in the middle of a line that is too long."""
+        return b"" if self._overlong else self._buffer[self._at : self._at + 16]
 
     def take(self) -> bytes:
         """All of it, as bytes."""

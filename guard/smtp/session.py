@@ -241,7 +241,7 @@ class Dialogue:
                 self.steps += 1
                 mailing.end_of_data(self)
             else:
-                if self.steps == 0 and not self.trusted and knowing.first_bytes(self, lines.peek()):
+                if self.steps == 0 and not self.trusted and self._begins(lines.peek()):
                     break
                 line = lines.next()
                 if line is None:
@@ -267,6 +267,12 @@ class Dialogue:
         else:
             assert line.text is not None
             self._obey(line.text)
+
+    def _begins(self, data: bytes) -> bool:
+        """Looks at the first bytes; whether there is nothing to do with them (yet)."""
+        if data and data[:1] not in self.listener.signatures.openers:
+            self.opening = None
+        return knowing.first_bytes(self, data)
 
     def _opens(self, line: Line) -> bool:
         if line.text is None:

@@ -309,6 +309,12 @@ def test_manners_that_an_operator_may_ask_for():
     assert polite.send(b"MAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\n").count("250 ") == 2
 
 
+def test_only_the_beginning_is_the_beginning():
+    """Bytes in the middle of a first line that is too long say nothing, however they arrive."""
+    play = three_ways(b"A" * 1400 + b"\x16\x03\x01" * 400 + b"\r\nNOOP\r\n")
+    assert play.out == b"500 5.2.3 line too long\r\n250 the goggles do nothing\r\n"
+
+
 def test_published_ranges():
     """An address that a scanner calls its own is told so instead of the banner."""
     ranges = PrefixMap([(parse_network("192.0.2.0/24"), "Censys")])
