@@ -35,7 +35,7 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-class Rejection(msgspec.Struct, frozen=True, gc=False):
+class Rejection(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """A server refused something that `address` asked for, `count` times in a row.
 
     `address` is canonical text taken from a structured field, never from what the peer wrote.
@@ -51,7 +51,7 @@ class Rejection(msgspec.Struct, frozen=True, gc=False):
     id: str = ""
 
 
-class Acceptance(msgspec.Struct, frozen=True, gc=False):
+class Acceptance(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """`address` did something only a legitimate peer does; `how` is mail, auth or delivery."""
 
     time: float

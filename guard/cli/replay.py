@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from guard.config import Settings
     from guard.events import Event
     from guard.jails.jail import Jail
-    from guard.sources.history import Hear, Reader
+    from guard.sources.aside import Aside, Task
+    from guard.sources.history import Reader
 
+LARGE = 8 << 20
 _STAMP = "%Y-%m-%d %H:%M:%S"
 
 
@@ -51,12 +54,14 @@ def replay(
     gzip; - is standard input. With --filter it is a text log of any program.
     """
     from guard.config import load
-    from guard.sources.history import Reader
+    from guard.sources.aside import Task, text_of
 
     settings = load(config)
     jails = _jails(settings, filter_, folder)
+    task = Task(text_of(files), filter_, text_of(settings.jails.filters))
+    task.hear()  # a fault in the filter is told here
     with _progress(files) as advance:
-        reader = Reader(files, _hear(settings, filter_), advance)
+        reader = _reader(files, task, advance)
         run = _replay(settings, jails)
         _play(run, reader.batches(), _print_ban if as_json else None)
     if not as_json and run.bans:
@@ -93,17 +98,16 @@ def _describe(jail: Jail) -> str:
     return f"{jail.window.maxretry} within {format_duration(jail.window.findtime)} bans {length}"
 
 
-def _hear(settings: Settings, filter_: str | None) -> Hear:
-    """What makes events of lines."""
-    if filter_ is None:
-        from guard.sources.recordlines import hear
+def _reader(
+    files: tuple[Path, ...], task: Task, advance: Callable[[int], object]
+) -> Reader | Aside:
+    """Reads in a process of its own what is worth starting one."""
+    from guard.sources.aside import Aside
+    from guard.sources.history import STDIN, size_of
 
-        return hear
-    from guard.filters.load import load_filter
-    from guard.lib.clock import now
-    from guard.sources.textlines import TextHear
-
-    return TextHear(load_filter(filter_, settings.jails.filters), now)
+    if STDIN in files or size_of(files) < LARGE or (os.cpu_count() or 1) < 2:
+        return task.reader(advance)
+    return Aside(task, advance)
 
 
 def _replay(settings: Settings, jails: list[Jail]) -> Replay:
@@ -180,7 +184,7 @@ def _table(run: Replay) -> None:
     console.print(table, markup=False)
 
 
-def _summary(run: Replay, reader: Reader, jails: list[Jail]) -> None:
+def _summary(run: Replay, reader: Reader | Aside, jails: list[Jail]) -> None:
     """What was read and what came of it, for people: on standard error."""
     from datetime import UTC, datetime
 

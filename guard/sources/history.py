@@ -64,7 +64,7 @@ class Reader:
             tally = Tally()
             with _open(path) as file:
                 yield from self._file(Segment(file, str(path)), tally)
-            if path in self._named and NO_RECORD in tally.faults and not tally.records:
+            if path in self._named and tally.faults and not tally.records and not tally.heard:
                 self.foreign.append(str(path))
             self.tally.add(tally)
 
@@ -72,6 +72,7 @@ class Reader:
         at = 0
         while (runs := segment.read()) is not None:
             if events := self._hear(runs, tally, segment.name):
+                tally.heard += len(events)
                 yield events
             self._advance(segment.at - at)
             at = segment.at

@@ -47,8 +47,10 @@ class RedisStream:
         """Events as entries come. Raises Unavailable when Redis does not answer."""
         from redis.exceptions import RedisError
 
-        client = connect(self._url)
+        client: Any = None
         try:
+            # A cluster is asked for its nodes at once.
+            client = await asyncio.to_thread(connect, self._url)
             await asyncio.to_thread(self._join, client)
             await asyncio.to_thread(self._let_go, client)
             # What Redis handed us before the connection broke never came, or was never counted.
@@ -68,7 +70,8 @@ class RedisStream:
             text = printable(str(error))[:200]
             raise Unavailable(f"Redis at {self._url} does not answer: {text}") from None
         finally:
-            client.close()
+            if client is not None:
+                client.close()
 
     def _join(self, client: Any) -> None:
         from redis.exceptions import ResponseError

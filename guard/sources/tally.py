@@ -25,9 +25,13 @@ class Faults:
 
 @dataclass(slots=True)
 class Tally:
-    """`types` counts records by type, unknown ones apart; `lines` counts what was no record too."""
+    """`types` counts records by type, unknown ones apart; `lines` counts what was no record too.
+
+    `heard` counts events, where somebody counts them.
+    """
 
     lines: int = 0
+    heard: int = 0
     types: Counter[str] = field(default_factory=Counter)
     faults: dict[str, Faults] = field(default_factory=dict)
 
@@ -54,6 +58,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Counts what `other` counted, too."""
         self.lines += other.lines
+        self.heard += other.heard
         self.types += other.types
         for sort, faults in other.faults.items():
             known = self.faults.setdefault(sort, Faults(0, faults.first))

@@ -191,6 +191,9 @@ def test_what_is_no_log_exits_65(replay, tmp_path):
     code, bans, said = replay(tmp_path / "picture", tmp_path / "log")
     assert (code, len(bans)) == (65, 1)
     assert f"no log: {tmp_path / 'picture'}" in said
+    for content in (b"\0" * 500, b"no line end", b"\x28\xb5\x2f\xfd" + b"\xff" * 50):
+        (tmp_path / "other").write_bytes(content)
+        assert replay(tmp_path / "other")[0] == 65
     code, bans, said = replay(tmp_path / "log", tmp_path / "absent")
     assert (code, bans) == (65, [])
     assert "absent: No such file or directory" in said
