@@ -86,6 +86,9 @@ _ATTRIBUTES = re.compile(r"[A-Za-z]+=\S+(?: +[A-Za-z]+=\S+)*", re.ASCII)
 
 def parse(line: str) -> Command:
     """What `line`, without its line end, asks for. Never raises, whatever the text."""
+    exact = _EXACT.get(line)
+    if exact:
+        return exact
     found = _WORD.fullmatch(line)
     if not found:
         return Command(Verb.UNPARSEABLE, refusal=replies.unparseable(line))
@@ -184,6 +187,11 @@ def _is_literal(inner: str) -> bool:
     return _TAG.fullmatch(inner) is not None
 
 
+# The verbs without an argument, as nearly everybody writes them.
+_EXACT: dict[str, Command] = {
+    verb.value: Command(verb)
+    for verb in (Verb.DATA, Verb.RSET, Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
+}
 _PARSERS: dict[str, Callable[[str], Command]] = {
     "EHLO": _greeting(Verb.EHLO),
     "HELO": _greeting(Verb.HELO),
@@ -195,10 +203,7 @@ _PARSERS: dict[str, Callable[[str], Command]] = {
     "HELP": _single_word,
     "LHLO": _lhlo,
     "XCLIENT": _xclient,
-    **{
-        verb.value: _alone(Command(verb))
-        for verb in (Verb.DATA, Verb.RSET, Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
-    },
+    **{word: _alone(command) for word, command in _EXACT.items()},
 }
 
 
