@@ -11,7 +11,7 @@ from guard.relay.listener_domains import load
 from guard.relay.policy import StaticPolicy
 
 FOLDER = Path(__file__).parent.parent / "conversations"
-# What KumoMTA says (crates/kumod/src/smtp_server.rs of 2026-08), as far as we have what it is about.
+# What KumoMTA says (crates/kumod/src/smtp_server.rs of 2026-08) of all that we have too.
 KUMOMTA = """\
 550 5.7.1 relaying not permitted for {ip}:{port}
 550 5.7.1 relaying not permitted for [{ip}]:{port}
