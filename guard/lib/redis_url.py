@@ -131,3 +131,11 @@ def connect(url: RedisUrl, *, timeout: float = 5.0) -> Any:
         return redis.Redis(unix_socket_path=url.path, db=url.db, retry=once, **options)
     (host, port), *_ = url.hosts
     return redis.Redis(host, port, db=url.db, retry=once, **options)
+
+
+def redis_errors() -> tuple[type[Exception], ...]:
+    """All that a client made here raises when something is wrong with Redis."""
+    from redis import exceptions
+
+    # redis-py derives these from Exception alone.
+    return exceptions.RedisError, exceptions.RedisClusterException, OSError

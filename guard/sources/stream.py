@@ -14,7 +14,7 @@ from typing import Any
 
 from guard.events import Event
 from guard.lib.logs import printable
-from guard.lib.redis_url import connect, parse_redis_url
+from guard.lib.redis_url import connect, parse_redis_url, redis_errors
 from guard.roles import Unavailable
 from guard.sources.recordlines import hear
 from guard.sources.tally import Tally
@@ -45,8 +45,6 @@ class RedisStream:
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events as entries come. Raises Unavailable when Redis does not answer."""
-        from redis.exceptions import RedisError
-
         client: Any = None
         try:
             # A cluster is asked for its nodes at once.
@@ -66,7 +64,7 @@ class RedisStream:
                 self._done = [entry for entry, _ in entries]
                 await asyncio.to_thread(self._let_go, client)
                 entries = []
-        except (RedisError, OSError) as error:
+        except redis_errors() as error:
             text = printable(str(error))[:200]
             raise Unavailable(f"Redis at {self._url} does not answer: {text}") from None
         finally:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from guard.lib.logs import printable
-from guard.lib.redis_url import RedisUrl, connect
+from guard.lib.redis_url import RedisUrl, connect, redis_errors
 from guard.roles import Forbidden, Unavailable
 
 
@@ -54,9 +54,14 @@ class RedisLink:
             yield
         except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
             raise Forbidden(f"Redis at {self.url} does not let us in: {_text(error)}") from None
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+        except (
+            exceptions.ConnectionError,
+            exceptions.TimeoutError,
+            exceptions.RedisClusterException,
+            OSError,
+        ) as error:
             raise Unavailable(f"Redis at {self.url} does not answer: {_text(error)}") from None
-        except exceptions.RedisError as error:
+        except redis_errors() as error:
             raise Unavailable(f"Redis at {self.url} refuses: {_text(error)}") from None
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 import redis
+from support import free_port
 
 from guard.events import Kind, Rejection
 from guard.roles import Unavailable
@@ -112,3 +113,16 @@ def test_what_was_handed_over_and_never_came_is_read_at_once(redis_url):
         client.xgroup_create(KEY, "guard", id="0")
         assert client.xreadgroup("guard", "me", {KEY: ">"})
     assert asyncio.run(read(RedisStream(redis_url, consumer="me"), 1)) == [event(1)]
+
+
+@pytest.mark.parametrize("form", ["redis://127.0.0.1:{}", "redis+cluster://127.0.0.1:{}"])
+def test_redis_absent_is_unavailable(form):
+    """From the first moment, in every form of the URL."""
+    source = RedisStream(form.format(free_port()))
+
+    async def play() -> None:
+        async with contextlib.aclosing(source.batches()) as batches:
+            with pytest.raises(Unavailable, match="does not answer"):
+                await anext(batches)
+
+    asyncio.run(play())

@@ -37,6 +37,10 @@ def claims(number, start=0, source="jail:relay"):
 
 def test_redis_that_is_absent_is_unavailable(free, tmp_path):
     """One line that names the place, and no password."""
+    for form in ("redis+cluster://me:secret@{}", "redis+sentinel://me:secret@{}/fleet"):
+        with pytest.raises(Unavailable, match="does not answer") as e:
+            RedisStore(form.format(f"127.0.0.1:{free}"))
+        assert "secret" not in str(e.value)
     settings = StoreSettings(url=f"redis://me:secret@127.0.0.1:{free}/0")
     with pytest.raises(
         Unavailable, match=rf"Redis at redis://127.0.0.1:{free}/0 does not answer"
