@@ -41,9 +41,9 @@ class Lists:
         self._known: dict[str, FeedStatus] = {}  # as of the last look; replaced, not changed
 
     @property
-    def weigh(self) -> Callable[[list[Offence]], list[Offence]] | None:
+    def weigh(self) -> Callable[[Sequence[Offence]], list[Offence]] | None:
         """What makes rejections of listed addresses count for more; None where no feed does."""
-        return self._feeds.weigh if self._feeds.scores else None
+        return self._feeds.weigh
 
     @property
     def names(self) -> Sequence[str]:

@@ -50,7 +50,10 @@ class PartState(msgspec.Struct):
 
 
 class FeedState(msgspec.Struct):
-    """A feed: its parts by URL, and what came of it when it was last applied."""
+    """A feed: its parts by URL, and what came of it when it was last applied.
+
+    The two are kept apart: whoever fetches writes the one, whoever owns the ledger the other.
+    """
 
     parts: dict[str, PartState] = {}
     applied: float = 0.0
@@ -70,8 +73,12 @@ class Copies(Protocol):
         """What is known of a feed; an empty state when it is new."""
         ...
 
-    def save(self, name: str, state: FeedState) -> None:
-        """Remembers it."""
+    def save(self, name: str, parts: dict[str, PartState]) -> None:
+        """Remembers what is known of the parts."""
+        ...
+
+    def applied(self, name: str, state: FeedState) -> None:
+        """Remembers what came of it; the parts in `state` are left out."""
         ...
 
     def body(self, name: str, url: str) -> bytes | None:
@@ -91,7 +98,14 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FeedState).decode
 
 
-def _state(data: bytes | None, where: str) -> FeedState:
+def _state(parts: bytes | None, applied: bytes | None, where: str) -> FeedState:
+    """Both halves together."""
+    state = _half(applied, where)
+    state.parts = _half(parts, where).parts
+    return state
+
+
+def _half(data: bytes | None, where: str) -> FeedState:
     try:
         return _decode(data) if data else FeedState()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -99,12 +113,16 @@ def _state(data: bytes | None, where: str) -> FeedState:
         return FeedState()
 
 
+def _summary(state: FeedState) -> bytes:
+    return _encode(msgspec.structs.replace(state, parts={}))
+
+
 def _id(url: str) -> str:
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class FolderCopies:
-    """In `folder`, for one process on one host: NAME.json, and NAME/ID.list for each part."""
+    """In `folder`, for one process on one host: NAME.json, NAME/applied.json, NAME/ID.list."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -112,11 +130,19 @@ class FolderCopies:
     def load(self, name: str) -> FeedState:
         """The protocol's."""
         path = self._folder / f"{name}.json"
-        return _state(self._read(path), str(path))
+        return _state(self._read(path), self._read(self._applied(name)), str(path))
 
-    def save(self, name: str, state: FeedState) -> None:
+    def save(self, name: str, parts: dict[str, PartState]) -> None:
         """The protocol's."""
-        self._write(self._folder / f"{name}.json", msgspec.json.format(_encode(state)))
+        data = _encode(FeedState(parts=parts))
+        self._write(self._folder / f"{name}.json", msgspec.json.format(data))
+
+    def applied(self, name: str, state: FeedState) -> None:
+        """The protocol's."""
+        self._write(self._applied(name), msgspec.json.format(_summary(state)))
+
+    def _applied(self, name: str) -> Path:
+        return self._folder / name / "applied.json"
 
     def body(self, name: str, url: str) -> bytes | None:
         """The protocol's."""
@@ -157,12 +183,20 @@ class RedisCopies:
     def load(self, name: str) -> FeedState:
         """The protocol's."""
         with self._errors():
-            return _state(self._client.hget(_key(name), "state"), f"{_key(name)} in Redis")
+            parts, applied = self._client.hmget(_key(name), "state", "applied")
+        return _state(parts, applied, f"{_key(name)} in Redis")
 
-    def save(self, name: str, state: FeedState) -> None:
+    def save(self, name: str, parts: dict[str, PartState]) -> None:
         """The protocol's."""
+        self._set(name, "state", _encode(FeedState(parts=parts)))
+
+    def applied(self, name: str, state: FeedState) -> None:
+        """The protocol's."""
+        self._set(name, "applied", _summary(state))
+
+    def _set(self, name: str, field: str, data: bytes) -> None:
         with self._errors():
-            self._client.hset(_key(name), "state", _encode(state))
+            self._client.hset(_key(name), field, data)
             self._client.expire(_key(name), KEPT)
 
     def body(self, name: str, url: str) -> bytes | None:

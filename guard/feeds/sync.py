@@ -12,22 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
 
-import msgspec
+from msgspec.structs import replace
 
 from guard.events import Claim, Offence
 from guard.feeds import fetch as http
+from guard.feeds import schedule
 from guard.feeds.checks import OddFeed, check, check_change
 from guard.feeds.clean import Cleaned, Shield, clean
 from guard.feeds.copies import Copies, FeedState, PartState
 from guard.feeds.recipe import BadFeed, Listed, Part, Recipe
+from guard.feeds.scores import Scores
 from guard.lib.bulk import bulk
 from guard.lib.networks import Network
-from guard.lib.prefixes import Prefixes
 from guard.roles import GuardError, Ledger, Refused
 
 log = logging.getLogger("guard.feeds")
 
-BACK_OFF, JITTER = 300.0, 0.1
 TURN = 600.0  # seconds that one host of a fleet has for a fetch
 REPLAN = 60.0  # a change of protection is applied to lists no more often; the kernel has it at once
 Fetch = Callable[[Part, Recipe, str, str, float], http.Fetched | None]
@@ -76,7 +76,7 @@ class Feeds:
         self._copies, self._shield, self._fetch = copies, shield, fetch
         self._chance = chance or SystemRandom().random
         self._memory = {name: _Memory() for name in self.recipes}
-        self._listed_in: dict[str, Prefixes] = {}  # feeds that raise scores; replaced, not changed
+        self._scores = Scores()
 
     def state(self, name: str) -> FeedState:
         """What is known of a feed."""
@@ -105,14 +105,18 @@ class Feeds:
         a list that is odd. Raises Unavailable when the copies cannot be kept.
         """
         recipe, state = self.recipes[name], self._copies.load(name)
-        due = [part for part in recipe.parts if _due(state.parts.get(part.url), now, force=force)]
+        due = [
+            part
+            for part in recipe.parts
+            if schedule.due(state.parts.get(part.url), now, force=force)
+        ]
         turn = 1.0 if force else min(TURN, recipe.every / 2)
         if not due or not self._copies.lease(name, turn):
             return False
         for part in due:
             old = state.parts.get(part.url, PartState())
             state.parts[part.url] = self._part(recipe, part, old, now, accept=accept)
-        self._copies.save(name, state)
+        self._copies.save(name, state.parts)
         return True
 
     def _part(
@@ -123,21 +127,12 @@ class Feeds:
             got = self._fetch(part, recipe, old.etag, old.modified, now)
             new = old if got is None else self._taken(recipe, part, old, got, now, accept=accept)
         except OddFeed as error:
-            return self._failed(recipe, _with(old, odd=error.odd), str(error), now)
+            return self._failed(recipe, replace(old, odd=error.odd), str(error), now)
         except (BadFeed, Refused) as error:
             return self._failed(recipe, old, str(error), now)
         except http.FetchFailed as error:
             return self._failed(recipe, old, str(error), now, error.wait)
-        spread = 1 + JITTER * (self._chance() - 0.5)
-        return _with(
-            new,
-            fetched=now,
-            tried=now,
-            next=now + recipe.every * spread,
-            earliest=now + recipe.least,
-            fails=0,
-            error="",
-        )
+        return schedule.after_success(new, recipe, now, self._chance())
 
     def _taken(
         self,
@@ -158,7 +153,7 @@ class Feeds:
             check_change(count, old.count, old.odd, recipe.limits, now)
         self._copies.put(recipe.name, part.url, got.data)
         self._memory[recipe.name].parsed[part.url] = (now, listed)
-        return _with(
+        return replace(
             old,
             etag=got.etag,
             modified=got.modified,
@@ -174,15 +169,10 @@ class Feeds:
     def _failed(
         self, recipe: Recipe, old: PartState, error: str, now: float, wait: float = 0.0
     ) -> PartState:
-        """The state after a failure: later each time, never sooner than allowed or asked for."""
+        """The state after a failure, which is told when it is a new one."""
         if error != old.error:
             log.warning("feed %s: %s; the last good copy stays", recipe.name, error)
-        pause = min(BACK_OFF * 2.0 ** min(old.fails, 20), recipe.every)
-        pause = max(pause * (1 + JITTER * self._chance()), recipe.least, wait)
-        earliest = now + max(recipe.least, wait)
-        return _with(
-            old, tried=now, next=now + pause, earliest=earliest, fails=old.fails + 1, error=error
-        )
+        return schedule.after_failure(old, recipe, error, now, wait, self._chance())
 
     # The processor --------------------------------------------------------------------------------
 
@@ -201,7 +191,7 @@ class Feeds:
             found: dict[float, list[Network]] = {}
             for part in recipe.parts:
                 known = state.parts.get(part.url)
-                until = _until(known, recipe)
+                until = schedule.until(known, recipe)
                 if known is not None and until > now:
                     found.setdefault(until, []).extend(self._listed(recipe, part, known).networks)
             memory.parsed.clear()  # a million entries are not kept between two fetches
@@ -209,8 +199,9 @@ class Feeds:
 
     def _key(self, recipe: Recipe, state: FeedState, now: float) -> tuple[object, int]:
         parts = tuple(
-            (url, part.changed, _until(part, recipe) if _until(part, recipe) > now else 0.0)
+            (url, part.changed, until if until > now else 0.0)
             for url, part in sorted(state.parts.items())
+            for until in [schedule.until(part, recipe)]
         )
         return parts, getattr(self._shield, "version", 0)
 
@@ -220,7 +211,7 @@ class Feeds:
         everything = [network for networks in found.values() for network in networks]
         cleaned = clean(everything, self._shield)
         if recipe.action == "score" and not recipe.dry_run:
-            self._listed_in = {**self._listed_in, recipe.name: Prefixes(cleaned.networks)}
+            self._scores.put(recipe, cleaned.networks)
         if recipe.dry_run or recipe.action != "block":
             return Plan(recipe, (), cleaned, key)
         source, reason = f"feed:{recipe.name}", f"listed by {recipe.name}"
@@ -249,28 +240,11 @@ class Feeds:
         parsed[part.url] = (state.changed, listed)
         return listed
 
-    # Scores ---------------------------------------------------------------------------------------
-
     @property
-    def scores(self) -> bool:
-        """Whether any feed raises scores."""
-        return any(recipe.action == "score" for recipe in self.recipes.values())
-
-    def weigh(self, offences: Sequence[Offence]) -> list[Offence]:
-        """`offences`, those of listed networks counting for more. In any thread."""
-        lists = [(self.recipes[name], held) for name, held in self._listed_in.items()]
-        return [self._weighed(offence, lists) for offence in offences]
-
-    def _weighed(self, offence: Offence, lists: Sequence[tuple[Recipe, Prefixes]]) -> Offence:
-        factor = max(
-            (
-                recipe.score
-                for recipe, held in lists
-                if recipe.jail in ("", offence.jail) and held.overlaps(offence.network)
-            ),
-            default=1,
-        )
-        return offence if factor == 1 else offence._replace(rejections=offence.rejections * factor)
+    def weigh(self) -> Callable[[Sequence[Offence]], list[Offence]] | None:
+        """What makes rejections of listed addresses count for more; None where no feed does."""
+        scores = any(recipe.action == "score" for recipe in self.recipes.values())
+        return self._scores.weigh if scores else None
 
     # The ledger -----------------------------------------------------------------------------------
 
@@ -289,38 +263,20 @@ class Feeds:
         name, cleaned = plan.recipe.name, plan.cleaned
         came, went = ledger.replace(f"feed:{name}", plan.claims, now)
         self._memory[name].applied = plan.key
-        state = self._copies.load(name)
-        state.applied, state.came, state.went = now, came, went
-        state.entries, state.duplicates = cleaned.entries, cleaned.duplicates
-        state.networks, state.removed = len(plan.claims), cleaned.removed
-        state.shown = [(str(network), why) for network, why in cleaned.shown]
-        self._copies.save(name, state)
+        state = FeedState(
+            applied=now,
+            entries=cleaned.entries,
+            networks=len(plan.claims),
+            duplicates=cleaned.duplicates,
+            came=came,
+            went=went,
+            removed=cleaned.removed,
+            shown=[(str(network), why) for network, why in cleaned.shown],
+        )
+        self._copies.applied(name, state)
         if came or went:
             log.info(
                 "feed %s: %d networks, %d came, %d went, %d entries left out as protected",
                 *(name, len(plan.claims), came, went, sum(cleaned.removed.values())),
             )
         return came, went
-
-
-def _due(state: PartState | None, now: float, *, force: bool) -> bool:
-    """Whether a part may be asked for. A clock that was set back does not lock a feed out."""
-    if state is None or now < state.tried - 3600:
-        return True
-    return now >= (state.earliest if force else state.next)
-
-
-def _until(state: PartState | None, recipe: Recipe) -> float:
-    """When the claims of a part end unless it is heard of again: on a coarse grid.
-
-    So that the end moves, and every claim with it, four times within `outlive` and not daily.
-    """
-    if state is None or not state.changed:
-        return 0.0
-    step = recipe.outlive / 4
-    return (state.fetched + recipe.outlive) // step * step + step
-
-
-def _with(state: PartState, **changes: object) -> PartState:
-    """`state` with some members changed."""
-    return msgspec.structs.replace(state, **changes)

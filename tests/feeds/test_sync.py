@@ -267,7 +267,7 @@ def test_a_score_makes_rejections_of_the_listed_count_for_more(server, tmp_path)
         PlainSettings(name="a", url=server.url + "/a", action="score", score=2),
         PlainSettings(name="b", url=server.url + "/b", action="score", score=5, jail="relay"),
     )
-    assert host.feeds.scores
+    assert host.feeds.weigh is not None
     assert host.run(START) == set()
 
     def weights(jail):
@@ -298,7 +298,7 @@ def test_a_spoilt_copy_is_nothing_and_said(server, host, caplog):
     server.pages["/list"] = Page(lines("185.4.0.1"))
     host.run(START)
     copies = host.feeds._copies
-    copies.save("mxroute", host.state())
+    copies.save("mxroute", host.state().parts)
     (copies._folder / "mxroute.json").write_text("{")
     again = Host(copies, MxrouteSettings(url=server.url + "/list"))
     assert again.run(START + 60) == {"185.4.0.1"}
