@@ -16,6 +16,7 @@ import msgspec
 
 from guard.events import Offence, Overflow, Window
 from guard.lib.networks import Network
+from guard.roles import Unavailable
 from guard.stores.redis_link import RedisLink
 
 LATE = 3600.0
@@ -24,6 +25,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 _read = msgspec.msgpack.Decoder(dict[str, list[float]]).decode
 KNOWN = 50_000
+MOST_LATE = 100_000
 
 
 def hits_key(network: Network) -> str:
@@ -40,6 +42,7 @@ class RedisCounters:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._keys: dict[Network, str] = {}
+        self._late: list[Offence] = []
 
     def count(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
         """The role's. One script for all, in which Redis does nothing else: 5000 take it 10 ms."""
@@ -50,13 +53,30 @@ class RedisCounters:
     def _count_by_slot(
         self, offences: Sequence[Offence], windows: Mapping[str, Window]
     ) -> list[Overflow]:
+        """Slot by slot, each a call of its own.
+
+        Where some nodes are gone, what is theirs is kept for the next call; Unavailable is only
+        said when nothing at all was counted.
+        """
+        due = [*(o for o in self._late if o.jail in windows), *offences]
         slots: dict[str, list[int]] = {}
-        for index, offence in enumerate(offences):
+        for index, offence in enumerate(due):
             slots.setdefault(self._key(offence.network)[:15], []).append(index)
-        found = []
+        found: list[tuple[int, Overflow]] = []
+        late: list[Offence] = []
+        errors: list[Unavailable] = []
         for indices in slots.values():
-            answer = self._call([offences[index] for index in indices], windows)
-            found += [(indices[at], overflow) for at, overflow in answer]
+            part = [due[index] for index in indices]
+            try:
+                answer = self._call(part, windows)
+            except Unavailable as error:
+                late += part
+                errors.append(error)
+            else:
+                found += [(indices[at], overflow) for at, overflow in answer]
+        if errors and len(errors) == len(slots):
+            raise errors[0]
+        self._late = [*(o for o in self._late if o.jail not in windows), *late][:MOST_LATE]
         return [overflow for _, overflow in sorted(found, key=lambda pair: pair[0])]
 
     def _call(

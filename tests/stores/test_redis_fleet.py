@@ -20,6 +20,7 @@ from guard.stores.stream import StreamSink
 pytestmark = [pytest.mark.redis, pytest.mark.xdist_group("fleet")]
 NOW = 1_757_675_281.5
 WINDOWS = {"relay": Window(3, 600.0)}
+SLOW = Window(10**6, 86400.0)
 MANY = [parse_network(f"192.0.2.{n}") for n in range(200)] + [
     parse_network(f"2001:db8:0:{n:x}::/64") for n in range(1, 100)
 ]
@@ -69,6 +70,25 @@ def test_cluster(servers):
     store.counters.count([Offence("relay", MANY[0], NOW + 5)], WINDOWS)
     store.counters.forget(MANY[0])
     assert store.counters.counted(MANY[0]) == []
+    store.close()
+
+
+def test_a_node_of_the_cluster_is_gone(servers):
+    """What its slots should count waits for it; the others count at once, and nobody twice."""
+    ports = free_ports(3)
+    store = RedisStore(start_cluster(servers, ports))
+    servers.kill(ports[1])
+    assert store.counters.count([Offence("relay", n, NOW) for n in MANY], WINDOWS) == []
+    assert 50 < len(store.counters._late) < 250
+    servers.start(ports[1])
+
+    def settled() -> bool:
+        store.counters.count([Offence("slow", MANY[0], NOW)], {**WINDOWS, "slow": SLOW})
+        return not store.counters._late
+
+    until(settled)
+    held = [[o for o in store.counters.counted(n) if o.jail == "relay"] for n in MANY]
+    assert held == [[Offence("relay", n, NOW)] for n in MANY]
     store.close()
 
 
