@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+import subprocess
 from base64 import b64encode
 
 import pytest
@@ -171,6 +172,27 @@ def test_no_start_without_a_usable_certificate(listen, tmp_path, text):
         settings["tls_certificate"].write_text(text)
     with pytest.raises(Refused, match=r"mx\.example\.com\.pem"):
         listen(**settings)
+
+
+def test_what_is_wrong_with_a_certificate_is_said_in_words(tmp_path):
+    """Which file is missing, whose key it is, and that nobody can be asked for a password."""
+    mine = make_certificate(tmp_path)
+    other = make_certificate(tmp_path, "other.example.com")
+    certificate, key = mine["tls_certificate"], mine["tls_private_key"]
+    locked, absent = tmp_path / "locked.key", tmp_path / "absent.key"
+    subprocess.run(
+        ["openssl", "ec", "-aes256", "-passout", "pass:tiger", "-in", key, "-out", locked],
+        check=True,
+        capture_output=True,
+    )
+    for bad, words in (
+        (other["tls_private_key"], f"{certificate} and .*: the key belongs to another certificate"),
+        (certificate, "not PEM"),
+        (absent, f"^{absent}: No such file or directory"),
+        (locked, f"^{locked}: is encrypted"),
+    ):
+        with pytest.raises(Refused, match=words):
+            Certificates(certificate, bad, lambda: 0.0)
 
 
 def test_the_client_closes_tls_and_waits(listen, certificate):
