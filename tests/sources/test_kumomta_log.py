@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from kumo import AT, Kumo, line, readable, rejection
@@ -47,17 +48,23 @@ def listen(folder: Path, state: Path, count: int, **more) -> Heard:
     return heard
 
 
-async def settled(heard: Heard, seconds: float = 0.15) -> None:
-    """Listens for a while; what was heard is checkpointed at the end."""
-    try:
-        async with asyncio.timeout(seconds):
-            await heard.until(sys.maxsize)
-    except TimeoutError:
-        pass
+class Idle(Exception):
+    """The source has nothing to do: everything was read, and every place is saved."""
+
+
+async def idle(seconds: float) -> None:
+    """Stands in for the sleep of a source that waits for more."""
+    raise Idle
+
+
+async def settled(heard: Heard) -> None:
+    """Listens until there is no more; what was heard is checkpointed at the end."""
+    with pytest.raises(Idle), mock.patch.object(asyncio, "sleep", idle):
+        await heard.until(sys.maxsize)
 
 
 def settle(folder: Path, state: Path, **more) -> Heard:
-    """What a source hears within a moment, checkpointed."""
+    """What a source hears until there is no more, checkpointed."""
     heard = Heard(folder, state, **more)
     asyncio.run(settled(heard))
     return heard
