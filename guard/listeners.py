@@ -69,7 +69,7 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
         except ConfigError as error:
             faults += error.faults
         except Refused as error:
-            faults.append(Fault(str(item.tls_certificate), "", str(error)))
+            faults.append(_unusable(some, error))
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     return list(dict.fromkeys(found))
@@ -146,7 +146,7 @@ class Listeners:
             except ConfigError as error:
                 faults += error.faults
             except Refused as error:
-                faults.append(Fault(str(item.tls_certificate), "", str(error)))
+                faults.append(_unusable(some, error))
         if faults:
             raise ConfigError(list(dict.fromkeys(faults)))
         return ready
@@ -180,6 +180,11 @@ class Listeners:
             self._queues(settings.queue)
         if later:
             log.warning("changes of %s take a restart", ", ".join(later))
+
+
+def _unusable(some: Rules, error: Refused) -> Fault:
+    """A certificate or its key is of no use."""
+    return Fault(some.file, some.key.replace("relay_hosts", "tls_certificate"), str(error))
 
 
 def _server(item: ListenerSettings, live: Live, parts: Parts) -> Server:

@@ -19,6 +19,13 @@ from guard.smtp.listener import Tls
 log = logging.getLogger("guard.smtp")
 
 _LOOK = 1.0  # seconds between two looks at the files
+# What OpenSSL says as an operator would.
+_REASONS = {
+    "KEY_VALUES_MISMATCH": "the key belongs to another certificate",
+    "NO_START_LINE": "not PEM",
+    "PEM_LIB": "not PEM",
+    None: "not PEM",
+}
 
 
 class TlsError(Exception):
@@ -66,14 +73,19 @@ class Certificates:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
         try:
-            context.load_cert_chain(self._certificate, self._key)
+            for path in (self._certificate, self._key):  # OpenSSL does not say which it missed
+                path.open("rb").close()
+            context.load_cert_chain(self._certificate, self._key, password=self._no_password)
         except ssl.SSLError as error:
-            reason = error.reason or "not PEM"
+            reason = _REASONS.get(error.reason, error.reason)
             raise Refused(f"{self._certificate} and {self._key}: {reason}") from None
         except OSError as error:
-            named = error.filename or f"{self._certificate} or {self._key}"
-            raise Refused(f"{named}: {error.strerror or error}") from None
+            raise Refused(f"{error.filename}: {error.strerror or error}") from None
         return context
+
+    def _no_password(self) -> str:
+        """For an encrypted key; without this OpenSSL would ask at the terminal, and wait."""
+        raise Refused(f"{self._key}: is encrypted, and nobody is there to ask for its password")
 
     def _stamps(self) -> list[tuple[int, int] | None]:
         """What tells that a file is another one, also behind a symbolic link."""
