@@ -364,3 +364,15 @@ def test_what_is_dropped_is_counted_by_set(make, world: World):
         counted = {name: packets for name, (packets, size) in firewall.dropped().items() if size}
         assert set(counted) == {"v4_addresses", "v6_prefixes"}
         firewall.close()
+
+
+@filters
+def test_a_ban_ends_on_time_when_nobody_is_there_to_end_it(make, world: World):
+    """Laid by a process that is gone when the ban is over."""
+    with inside(world.server):
+        firewall = make()
+        firewall.open()
+        firewall.apply(block("192.0.2.10", "192.0.2.0/24", until=time.time() + 2), [], time.time())
+        firewall.close()
+    assert not world.offender.connects(world.v4)
+    assert eventually(lambda: world.offender.connects(world.v4))
