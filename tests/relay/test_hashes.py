@@ -27,6 +27,7 @@ def scrypt(password, cost=8, block=8, lanes=1, salt=b"0123456789"):
         scrypt("röd grød"),
         scrypt("röd grød", lanes=3, salt=b"seventeen octets!"),
     ],
+    ids=["argon2id", "argon2i", "scrypt", "scrypt in lanes"],
 )
 def test_the_password_fits_and_no_other(hashed):
     """Whatever the hash and its parameters."""
@@ -63,7 +64,11 @@ def test_what_is_no_hash(text):
     assert not is_hash(text)
 
 
-@pytest.mark.parametrize("model", [None, scrypt("x", cost=9), PASSLIB, hash_password("x")])
+@pytest.mark.parametrize(
+    "model",
+    [None, scrypt("x", cost=9), PASSLIB, hash_password("x")],
+    ids=["none", "scrypt", "passlib", "argon2"],
+)
 def test_a_stand_in_costs_the_same_and_fits_nothing(model):
     """The parameters are those of the model; the empty password is no way in either."""
     some = stand_in(model)
