@@ -129,9 +129,12 @@ def test_real_lists_as_feeds(server, tmp_path, shared):
     plain = [PlainSettings(name=name, url=f"{server.url}/{name}") for name in bodies]
     with kernel(tmp_path, *plain) as made:
         held = made.follow(time.time())
+        for name in bodies:
+            assert [part.error for part in made.feeds.state(name).parts.values()] == [""]
         everything = [n for body in bodies.values() for n in parse_lines(body).networks]
         right = Prefixes(everything).minus(made.shield.prefixes)
-        assert held == right
+        assert not list(held.minus(right))[:3]
+        assert not list(right.minus(held))[:3]
         for value in innocents(made.shield):
             version = 4 if value < 1 << 32 else 6
             assert not held.overlaps(Network(version, value, 32 if version == 4 else 128))
