@@ -1,0 +1,43 @@
+"""The units are ones that systemd accepts, and start commands that there are."""
+
+import shutil
+import subprocess
+
+import pytest
+from support import PROJECT, need
+
+from guard.cli.main import COMMANDS
+
+UNITS = sorted((PROJECT / "systemd").glob("*.service"))
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_has_nothing_to_say_against_it(unit, tmp_path):
+    """`systemd-analyze verify` is silent, with a program in the place of ours."""
+    need(bool(shutil.which("systemd-analyze")), "systemd-analyze")
+    copy = tmp_path / unit.name
+    copy.write_text(unit.read_text().replace("/usr/bin/guard ", "/bin/true "))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_it_starts_a_service_of_ours_and_waits_until_it_is_ready(unit):
+    """The command exists, and the unit waits for what it tells systemd."""
+    text = unit.read_text()
+    (command,) = [
+        line.split()[1] for line in text.splitlines() if line.startswith("ExecStart=/usr/bin/guard")
+    ]
+    assert command in COMMANDS
+    assert "Type=notify" in text
+    # A configuration that is wrong does not get better by starting again.
+    assert "78" in text.split("RestartPreventExitStatus=")[1].splitlines()[0]
+
+
+def test_the_listener_cannot_touch_the_firewall():
+    """Who reads strangers' bytes holds the right to low ports and no other."""
+    text = (PROJECT / "systemd" / "guard-listener.service").read_text()
+    assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in text
+    assert "NET_ADMIN" not in text
