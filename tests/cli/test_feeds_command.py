@@ -1,16 +1,15 @@
 """`guard feeds` and `guard feeds sync`, with a server on loopback and without a daemon."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from listserver import ListServer, Page
 
 from guard.cli.main import cli, run
 
 sys.path.append(str(Path(__file__).parent.parent / "feeds"))
-from listserver import ListServer, Page
 
 TEN = "".join(f"11.0.{i}.1\n" for i in range(10)).encode()
 

@@ -1,16 +1,14 @@
 """`guard protect`: asked as an operator asks, with a DNS server on loopback."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from stubdns import StubDns
 
 from guard.cli.main import cli, run
 
 sys.path.append(str(Path(__file__).parent.parent / "protect"))
-from stubdns import StubDns
 
 ZONE = {
     ("home.example", "A"): ["185.4.0.7"],
