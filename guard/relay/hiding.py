@@ -51,6 +51,22 @@ def _messages(entry: Entry, places: _Places, below: _Below) -> Iterator[tuple[st
     wild = _wildcard(entry.domain, entry.listener, places)
     if wild and _says(wild) and (names := _cut(entry, wild, places)):
         yield wild.key, f"takes {', '.join(names)} out of {wild.key}: a longer key ends its reach"
+    if every := _ends(entry, places):
+        rest = f"all other names of .{entry.domain.rpartition('.')[2]}"
+        yield f"{every.key}{rest}", f"takes {rest} out of {every.key}: a longer key ends its reach"
+
+
+def _ends(entry: Entry, places: _Places) -> Entry | None:
+    """A listener's own `*` that no longer holds for the top-level domain of `entry`.
+
+    For the `*` of all listeners there is a step of its own in the look-up.
+    """
+    every = places.get((entry.listener, EVERY))
+    if every is None or entry.listener == EVERY or entry.domain in (EVERY, ""):
+        return None
+    top = entry.domain.rpartition(".")[2]
+    mended = (entry.listener, f"*.{top}") in places or entry.domain.startswith("[")
+    return None if mended or not _says(every) else every
 
 
 def _few(alike: list[Fault]) -> list[Fault]:

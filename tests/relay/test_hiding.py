@@ -76,6 +76,25 @@ def test_a_listeners_exact_entry_hides_the_wildcard_of_all_listeners():
     assert told('["*"]\nlog_arf = true\n' + section) == [f'{key} hides log_arf of "*"']
 
 
+def test_a_listeners_own_entry_for_every_domain_ends_at_each_top_level_domain_it_names():
+    """Said once for each, not where `*.test` mends it, and as the look-up has it."""
+    section = '[listener."192.0.2.1:25"'
+    every = f'{section}."*"]\nrelay_to = true\n'
+    names = "".join(f'{section}."{name}.test"]\nrelay_to = true\n' for name in "abcde")
+    assert told(every + names) == [
+        'listener."192.0.2.1:25"."a.test" takes all other names of .test out of '
+        'listener."192.0.2.1:25"."*": a longer key ends its reach; 4 more entries alike'
+    ]
+    found = parse(tomllib.loads(every + names), "d")
+    assert found.find("x.example", "192.0.2.1:25")
+    assert found.find("a.test", "192.0.2.1:25")
+    assert not found.find("x.test", "192.0.2.1:25")
+    mended = told(f'{every}{names}{section}."*.test"]\nrelay_to = true\n')
+    assert not [line for line in mended if "all other names" in line]
+    assert not told(f'{section}."*"]\n{names}')
+    assert not told('["*"]\nrelay_to = true\n["a.test"]\nrelay_to = true\n')
+
+
 def test_a_thousand_alike_are_one_warning():
     """A long file below a `*` must not bury every other warning."""
     text = '["*"]\nlog_oob = true\n' + "".join(f'["d{n}.test"]\n' for n in range(1000))
