@@ -14,12 +14,16 @@ from guard.cli.options import config_option, json_option, print_json
 @json_option
 def check(config: Path | None, as_json: bool) -> None:
     """Read all configuration; print every fault with file and key, and warn of traps."""
+    import contextlib
+    import sys
+
     from guard import assemble
     from guard.roles import ConfigError
 
     faults, warnings = [], []
     try:
-        warnings = assemble.check(config)
+        with contextlib.redirect_stdout(sys.stderr):  # policy.py is imported, and may print
+            warnings = assemble.check(config)
     except ConfigError as error:
         faults = list(error.faults)
     if as_json:

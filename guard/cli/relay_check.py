@@ -152,6 +152,8 @@ def _judge(
 ) -> tuple[Verdict, Sequence[Step]]:
     """Decides as the listener does, with its files and its hook."""
     import asyncio
+    import contextlib
+    import sys
 
     from guard.config import DEFAULT_PATH
     from guard.relay.build import relay_policy
@@ -165,9 +167,11 @@ def _judge(
     where = f"{file}:listener[{index}].relay_hosts"
     calls = Calls(settings.policy_timeout)
     try:
-        hook = load_hook(settings.policy, calls) if settings.policy else None
-        policy = relay_policy(settings.relay_hosts, settings.listener_domains, where, hook)
-        return asyncio.run(_decide(policy, asked))
+        # What policy.py prints is no part of the answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            hook = load_hook(settings.policy, calls) if settings.policy else None
+            policy = relay_policy(settings.relay_hosts, settings.listener_domains, where, hook)
+            return asyncio.run(_decide(policy, asked))
     finally:
         calls.close()
 

@@ -321,6 +321,16 @@ def test_a_hook_is_asked_as_the_listener_asks_it(arguments, tmp_path):
     assert 'get_listener_domain("bad.test") raised ValueError: bad.test (line 4' in words.stdout
 
 
+def test_what_a_hook_prints_is_no_part_of_the_answer(arguments, tmp_path):
+    """Neither when it is imported nor when it is asked: standard output is JSON alone."""
+    guard = tmp_path / "guard.toml"
+    guard.write_text(GUARD.replace('["domains.toml"]', '["domains.toml"]\npolicy = "policy.py"', 1))
+    (tmp_path / "policy.py").write_text(f"print('imported')\n{POLICY}    print('asked')\n")
+    result = CliRunner().invoke(cli, [*arguments, STRANGER, "--json"])
+    assert json.loads(result.stdout)["verdict"] == "refuse"
+    assert result.stderr.split() == ["imported", "asked", "asked"]
+
+
 def test_without_configuration_the_defaults_answer(arguments, monkeypatch, capsys, tmp_path):
     """The built-in listener relays for loopback and for nobody else."""
     monkeypatch.setattr("guard.config.DEFAULT_PATH", tmp_path / "none.toml")
