@@ -77,10 +77,18 @@ def is_whole(line: str) -> bool:
 
 
 @pytest.mark.fail2ban
-@pytest.mark.parametrize("mode", ["all", "relay", "auth", "scanner"])
-def test_a_hostile_record_is_found_for_what_it_is_or_not_at_all(mode):
+@pytest.mark.parametrize(
+    ("mode", "time"),
+    [
+        ("all", None), ("relay", None), ("auth", None), ("protocol", None), ("scanner", None),
+        ("aggressive", '"2025-09-12T13:08:01.440526026+02:00"'),
+    ],
+)  # fmt: skip
+def test_a_hostile_record_is_found_for_what_it_is_or_not_at_all(mode, time):
     """The right address, the right time, the kind that Guard sees; never the forged ones."""
     made = list(records(COUNT, SEED))
+    if time:
+        made = [(line.replace(f"{WHEN:.0f}", time, 1), address) for line, address in made]
     results = found("kumomta", {"mode": mode}, [line for line, _ in made])
     wanted = kinds(mode)
     missed, extra = [], []
