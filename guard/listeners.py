@@ -53,6 +53,8 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
     found: list[Fault] = []
     faults: list[Fault] = []
     ports = {item.listen.port for item in settings.listener}
+    if any(item.proxies for item in settings.listener):
+        ports = set()  # the address that a client connected to is then the proxy's
     everything = rules(settings, path)
     # Port 25, where nobody logs in, and port 587 have the same files as a rule.
     asking = {

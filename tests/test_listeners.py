@@ -259,6 +259,15 @@ def test_checking_warns_of_traps(world):
     ]
 
 
+def test_behind_a_proxy_sections_have_its_port(world):
+    """No warning of a port that no listener has, where clients come through a proxy."""
+    world.domains('[listener."203.0.113.1:25"."a.test"]\nrelay_to = true\n')
+    (warning,) = check(load(world.path), world.path)
+    assert warning.message == "can never match: no [[listener]] has port 25"
+    world.settings('proxies = ["192.0.2.80"]')
+    assert check(load(world.path), world.path) == []
+
+
 def certificate(folder, name):
     """A certificate with a subject of its own, and its key, in one file."""
     path = folder / f"{name}.pem"

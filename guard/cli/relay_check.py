@@ -92,10 +92,12 @@ def _serving(settings: Settings, local: Endpoint) -> int:
         for i, some in enumerate(settings.listener)
         if some.listen.port == local.port and some.listen.host in _ANY_HOST
     ]
-    if not exact and not wide:
+    # Behind a proxy the address that the client connected to is none of ours.
+    behind = [i for i, some in enumerate(settings.listener) if some.proxies]
+    if not exact and not wide and not behind:
         known = ", ".join(str(some.listen) for some in settings.listener) or "none"
         raise click.UsageError(f"no [[listener]] listens at {local}; there are: {known}")
-    return (exact or wide)[0]
+    return (exact or wide or behind)[0]
 
 
 def _command(verb: str, text: str) -> Command:

@@ -255,6 +255,18 @@ def test_each_listener_has_its_own_rules(arguments):
     assert result.exit_code == 1
 
 
+def test_behind_a_proxy_the_address_is_the_proxys(arguments, tmp_path):
+    """The listener that has proxies answers for addresses that are nobody's, by their sections."""
+    guard = tmp_path / "guard.toml"
+    guard.write_text(f'{GUARD}proxies = ["192.0.2.80"]\n')
+    with (tmp_path / "domains.toml").open("a") as domains:
+        domains.write('[listener."203.0.113.1:465"."only.test"]\nrelay_to = true\n')
+    more = [STRANGER, "--listener", "203.0.113.1:465", "--to", "x@only.test", "--json"]
+    result = CliRunner().invoke(cli, [*arguments, *more])
+    assert json.loads(result.stdout)["where"].startswith('domains.toml:listener."203.0.113.1:465"')
+    assert result.exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [
