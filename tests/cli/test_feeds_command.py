@@ -9,8 +9,6 @@ from listserver import ListServer, Page
 
 from guard.cli.main import cli, run
 
-sys.path.append(str(Path(__file__).parent.parent / "feeds"))
-
 TEN = "".join(f"11.0.{i}.1\n" for i in range(10)).encode()
 
 

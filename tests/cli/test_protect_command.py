@@ -8,8 +8,6 @@ from stubdns import StubDns
 
 from guard.cli.main import cli, run
 
-sys.path.append(str(Path(__file__).parent.parent / "protect"))
-
 ZONE = {
     ("home.example", "A"): ["185.4.0.7"],
     ("7.0.5.185.in-addr.arpa", "PTR"): ["mx.office.example."],
