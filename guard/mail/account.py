@@ -19,7 +19,7 @@ from guard.lib.clock import Clock
 from guard.mail.client import Timeouts
 from guard.mail.content import PIECE, facts
 from guard.mail.deliveryrecords import Outcome, kind, record
-from guard.mail.dsn import Bounce, Failure, bounce_id, write
+from guard.mail.dsn import Bounce, Failure, bounce_id, is_bounce, write
 from guard.mail.policy import Policies
 from guard.mail.resolver import Resolver
 from guard.mail.spool import FileSpool
@@ -139,12 +139,14 @@ class Account:
     def _bounce(
         self, message: Message, failures: Sequence[Failure], now: float, hostname: str
     ) -> Callable[[], None]:
-        """What spools the bounce to the sender."""
+        """What spools the bounce to the sender, unless the message is one itself."""
         id_ = bounce_id(message.envelope.id, message.state.attempts)
 
         def spool() -> None:
             with self.waiting.body(message) as file:
                 head = facts([file.read(PIECE)]).head
+            if is_bounce(head):
+                return
             bounce = Bounce(
                 id=id_,
                 hostname=hostname,

@@ -6,12 +6,14 @@ every bounce has itself, so that no bounce bounces (RFC 5321, 6.1).
 
 from __future__ import annotations
 
+import binascii
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.lib.logs import printable
 from guard.lib.timestamps import rfc5322
+from guard.mail.mime import parse_part
 from guard.mail.replies import one_line
 from guard.records import Response
 
@@ -47,30 +49,35 @@ def bounce_id(id_: str, attempts: int) -> str:
     return id_[:12] + hashlib.sha256(f"{id_}.{attempts}".encode()).hexdigest()[:20]
 
 
+def is_bounce(head: bytes) -> bool:
+    """Whether the message with these headers is itself a delivery status notification."""
+    kind = parse_part(head).content_type
+    report = kind.parameters.get("report-type", "")
+    return kind.value.lower() == "multipart/report" and report.lower() == "delivery-status"
+
+
 def write(bounce: Bounce) -> bytes:
     """The whole message, with CRLF."""
-    boundary = f"{bounce.id}/{bounce.hostname}"
+    boundary = f"guard/{bounce.id}"  # at most 70 characters (RFC 2046, 5.1.1)
     utf8 = not all(failure.recipient.isascii() for failure in bounce.failures)
-    lines = [
-        *_header(bounce, boundary),
-        "",
-        *_part(boundary, "text/plain", _explanation(bounce), utf8=utf8),
-        *_part(
-            boundary,
-            "message/global-delivery-status" if utf8 else "message/delivery-status",
-            _status(bounce),
-            utf8=utf8,
-        ),
-        f"--{boundary}",
-    ]
+    status = "message/global-delivery-status" if utf8 else "message/delivery-status"
     head = bounce.head
     if len(head) > _LONGEST_HEAD:
         head = head[: head.rfind(b"\n", 0, _LONGEST_HEAD) + 1].rstrip(b"\r\n")
-    kind = "message/global-headers" if not head.isascii() else "text/rfc822-headers"
-    encoding = "7bit" if head.isascii() else "8bit"
-    lines += [f"Content-Type: {kind}", f"Content-Transfer-Encoding: {encoding}", "", ""]
-    text = "\r\n".join(lines).encode()
-    return text + head + f"\r\n\r\n--{boundary}--\r\n".encode()
+    returned = "text/rfc822-headers" if head.isascii() else "message/global-headers"
+    return b"".join(
+        [
+            _text([*_header(bounce, boundary), ""]),
+            _part(boundary, "text/plain; charset=utf-8", _text(_explanation(bounce))),
+            _part(boundary, status, _text(_status(bounce))),
+            _part(boundary, returned, head + b"\r\n"),
+            _text([f"--{boundary}--"]),
+        ]
+    )
+
+
+def _text(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 def _header(bounce: Bounce, boundary: str) -> Iterator[str]:
@@ -88,13 +95,18 @@ def _header(bounce: Bounce, boundary: str) -> Iterator[str]:
     )
 
 
-def _part(boundary: str, kind: str, lines: Iterator[str], *, utf8: bool) -> Iterator[str]:
-    yield f"--{boundary}"
-    yield f"Content-Type: {kind}" + ("; charset=utf-8" if kind == "text/plain" else "")
-    yield f"Content-Transfer-Encoding: {'8bit' if utf8 else '7bit'}"
-    yield ""
-    yield from lines
-    yield ""
+def _part(boundary: str, kind: str, body: bytes) -> bytes:
+    encoding = "7bit"
+    if not body.isascii():
+        # RFC 6533, 4 to 6, allows it for all three, and a server without 8BITMIME takes it.
+        encoding, body = "quoted-printable", binascii.b2a_qp(body, istext=True)
+    head = [
+        f"--{boundary}",
+        f"Content-Type: {kind}",
+        f"Content-Transfer-Encoding: {encoding}",
+        "",
+    ]
+    return _text(head) + body + b"\r\n"
 
 
 def _explanation(bounce: Bounce) -> Iterator[str]:

@@ -114,7 +114,9 @@ class FileSpool:
                 files = [Path(e.path) for e in entries if e.is_file(follow_symlinks=False)]
             removed = sum(map(_remove_abandoned, files))
             if not os.access(self.tmp, os.W_OK) or not os.access(self.new, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                read_only = os.statvfs(self.tmp).f_flag & os.ST_RDONLY
+                number = errno.EROFS if read_only else errno.EACCES
+                raise OSError(number, os.strerror(number))
         except OSError as error:
             raise Refused(f"spool {self.folder}: {error.strerror or error}") from error
         if removed:

@@ -144,7 +144,7 @@ OTHER_VERDICT: Final = reply("452 4.5.3 this recipient needs a transaction of it
 SPOOL_CLOSED: Final = reply("452 4.3.1 the spool is not accepting writes. Try later")
 EHLO_FIRST: Final = reply("503 5.5.1 EHLO must be issued first")
 OWN_NAME: Final = reply("550 5.7.1 that is my own name")
-NOT_STORED: Final = reply("451 4.3.0 the message could not be stored. Try later")
+NOT_STORED: Final = reply("452 4.3.1 the message could not be stored. Try later")
 AUTH_UNAVAILABLE: Final = reply("454 4.7.0 Temporary authentication failure")
 BARE_LF: Final = reply(
     "501 Syntax error in command or arguments: Error at line 1, in Crlf:\n"

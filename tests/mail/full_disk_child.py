@@ -45,7 +45,7 @@ def main() -> None:
     try:
         FileSpool(folder / "spool").open()
     except Refused as error:
-        print("refused" if "Permission" in str(error) or "Read-only" in str(error) else error)
+        print("refused" if "Read-only" in str(error) else error)
 
 
 if __name__ == "__main__":

@@ -235,6 +235,43 @@ def test_a_bounce_never_bounces(office: Office):
     assert sum(command.startswith("MAIL") for command in hop.commands) == 1
 
 
+@pytest.mark.parametrize("about", ["delivery-status", "disposition-notification"])
+def test_a_bounce_of_somebody_with_a_name(office: Office, about: str):
+    """A bounce is known by what it is, whatever sender it has: nobody is told of its failure."""
+    kind = f'multipart/report; report-type={about}; boundary="b"'
+    office.mail(sender="postmaster@b.test", body=f"Content-Type: {kind}\r\n\r\n--b--\r\n".encode())
+
+    async def main() -> Hop:
+        hop = Hop(answers={"RCPT TO:<X": "550 5.1.1 no"})
+        async with hop, office.delivering({"default": to(hop.port)}):
+            await until(lambda: office.empty)
+        return hop
+
+    told = [message.recipients for message in asyncio.run(main()).messages]
+    assert told == ([] if about == "delivery-status" else [["postmaster@b.test"]])
+
+
+def test_an_eight_bit_message_to_a_server_without(office: Office):
+    """The one server that there is takes no 8-bit messages: its reason reaches the sender by it."""
+    office.mail("x@y.test", body="Subject: grüße\r\n\r\nö\r\n".encode())
+    office.mail("ü@y.test")
+
+    async def main() -> Hop:
+        hop = Hop(extensions=[])
+        async with hop, office.delivering({"default": to(hop.port)}):
+            await until(lambda: office.empty)
+        return hop
+
+    reports = [parse(message.data) for message in asyncio.run(main()).messages]
+    codes = {
+        (one.final_recipient.recipient, one.status.detail)
+        for report in reports
+        if report is not None
+        for one in report.per_recipient
+    }
+    assert codes == {("x@y.test", 3), ("ü@y.test", 7)}
+
+
 def test_a_bounce_that_is_refused_is_the_last(office: Office):
     """The sender's server refuses the bounce: nobody is told of that."""
     office.mail()

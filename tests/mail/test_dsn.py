@@ -3,10 +3,12 @@
 from email import message_from_bytes
 from email.policy import default
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.mail.dsn import Bounce, Failure, bounce_id, write
+from guard.mail.dsn import Bounce, Failure, bounce_id, is_bounce, write
+from guard.mail.mime import parse_part
 from guard.mail.replies import failure, response
 from guard.mail.rfc3464 import Action, parse
 from guard.records import Response
@@ -79,9 +81,15 @@ def test_several_and_expired():
 
 
 def test_beyond_ascii():
-    """RFC 6533: an address beyond ASCII makes it an international report."""
+    """RFC 6533: an address beyond ASCII makes it an international report, still sent as ASCII.
+
+    A message that some server could not take for its 8 bits must not have a bounce with them.
+    """
     odd = Failure("dörte@y.test", Response(550, None, "nö"), "", expired=False)
-    data = bounce(odd, head="Subject: ö".encode())
+    data = bounce(odd, head="Subject: ö = =20 .\r\nX: ".encode() + b"y" * 300)
+    assert data.isascii()
+    *_, returned = parse_part(data).parts()
+    assert returned.decoded().startswith("Subject: ö = =20 .\r\nX: ".encode() + b"y" * 300)
     assert b"message/global-delivery-status" in data
     assert b"message/global-headers" in data
     report = parse(data)
@@ -99,6 +107,38 @@ def test_a_huge_head_is_cut_at_a_line():
     data = bounce(REFUSED, head=b"X: " + b"\r\n".join([b"y" * 70] * 10_000))
     assert len(data) < 40_000
     assert parse(data) is not None
+
+
+def test_the_boundary_fits():
+    """RFC 2046, 5.1.1: 70 characters at most, however long our name is."""
+    made = Bounce(
+        id="0" * 32,
+        hostname="x" * 60 + ".example.com",
+        sender="a@b.test",
+        created=1.0,
+        now=2.0,
+        failures=(REFUSED,),
+        head=b"X: y",
+    )
+    message = message_from_bytes(write(made), policy=default)
+    assert len(message.get_boundary()) <= 70
+    assert not message.defects
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ('multipart/report; report-type=delivery-status;\r\n\tboundary="b"', True),
+        ("Multipart/Report; boundary=b; Report-Type=Delivery-Status", True),
+        ("multipart/report; report-type=feedback-report; boundary=b", False),
+        ("multipart/report; report-type=disposition-notification; boundary=b", False),
+        ("multipart/mixed; boundary=b", False),
+        ("text/plain", False),
+    ],
+)
+def test_what_is_a_bounce(kind: str, expected: bool):
+    """By its type, in any case of letters; complaints and read receipts are none."""
+    assert is_bounce(f"Subject: x\r\nContent-Type: {kind}\r\nTo: x".encode()) is expected
 
 
 def test_ids():

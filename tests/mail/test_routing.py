@@ -43,6 +43,10 @@ def test_forms(text: str, route: Route):
         "host:smtp",
         "host:25:26",
         "2001:db8::1",
+        "10.0.0.1",
+        "10.0.0.1:25",
+        "host.25",
+        "x" * 64 + ".example.com",
         "[10.0.0.1:25]:25",
         "[10.0.0.1]25",
         "[10.0.0.1",
@@ -68,6 +72,13 @@ def test_a_port_twice_is_said():
     """The one contradiction that the forms allow."""
     with pytest.raises(ValueError, match="both inside and outside"):
         parse_route("[10.0.0.1:25]:26")
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "10.0.0.1:25", "2001:db8::1", "::1"])
+def test_an_address_needs_brackets(text: str):
+    """Without them it would be looked up as a name, in vain, until the mail is too old."""
+    with pytest.raises(ValueError, match="write it in brackets"):
+        parse_route(text)
 
 
 @given(st.text())

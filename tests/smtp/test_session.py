@@ -406,7 +406,7 @@ def test_a_failed_hook_ends_the_session():
     [
         ("create", "452 4.3.1 the spool is not accepting writes. Try later"),
         ("write", "452 4.3.1 the spool is not accepting writes. Try later"),
-        ("commit", "451 4.3.0 the message could not be stored. Try later"),
+        ("commit", "452 4.3.1 the message could not be stored. Try later"),
     ],
 )
 def test_a_spool_that_does_not_take_it(broken, answer):
