@@ -39,6 +39,7 @@ from guard.protect.protection import Protectors
 from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
 from guard.reporters.eventlog import EventLog
 from guard.roles import Firewall, Source
+from guard.smtp.blocks import Blocks
 from guard.smtp.server import Server
 from guard.sources.channel import Channel
 from guard.sources.make import make_source
@@ -108,6 +109,7 @@ def _engine(
     switch = Pause(protectors, settings.state.dir)
     mirror = _mirror(store, walls, switch)
     hand = allowed(settings, protectors, stack)
+    door = _door(settings, store, walls, switch, protectors, answering.servers)
 
     def catch_up(now: float) -> None:
         chronicle.banned(deciding.catch_up(now))
@@ -130,6 +132,7 @@ def _engine(
             Chore("protection", NEAR_EVERY, watch.near),
             Chore("protection by name", FAR_EVERY, watch.far),
             *([Chore("feeds", FEEDS_EVERY, feeds.step)] if settings.feed else []),
+            *([Chore("door", 1.0, lambda _: door.step)] if door else []),
         ],
         lists=feeds,
     )
@@ -148,6 +151,22 @@ def _engine(
         firewall=f"{walls.main.name}: {walls.reason}",
         separated=isinstance(walls.main, Separated),
     )
+
+
+def _door(
+    settings: Settings,
+    store: Store,
+    walls: _Firewalls,
+    switch: Pause,
+    protectors: Protectors,
+    servers: Sequence[Server],
+) -> Mirror | None:
+    """Tells our own listeners who is trusted, and who is blocked and gets there all the same."""
+    passable = walls.main.name == "dry-run" or any(item.proxies for item in settings.listener)
+    blocks = Blocks(clock.now) if passable and servers else None
+    for server in servers:
+        server.consult(trusted=lambda peer: protectors.protects(peer) is not None, blocked=blocks)
+    return Mirror(store.ledger, blocks, switch) if blocks else None
 
 
 def _deciding(

@@ -84,6 +84,15 @@ class Server:
         self._threads: ThreadPoolExecutor | None = None
         self._empty: asyncio.Event | None = None
 
+    def consult(
+        self,
+        *,
+        trusted: Callable[[Network], bool] | None,
+        blocked: Callable[[Network], bool] | None,
+    ) -> None:
+        """Sets whom to ask about each connection from now on."""
+        self._trusted, self._blocked = trusted, blocked
+
     def prepare(self, settings: ListenerSettings) -> Callable[[Authenticator | None], None]:
         """Reads what `settings` name; the answer puts them in force for sessions that begin then.
 
