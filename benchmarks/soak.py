@@ -13,6 +13,7 @@ import sys
 CASES = "100000"
 TESTS = (
     "tests/filter_d/test_hostile.py",
+    "tests/filter_d/test_guard_events.py",
     "tests/mail/test_soak.py",
     "tests/stores/test_crash.py",
     "tests/stores/test_machine.py",
