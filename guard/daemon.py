@@ -31,7 +31,7 @@ log = logging.getLogger("guard.daemon")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MIRROR_EVERY = 0.1  # other hosts change the ledger too; see docs/redis.md
+MIRROR_EVERY = 0.05  # other hosts change the ledger too, and are followed within 100 ms
 GRACE = 10.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -39,6 +40,8 @@ def serve(
     made = build(settings, config)
     if made.separated:
         keep_only(SERVICE)
+    # What is loaded stays: the collector need not look through it again and again.
+    gc.freeze()
 
     async def main() -> None:
         await Daemon(made.parts, now, lambda: _welcome(made)).run()
