@@ -109,11 +109,12 @@ def _waiting(config: Path | None) -> Waiting:
 
 def _one(waiting: Waiting, prefix: str) -> str:
     """The one message whose id begins so."""
-    found = [id_ for id_ in waiting.ids() if id_.startswith(prefix)]
+    # An empty one is a variable of a script that was never set: it must not drop anything.
+    found = [id_ for id_ in waiting.ids() if prefix and id_.startswith(prefix)]
     if len(found) == 1:
         return found[0]
     many = f"{len(found)} messages begin" if found else "no message begins"
-    click.echo(f"guard: {many} with {printable(prefix)}", err=True)
+    click.echo(f"guard: {many} with {printable(prefix) or 'nothing'}", err=True)
     raise click.exceptions.Exit(1)
 
 

@@ -86,6 +86,14 @@ def make_folder(path: Path, mode: int = 0o777) -> None:
     sync_folder(path.parent)
 
 
+def _check_writable(folder: Path) -> None:
+    """Raises OSError when nothing can be written in `folder`, with the reason."""
+    if not os.access(folder, os.W_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        number = errno.EROFS if read_only else errno.EACCES
+        raise OSError(number, os.strerror(number))
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Writes all of `data`; a disk that is nearly full takes a part at first. Raises OSError."""
     view = memoryview(data)
@@ -113,10 +121,8 @@ class FileSpool:
             with os.scandir(self.tmp) as entries:
                 files = [Path(e.path) for e in entries if e.is_file(follow_symlinks=False)]
             removed = sum(map(_remove_abandoned, files))
-            if not os.access(self.tmp, os.W_OK) or not os.access(self.new, os.W_OK):
-                read_only = os.statvfs(self.tmp).f_flag & os.ST_RDONLY
-                number = errno.EROFS if read_only else errno.EACCES
-                raise OSError(number, os.strerror(number))
+            _check_writable(self.tmp)
+            _check_writable(self.new)
         except OSError as error:
             raise Refused(f"spool {self.folder}: {error.strerror or error}") from error
         if removed:

@@ -127,3 +127,11 @@ def test_damaged_messages_are_named(config: Path):
     result = run(config)
     assert id_[:16] in result.stdout
     assert f"message {bad} is damaged" in result.stderr
+
+
+def test_an_empty_id_is_no_message(config: Path):
+    """`guard spool drop "$ID"` with a variable that was never set leaves the one message alone."""
+    put(config)
+    result = run(config, "drop", "", code=1)
+    assert "no message begins with nothing" in result.output
+    assert list((folder(config) / "new").iterdir())
