@@ -1,15 +1,18 @@
 """Reads configuration anew while everything runs: on request, and when one of its files changes.
 
-Reading happens in a thread and may take its time; applying happens on the event loop, at once, so
-that no session sees half of it. What cannot be read changes nothing: the old configuration stays,
-and the log says why, fault by fault.
+Reading happens in a thread and may take its time, but not in secret, and it does not hold up the
+end of the process: an operator's own module may be part of it. Applying happens on the event loop,
+at once, so that no session sees half of it. What cannot be read changes nothing: the old
+configuration stays, and the log says why, fault by fault.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -17,6 +20,8 @@ from guard.lib.filewatch import FileWatch, signature
 
 log = logging.getLogger("guard.reload")
 T = TypeVar("T")
+V = TypeVar("V")
+_LONG = 10.0  # seconds that reading may take before the log has a line of it
 _QUIET = 0.3  # seconds without a change, for editors and tools that write in several steps
 
 
@@ -65,8 +70,9 @@ class Reloader(Generic[T]):
 
     async def reload(self) -> bool:
         """Reads and applies; False when the old configuration had to stay."""
+        late = asyncio.get_running_loop().call_later(_LONG, _complain)
         try:
-            new = await asyncio.to_thread(self._read)
+            new = await _aside(self._read)
         except self._broken as error:
             for line in str(error).splitlines():
                 log.error("%s", line)
@@ -75,6 +81,8 @@ class Reloader(Generic[T]):
         except Exception:  # our own fault must not end a daemon that works
             log.exception("reading the configuration failed; the old one stays in force")
             return False
+        finally:
+            late.cancel()
         self._apply(new)
         log.info("the new configuration is in force")
         return True
@@ -85,6 +93,32 @@ class Reloader(Generic[T]):
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._quiet, self._asked.set)
+
+
+def _complain() -> None:
+    log.error("reading the new configuration has no end; the old one stays in force until then")
+
+
+async def _aside(read: Callable[[], T]) -> T:
+    """What `read` gives or raises, from a thread that nobody waits for at the end."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def work() -> None:
+        try:
+            value = read()
+        except Exception as error:
+            _call_soon(loop, partial(_settle, answer, answer.set_exception, error))
+        else:
+            _call_soon(loop, partial(_settle, answer, answer.set_result, value))
+
+    threading.Thread(target=work, name="guard-reload", daemon=True).start()
+    return await answer
+
+
+def _settle(answer: asyncio.Future[T], how: Callable[[V], object], value: V) -> None:
+    if not answer.done():  # else nobody waits any more
+        how(value)
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 
 import pytest
 
@@ -130,3 +131,31 @@ def test_what_cannot_be_read_changes_nothing_and_is_said(tmp_path, caplog, text,
     for line in says:
         assert line in caplog.text
     assert caplog.messages[-1] == "the new configuration is in force"
+
+
+def test_a_read_that_does_not_end_is_told_and_holds_up_nothing(tmp_path, monkeypatch, caplog):
+    """A module that hangs when it is imported: the loop goes on, and the process can end."""
+    monkeypatch.setattr("guard.lib.reload._LONG", 0.05)
+    path, ended = tmp_path / "file", threading.Event()
+    path.write_text("one")
+    thing = Thing(path)
+    thing.read = ended.wait
+
+    async def test():
+        heard = asyncio.Event()
+        monkeypatch.setattr(caplog.handler, "emit", lambda record: told(record, heard))
+        async with running(thing) as reloader, asyncio.timeout(10):
+            reloader.request()
+            await heard.wait()
+
+    def told(record, heard):
+        if "has no end" in record.getMessage():
+            heard.set()
+
+    with caplog.at_level(logging.ERROR, "guard.reload"):
+        asyncio.run(test())
+    (left,) = [thread for thread in threading.enumerate() if thread.name == "guard-reload"]
+    assert left.daemon
+    assert not thing.applied.is_set()
+    ended.set()
+    left.join(10)
