@@ -22,6 +22,7 @@ from guard.mail.settings import QueueSettings
 from guard.relay.exposed import readable
 from guard.relay.live import Live, Rules, examine
 from guard.relay.reports import ReportReader
+from guard.relay.traps import forgeable
 from guard.roles import ConfigError, Refused, Sink, Spool
 from guard.smtp.server import Server, check_files
 from guard.smtp.settings import ListenerSettings
@@ -66,6 +67,7 @@ def check(settings: Settings, path: Path | None) -> list[Fault]:
     for item, some in zip(settings.listener, everything, strict=True):
         try:
             found += examine(some, ports, asking)
+            found += forgeable(item.proxies, some.file, _key(some, "proxies"))
             found += readable(item.tls_private_key) if item.tls_private_key else []
             check_files(item)
         except ConfigError as error:
@@ -186,7 +188,12 @@ class Listeners:
 
 def _unusable(some: Rules, error: Refused) -> Fault:
     """A certificate or its key is of no use."""
-    return Fault(some.file, some.key.replace("relay_hosts", "tls_certificate"), str(error))
+    return Fault(some.file, _key(some, "tls_certificate"), str(error))
+
+
+def _key(some: Rules, name: str) -> str:
+    """The key of another setting of the same listener."""
+    return some.key.replace("relay_hosts", name)
 
 
 def _server(item: ListenerSettings, live: Live, parts: Parts) -> Server:

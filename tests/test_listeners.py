@@ -264,8 +264,16 @@ def test_behind_a_proxy_sections_have_its_port(world):
     world.domains('[listener."203.0.113.1:25"."a.test"]\nrelay_to = true\n')
     (warning,) = check(load(world.path), world.path)
     assert warning.message == "can never match: no [[listener]] has port 25"
-    world.settings('proxies = ["192.0.2.80"]')
+    world.settings('proxies = ["192.0.2.80", "10.0.0.0/8"]')
     assert check(load(world.path), world.path) == []
+
+
+def test_proxies_that_are_everybody_are_a_trap(world):
+    """Whoever may send a PROXY header may be anybody, a relay host too."""
+    world.settings('proxies = ["10.0.0.0/8", "::/0"]')
+    (warning,) = check(load(world.path), world.path)
+    assert warning.key == "listener[0].proxies"
+    assert warning.message.startswith("a relay for everybody, who may claim to come from relay_h")
 
 
 def certificate(folder, name):

@@ -45,6 +45,14 @@ def warnings(
     return found + hidden(domains.entries)
 
 
+def forgeable(proxies: Iterable[Network], file: str, key: str) -> list[Fault]:
+    """A warning if strangers may say by a PROXY header who they are."""
+    if not _everybody(networks := Prefixes(proxies)):
+        return []
+    message = f"a relay for everybody, who may claim to come from relay_hosts: {_size(networks)}"
+    return [Fault(file, key, message)]
+
+
 def _fault(entry: Entry, option: str, message: str) -> Fault:
     file = entry.files.get(option, entry.file)
     return Fault(file, f"{entry.key}.{option}" if option else entry.key, message)
