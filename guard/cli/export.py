@@ -46,13 +46,15 @@ def fail2ban(folder: Path, logpath: str | None, config: Path | None, as_json: bo
     lists of scanners part of the filter kumomta.
     """
     from guard.config import load
-    from guard.jails.export import filter_files, jail_file, scanner_file
+    from guard.jails.export import countable, filter_files, jail_file, scanner_file
     from guard.jails.files import jail_conf, load_jails
     from guard.lib.logs import printable
     from guard.roles import BadInput
 
     settings = load(config)
-    jails = load_jails(settings.jails.path, settings.jails.filters)
+    jails, unlike = countable(load_jails(settings.jails.path, settings.jails.filters))
+    for name in unlike:
+        click.echo(f"left out: jail {name}: fail2ban knows no kinds, give a mode", err=True)
     conf = jail_conf(settings.jails.path)
     ignore = [network for entry in settings.protect.allow for network in entry.networks]
     text = jail_file(conf, jails, ignore, logpath)

@@ -20,7 +20,19 @@ _OURS = frozenset(("guard", "ignoregood", "enabled", "ignoreip", "logpath"))
 _HEAD = """\
 # Written by `guard export fail2ban`. Change the jails where they came from, and export again.
 # fail2ban counts lines: where these are records of Guard's listener, set `collapse = "0s"` there.
+# The ignoreip of a jail takes the place of the one under [DEFAULT] on the host of that fail2ban.
 """
+
+
+def countable(jails: Iterable[Jail]) -> tuple[list[Jail], list[str]]:
+    """The jails that count the same in fail2ban, and the names of those that would not.
+
+    A jail that names kinds itself (`kumomta[kinds="auth_failed"]`) would count every refusal there,
+    because fail2ban passes over that option.
+    """
+    every = list(jails)
+    unlike = [jail.name for jail in every if "kinds" in split_call(jail.filter)[1]]
+    return [jail for jail in every if jail.name not in unlike], unlike
 
 
 def jail_file(

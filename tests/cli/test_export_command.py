@@ -63,6 +63,21 @@ def test_the_jails_that_run_are_written_with_their_filters(config, tmp_path):
     assert run(config, "fail2ban", folder).stdout.split() == files
 
 
+def test_a_jail_that_fail2ban_would_count_otherwise_is_left_out(config, tmp_path):
+    """It passes over `kinds`: a jail for wrong passwords would ban for every refusal there."""
+    (tmp_path / "jail.d").mkdir()
+    (tmp_path / "jail.d" / "own.conf").write_text(
+        '[mine]\nguard = true\nfilter = kumomta[kinds="auth_failed"]\nmaxretry = 3\n'
+        "[other]\nguard = true\nfilter = kumomta[mode=auth]\n"
+    )
+    text = config.read_text().replace(f"{PROJECT}/jail.d", f"{tmp_path}/jail.d")
+    config.write_text(text)
+    done = run(config, "fail2ban", tmp_path / "out")
+    assert "left out: jail mine: fail2ban knows no kinds" in done.stderr
+    written = (tmp_path / "out" / "jail.d" / "guard-jails.conf").read_text()
+    assert "[other]" in written and "[mine]" not in written
+
+
 def test_a_folder_that_cannot_be_written_is_told(config, tmp_path):
     """With its name, and exit code 65."""
     (tmp_path / "file").write_text("")
