@@ -21,7 +21,7 @@ from aiosmtplib.esmtp import parse_esmtp_extensions
 from aiosmtplib.protocol import SMTPProtocol
 from aiosmtplib.response import SMTPResponse
 
-from guard.mail.content import Facts, Stuffing
+from guard.mail.content import Mail, Stuffing
 from guard.mail.replies import Undeliverable, failure, is_success, one_line, response
 from guard.mail.resolver import Host
 from guard.mail.settings import TlsMode
@@ -62,21 +62,6 @@ class Tls:
 
     cipher: str
     version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """One transaction: what to send to whom. `pieces` of the message are asked for when needed."""
-
-    sender: str
-    recipients: Sequence[str]
-    size: int
-    facts: Facts
-
-    @property
-    def needs_utf8(self) -> bool:
-        """Whether an address is beyond ASCII (RFC 6531, 3.4)."""
-        return not all(address.isascii() for address in (self.sender, *self.recipients))
 
 
 class _Wire(SMTPProtocol):
@@ -242,17 +227,24 @@ class Connection:
             return "", failure(552, (5, 3, 4), f"{self.host.name} takes at most {limit} bytes")
         if "size" in offers:
             words.append(f"SIZE={mail.size}")
-        if mail.needs_utf8 and "smtputf8" not in offers:
-            text = f"{self.host.name} takes no addresses beyond ASCII"
-            return "", failure(553, (5, 6, 7), text)
+        if "smtputf8" not in offers and (refusal := self._needs_utf8(mail)) is not None:
+            return "", refusal
         if mail.facts.eight_bit and "8bitmime" not in offers:
             # RFC 6152, 3: it must not be sent as it is, and we convert nobody's message.
             return "", failure(554, (5, 6, 3), f"{self.host.name} takes no 8-bit messages")
         if mail.facts.eight_bit:
             words.append("BODY=8BITMIME")
-        if "smtputf8" in offers and (mail.needs_utf8 or mail.facts.utf8_headers):
+        if "smtputf8" in offers and (mail.utf8_addresses or mail.facts.utf8_headers):
             words.append("SMTPUTF8")
         return " ".join(words), None
+
+    def _needs_utf8(self, mail: Mail) -> Response | None:
+        """Why a server without SMTPUTF8 cannot take `mail` (RFC 6531, 3.5)."""
+        if mail.utf8_addresses:
+            return failure(553, (5, 6, 7), f"{self.host.name} takes no addresses beyond ASCII")
+        if mail.utf8_headers:
+            return failure(554, (5, 6, 9), f"{self.host.name} takes no headers beyond ASCII")
+        return None
 
     async def _recipients(self, addresses: Sequence[str]) -> dict[str, Response]:
         outcomes: dict[str, Response] = {}

@@ -6,7 +6,7 @@ Reads a message in pieces; holds one at a time.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -33,6 +33,34 @@ class Opened:
     file: BinaryIO
     offset: int
     facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One transaction: what to send to whom.
+
+    `smtputf8` is whether the message came to us with that word.
+    """
+
+    sender: str
+    recipients: Sequence[str]
+    size: int
+    facts: Facts
+    smtputf8: bool = False
+
+    @property
+    def utf8_addresses(self) -> bool:
+        """Whether an address is beyond ASCII (RFC 6531, 3.4)."""
+        return not all(address.isascii() for address in (self.sender, *self.recipients))
+
+    @property
+    def utf8_headers(self) -> bool:
+        """Whether it is international by its headers.
+
+        Old programs send such headers without a word, and every server lets them pass; where the
+        sender said SMTPUTF8, they may not go to a server that never heard of it.
+        """
+        return self.smtputf8 and self.facts.utf8_headers
 
 
 def facts(pieces: Iterable[bytes]) -> Facts:

@@ -280,7 +280,9 @@ class Deliverer:
         async def done(outcomes: dict[str, Outcome]) -> None:
             await self._settle(ticket, site, outcomes)
 
-        return Job(message.envelope.sender, recipients, message.size, opened, done)
+        envelope = message.envelope
+        smtputf8 = "smtputf8" in envelope.meta
+        return Job(envelope.sender, recipients, message.size, smtputf8, opened, done)
 
     def _read(self, message: Message) -> Opened:
         file = self._waiting.body(message)

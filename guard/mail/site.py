@@ -29,11 +29,15 @@ _LONGEST_BAD = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Recipients of one message that one site serves. `opened` gives its bytes."""
+    """Recipients of one message that one site serves. `opened` gives its bytes.
+
+    `smtputf8` is whether the message came to us with that word.
+    """
 
     sender: str
     recipients: Sequence[str]
     size: int
+    smtputf8: bool
     opened: Callable[[], Awaitable[Opened]]
     done: Callable[[dict[str, Outcome]], Awaitable[None]]
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from guard.mail.client import Connection, Mail, connect
-from guard.mail.content import PIECE, Facts, Opened
+from guard.mail.client import Connection, connect
+from guard.mail.content import PIECE, Facts, Mail, Opened
 from guard.mail.deliveryrecords import Outcome
 from guard.mail.replies import Undeliverable, failure
 from guard.mail.resolver import hosts
@@ -62,7 +62,8 @@ class Worker:
             _check_hops(opened.facts)
             left = list(job.recipients)
             while left:
-                mail = Mail(job.sender, left[:_MOST_RECIPIENTS], job.size, opened.facts)
+                some = left[:_MOST_RECIPIENTS]
+                mail = Mail(job.sender, some, job.size, opened.facts, job.smtputf8)
                 for address, response in (await self._send(mail, opened)).items():
                     self._note(outcomes, [address], response)
                 left = [address for address in left if address not in outcomes]

@@ -56,6 +56,8 @@ def mail(dialogue: Dialogue, command: Command, line: str) -> None:
         dialogue.refuse(replies.TOO_BIG, line)  # RFC 1870, section 6.1; KumoMTA offers no SIZE
     else:
         dialogue.transaction = Transaction(command.address)
+        words = map(str.upper, command.parameters)
+        dialogue.transaction.smtp_utf8 = "SMTPUTF8" in words
         dialogue.say(f"250 OK <{command.address}>\r\n".encode())
 
 
@@ -162,6 +164,8 @@ def _begin(dialogue: Dialogue, transaction: Transaction, verdict: Verdict) -> In
     }
     if dialogue.authz is not None:
         meta["authz_id"] = dialogue.authz
+    if transaction.smtp_utf8:
+        meta["smtputf8"] = "true"  # delivery has to keep it (RFC 6531, 3.4)
     incoming = Incoming(
         dialogue.listener.spool, transaction.mail_from, transaction.rcpt_tos, meta, verdict
     )

@@ -5,6 +5,7 @@ import base64
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from next_hops import Hop, closed_port, talking
 
-from guard.mail.client import Mail, Terms, Timeouts, connect
-from guard.mail.content import facts
+from guard.mail.client import Terms, Timeouts, connect
+from guard.mail.content import Mail, facts
 from guard.mail.policy import Policy
 from guard.mail.replies import Undeliverable, one_line
 from guard.mail.resolver import Host
@@ -254,6 +255,20 @@ def test_only_what_the_server_offers(
         assert hop.messages[0].data.rstrip() == body.rstrip()
     else:
         assert found == expected
+
+
+@pytest.mark.parametrize("offers", [["8BITMIME"], ["8BITMIME", "SMTPUTF8"]])
+@pytest.mark.parametrize("subject", ["ö", "o"])
+def test_a_message_that_came_with_smtputf8(offers: list[str], subject: str):
+    """International headers go only to a server that knows them (RFC 6531, 3.4 and 3.5)."""
+    hop, body = Hop(extensions=offers), f"Subject: {subject}\r\n\r\nö\r\n".encode()
+    asked = replace(mail(body=body), smtputf8=True)
+    (found,) = run(hop, asked, body=body)
+    if subject == "ö" and "SMTPUTF8" not in offers:
+        assert found == "554 5.6.9 localhost takes no headers beyond ASCII"
+        assert not hop.messages
+    else:
+        assert hop.messages[0].sender.endswith(" SMTPUTF8") is (subject == "ö")
 
 
 def test_an_address_with_a_line_end_injects_nothing():

@@ -108,6 +108,25 @@ def test_down_for_a_while_and_slow(tmp_path: Path):
     assert set(found.values()) == {1}
 
 
+def test_international_headers(tmp_path: Path):
+    """With SMTPUTF8 said, they wait for no server that lacks it; unsaid, they pass as ever."""
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(
+            Postfix(virtual_mailbox_domains="y.test", smtpd_discard_ehlo_keywords="smtputf8")
+        )
+        relay = stack.enter_context(relay_to(tmp_path, hop.port))
+        text = "Message-ID: <{}@x>\r\nSubject: ö\r\n\r\nx\r\n"
+        for name, words in (("said", ["SMTPUTF8"]), ("unsaid", [])):
+            with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as smtp:
+                smtp.ehlo()
+                smtp.sendmail("", ["user@y.test"], text.format(name).encode(), words)
+        assert eventually(lambda: hop.count() == 1 and not relay.queued()), relay.said()
+        assert list(hop.ids()) == ["<unsaid@x>"]
+        lines = [json.loads(line) for line in relay.records.read_text().splitlines()]
+    (bounce,) = [line for line in lines if line["type"] == "Bounce"]
+    assert bounce["response"]["enhanced_code"] == {"class": 5, "subject": 6, "detail": 9}
+
+
 def test_tls_and_utf8(tmp_path: Path):
     """TLS that is required and proven, for the address that a literal names; SMTPUTF8."""
     with contextlib.ExitStack() as stack:
@@ -133,6 +152,41 @@ def test_tls_and_utf8(tmp_path: Path):
     assert delivery["tls_protocol_version"].startswith("TLSv1.")
     assert "Subject: grüße".encode() in stored
     assert b"X-Original-To: \xc3\xbc@y.test" in stored
+
+
+def test_a_next_hop_of_old(tmp_path: Path):
+    """Without 8BITMIME and SMTPUTF8: what it cannot take bounces, and the bounces go through it."""
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(
+            Postfix(
+                virtual_mailbox_domains="y.test, client.test",
+                smtpd_discard_ehlo_keywords="8bitmime, smtputf8",
+                strict_7bit_headers="yes",
+                strict_8bitmime_body="yes",
+            )
+        )
+        relay = stack.enter_context(relay_to(tmp_path, hop.port))
+        eight, header = "Subject: x\r\n\r\nö\r\n".encode(), "Subject: ö\r\n\r\nx\r\n".encode()
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=30) as smtp:
+            for to, text, words in (
+                ("body@y.test", eight, ["BODY=8BITMIME"]),
+                ("ü@y.test", b"Subject: x\r\n\r\nx\r\n", ["SMTPUTF8"]),
+                ("header@y.test", header, ["SMTPUTF8", "BODY=8BITMIME"]),
+            ):
+                smtp.ehlo_or_helo_if_needed()
+                smtp.sendmail("a@client.test", [to], text, words)
+        assert eventually(lambda: hop.count() == 3), relay.said() + hop.said()
+        assert eventually(lambda: not relay.queued())
+        reports = [report for data in hop.stored() if (report := parse(data)) is not None]
+    failed = {
+        (
+            one.final_recipient.recipient,
+            f"{one.status.class_}.{one.status.subject}.{one.status.detail}",
+        )
+        for report in reports
+        for one in report.per_recipient
+    }
+    assert failed == {("body@y.test", "5.6.3"), ("ü@y.test", "5.6.7"), ("header@y.test", "5.6.9")}
 
 
 class Greylist(socketserver.StreamRequestHandler):

@@ -33,7 +33,7 @@ def site(clock: Clock | None = None, started: list[Site] | None = None, **policy
 def job() -> Job:
     """Some job."""
     unused: Any = None
-    return Job("a@b", ["x@y"], 1, unused, unused)
+    return Job("a@b", ["x@y"], 1, False, unused, unused)
 
 
 def test_workers_come_with_jobs_up_to_the_limit():
