@@ -23,8 +23,8 @@ An event of the SMTP server has one handler. Where you have one already, call gu
     -- your own rules
   end)
 
-Rejection records exist since release 2024.06.10, batches of them since 2024.11.08. Nothing here can
-stop mail: where Guard is away, records wait in their queue, and nobody is turned away.
+Rejection records exist since release 2024.06.10, batches of them since 2024.11.08; before that they go
+one by one. Nothing here can stop mail: where Guard is away, records wait in their queue, and nobody is turned away.
 ]==]
 local mod = {}
 local kumo = require 'kumo'
@@ -64,6 +64,21 @@ local function post(client, options, secret, body)
   kumo.reject(451, 'guard: ' .. told)
 end
 
+-- The helper of releases before 2024.11.08 refuses options that it does not know, before it has done
+-- anything; there, records go one by one.
+local function install(hook)
+  local log_hooks = require 'policy-extras.log_hooks'
+  local ok, told = pcall(log_hooks.new, log_hooks, hook)
+  if ok then
+    return
+  end
+  if not tostring(told):find "unknown field '[%w_]*batch" then
+    error(told, 0)
+  end
+  hook.batch_size, hook.min_batch_size, hook.max_batch_latency = nil, nil, nil
+  log_hooks:new(hook)
+end
+
 --[==[
 Sends every Rejection, and nothing else, to Guard's webhook.
 
@@ -77,9 +92,8 @@ The records have a queue of their own, which by itself competes with mail for no
 spool; guard-shaping.toml bounds both. Nothing is sent for a record that this very queue produced.
 ]==]
 function mod.send_rejections(options)
-  local log_hooks = require 'policy-extras.log_hooks'
   local secret = read_secret(options.secret_file)
-  log_hooks:new {
+  install {
     name = mod.name,
     log_parameters = {
       per_record = {

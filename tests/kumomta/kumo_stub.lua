@@ -189,6 +189,12 @@ end
 package.loaded['kumo'] = kumo
 package.loaded['policy-extras.log_hooks'] = {
   new = function(_, options)
+    for field in pairs(options) do
+      -- As the helper's typed record does it, in releases that know the record and no batches.
+      if stub.helper_fields and not stub.helper_fields[field] then
+        error(string.format("LogHookOptions: unknown field '%s'", field))
+      end
+    end
     stub.hooks[options.name] = options
   end,
 }

@@ -7,10 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from service import Service, guard
 from support import free_port, need
 
 from guard.events import Kind, Rejection
@@ -48,6 +51,14 @@ def lua(tmp_path: Path, script: str) -> str:
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def eventually(happened: Callable[[], object]) -> None:
+    """Waits for something to become true."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.lua")))
@@ -147,6 +158,88 @@ assert(not ok and not told:match 'REJECT', told) -- a transport error: KumoMTA t
 """
     events = asyncio.run(received(tmp_path, script, 1))
     assert [event.address for event in events] == ["192.0.2.2"]
+
+
+def test_releases_without_batches_send_one_by_one(tmp_path):
+    """Their helper refuses the options for batches; any other complaint of it is the operator's."""
+    script = """
+local known = { name = true, log_parameters = true, queue_config = true, constructor = true }
+stub.helper_fields = known
+guard.send_rejections { url = 'http://127.0.0.1:1/' }
+local hook = stub.hooks['guard']
+assert(hook.batch_size == nil and hook.log_parameters.per_record.Any.enable == false)
+assert(hook.constructor().send)
+known.queue_config = nil
+local ok, told = pcall(guard.send_rejections, { url = 'http://127.0.0.1:1/' })
+assert(not ok and told:find "unknown field", told)
+"""
+    lua(tmp_path, script)
+
+
+def documented(language: str, word: str) -> str:
+    """The block of docs/kumomta.md in this language that has `word` in it."""
+    blocks = re.findall(
+        rf"```{language}\n(.*?)```", (PROJECT / "docs/kumomta.md").read_text(), re.DOTALL
+    )
+    found = [block for block in blocks if word in block]
+    assert len(found) == 1, word
+    return found[0]
+
+
+def test_the_page_leads_from_a_refusal_to_a_closed_door(tmp_path):
+    """Its own lines with a daemon of Guard: refusals, a ban, its list, and a 421 at connect."""
+    port, secret, bans = free_port(), tmp_path / "guard.secret", tmp_path / "bans.txt"
+    secret.write_text(SECRET + "\n")
+    places = {
+        "127.0.0.1:8026": f"127.0.0.1:{port}",
+        "/opt/kumomta/etc/guard.secret": str(secret),
+        "/opt/kumomta/etc/policy/scanners.toml": str(PROJECT / "etc" / "scanners.toml"),
+        "/var/lib/guard/bans.txt": str(bans),
+    }
+
+    def here(text: str) -> str:
+        for place, ours in places.items():
+            text = text.replace(place, ours)
+        return text
+
+    config = tmp_path / "guard.toml"
+    config.write_text(
+        f'[state]\ndir = "{tmp_path}/state"\n[protect]\nreserved = false\n'
+        f'[jails]\npath = ["{PROJECT}/jail.d"]\nfilters = ["{PROJECT}/filter.d"]\n'
+        + here(documented("toml", "webhook"))
+    )
+    policy = "local kumo = require 'kumo'\n"  # as every init.lua begins
+    policy += here("".join(documented("lua", w) for w in ("send_rej", "on_ehlo", "on_connection")))
+    now = int(time.time())
+    batch = "".join(
+        f"table.insert(batch, stub.message [==[{record(7).replace('1757675281', str(now))}]==])\n"
+        for _ in range(5)
+    )
+    sent = f"local batch = {{}}\n{batch}stub.hooks['guard'].constructor():send_batch(batch)\n"
+    asked = "".join(
+        f"print(pcall(stub.events['{event}'], {arguments}))\n"
+        for event, arguments in (
+            ("smtp_server_ehlo", "'scan-01.shodan.io', {}"),
+            ("smtp_server_ehlo", "'mx.example.com', {}"),
+            ("smtp_server_connection_accepted",
+             "{ get_meta = function() return '192.0.2.7:4711' end }"),
+            ("smtp_server_connection_accepted",
+             "{ get_meta = function() return '192.0.2.8:4711' end }"),
+        )
+    )  # fmt: skip
+    daemon = Service("daemon", config)
+    daemon.start()
+    try:
+        lua(tmp_path, policy + sent)
+        eventually(lambda: daemon.ask("bans"))
+        guard("export", "bans", str(bans), "-c", str(config))
+    finally:
+        daemon.stop()
+    assert bans.read_text() == "192.0.2.7\n"
+    ends = [
+        line.partition("\t")[2][:10] or "in" for line in lua(tmp_path, policy + asked).split("\n")
+    ]
+    assert ends[:4] == ["REJECT 550", "in", "REJECT 421", "in"]
 
 
 @pytest.mark.parametrize(
