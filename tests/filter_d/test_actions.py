@@ -146,7 +146,7 @@ def abuseipdb():
 
 
 def test_a_report_tells_an_address_and_nothing_else(tmp_path, abuseipdb):
-    """No log line, no key in the command line, once in fifteen minutes, and not after a restart."""
+    """No log line, no key in the command line, once in fifteen minutes, never a network."""
     key = tmp_path / "key"
     key.write_text("Key: 0123456789abcdef\n")
     seen = tmp_path / "seen"
@@ -162,6 +162,8 @@ def test_a_report_tells_an_address_and_nothing_else(tmp_path, abuseipdb):
         fail2ban.client("unban", "198.51.100.7")
         fail2ban.fails("198.51.100.7")
         until(lambda: fail2ban.said().count("Ban 198.51.100.7") == 2)
+        fail2ban.client("set", "lab", "banip", "2001:db8:9::/64")
+        until(lambda: "Ban 2001:db8:9::/64" in fail2ban.said())
         fail2ban.fails("198.51.100.8")
         until(lambda: len(reports) == 3)
     finally:
@@ -181,4 +183,5 @@ def test_a_report_tells_an_address_and_nothing_else(tmp_path, abuseipdb):
         assert (form["categories"], form["comment"]) == (["14,18"], ["On port 25"])
         assert "secret" not in body
     action = (PROJECT / "action.d" / "guard-abuseipdb.conf").read_text()
+    assert "returned" not in fail2ban.said() and "ERROR" not in fail2ban.said()
     assert "<matches>" not in action and "<abuseipdb_apikey>" not in action
