@@ -30,6 +30,7 @@ from guard.firewall.separate import Separated, separate
 from guard.lib import clock
 from guard.lib.networks import Network
 from guard.lists import FEEDS_EVERY, Lists
+from guard.mail.depth import Depth
 from guard.operations import Operations
 from guard.parts import Chore, EngineParts, Job, Parts
 from guard.pipeline import Pipeline
@@ -48,8 +49,9 @@ from guard.stores.open import Store, open_store
 
 
 def daemon(settings: Settings, path: Path | None = None) -> Assembled:
-    """The daemon alone."""
-    return _engine(settings, path, Front(), [], ExitStack())
+    """The daemon alone. A `guard listener` beside it delivers; what waits is told here."""
+    depth = Depth(settings.state.dir / "spool", clock.now)
+    return _engine(settings, path, Front(jobs=[Job("delivery", depth)]), [], ExitStack())
 
 
 def up(settings: Settings, path: Path | None = None) -> Assembled:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
+from guard.mail.spool import age
+
 _GRAIN = 1.0  # seconds for which a folder's time stamp may stay the same though it changed
 
 
@@ -38,7 +40,7 @@ class Agenda:
         """The age of the oldest, in seconds; 0 when there is none. An id begins with its time."""
         ids = (min(group, default="") for group in (self._due, self._open, self._parked))
         first = min((id_ for id_ in ids if id_), default="")
-        return max(0.0, now - int(first[:12], 16) / 1000) if first else 0.0
+        return age(first, now)
 
     def seen(self, stamp: int) -> bool:
         """Whether the folder with this time stamp (ns) holds nothing that `update` was not told."""

@@ -54,6 +54,14 @@ def new_id(now: float) -> str:
     return f"{int(now * 1000) & 0xFFFFFFFFFFFF:012x}{secrets.token_hex(10)}"
 
 
+def age(id_: str, now: float) -> float:
+    """How old the message of this id is, in seconds; 0 for no id, and for one that is not ours."""
+    try:
+        return max(0.0, now - int(id_[:12], 16) / 1000)
+    except ValueError:
+        return 0.0
+
+
 @contextmanager
 def unavailable(doing: str) -> Iterator[None]:
     """Turns what a file system says into Unavailable, with what was being done."""
