@@ -93,16 +93,28 @@ def _ehlo_names(settings: Settings) -> list[str]:
     return found
 
 
-def _plain(network: str, _: str) -> str:
-    return network
+def _plain(networks: list[str], _: str) -> str:
+    return "".join(f"{network}\n" for network in networks)
 
 
-def _postfix(network: str, reply: str) -> str:
-    full = network if "/" in network else f"{network}/{128 if ':' in network else 32}"
-    return f"{full} {reply}"
+def _postfix(networks: list[str], reply: str) -> str:
+    full = (n if "/" in n else f"{n}/{128 if ':' in n else 32}" for n in networks)
+    return "".join(f"{network} {reply}\n" for network in full)
 
 
-FORMATS: dict[str, Callable[[str, str], str]] = {"plain": _plain, "postfix": _postfix}
+def _rbldnsd(networks: list[str], reply: str) -> str:
+    """The sets of a `combined` zone (rbldnsd(8)): the banned answer 127.0.0.2, and a text."""
+    text = f":127.0.0.2:{reply.removeprefix('REJECT ')}\n"
+    four = _plain([network for network in networks if ":" not in network], "")
+    six = _plain([network for network in networks if ":" in network], "")
+    return f"$DATASET ip4trie @\n{text}{four}$DATASET ip6trie @\n{text}{six}"
+
+
+FORMATS: dict[str, Callable[[list[str], str], str]] = {
+    "plain": _plain,
+    "postfix": _postfix,
+    "rbldnsd": _rbldnsd,
+}
 
 
 @export.command()
@@ -113,14 +125,14 @@ FORMATS: dict[str, Callable[[str, str], str]] = {"plain": _plain, "postfix": _po
     type=click.Choice(list(FORMATS)),
     default="plain",
     show_default=True,
-    help="One network a line, or an access table for Postfix (cidr:).",
+    help="One network a line; an access table for Postfix (cidr:); a zone for rbldnsd (combined).",
 )
 @click.option("--every", metavar="TIME", help="Do not end: write again so often, as 10s.")
 @click.option(
     "--reply",
     default="REJECT too many refused attempts",
     show_default=True,
-    help="What Postfix is to do.",
+    help="What Postfix is to do; the text in DNS.",
 )
 @config_option
 def bans(file: Path, format_: str, every: str | None, reply: str, config: Path | None) -> None:
@@ -156,7 +168,7 @@ def _pause(every: str | None) -> float:
 
 
 def _listed(
-    config: Path | None, line: Callable[[str, str], str], reply: str, *, keep: bool
+    config: Path | None, form: Callable[[list[str], str], str], reply: str, *, keep: bool
 ) -> str | None:
     """The file's text; None to keep what is there, where nobody answers and `keep` says so."""
     from guard.cli.bans import ask
@@ -168,8 +180,7 @@ def _listed(
         if not keep:
             raise
         return None
-    networks = sorted({row["network"] for row in rows})
-    return "".join(f"{line(network, reply)}\n" for network in networks)
+    return form(sorted({row["network"] for row in rows}), reply)
 
 
 def _put(file: Path, text: str) -> None:

@@ -1,13 +1,18 @@
 """`guard export`: files that other programs take as they are."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support import need
+from dns.resolver import NXDOMAIN, Resolver
+from dns.reversename import from_address
+from support import free_port, need
 
 from guard.cli.export import export
 from guard.cli.main import run as guard
@@ -116,6 +121,47 @@ def test_postfix_takes_the_table(banned, tmp_path):
             ["postmap", "-q", address, f"cidr:{table}"], capture_output=True, text=True
         )
         assert found.stdout.strip() == reply, found.stderr
+
+
+def test_the_list_can_be_asked_for_by_dns(banned, tmp_path):
+    """Debian's rbldnsd serves it: the banned are listed with a text, nobody else, IPv6 too."""
+    need(bool(shutil.which("rbldnsd")), "rbldnsd")
+    need(os.geteuid() == 0, "root")  # it wants to give up a root's rights
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:  # where its user can read
+        Path(folder).chmod(0o755)
+        run(banned, "bans", f"{folder}/bans.zone", "--format", "rbldnsd")
+        Path(folder, "bans.zone").chmod(0o644)
+        server = subprocess.Popen(
+            ["rbldnsd", "-n", "-u", "nobody", "-b", f"127.0.0.1/{port}", "-w", folder,
+             "bans.guard.example:combined:bans.zone"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert server.stdout
+        with server, server.stdout:
+            try:
+                assert any(" started " in line for line in server.stdout)
+                listed = {
+                    address: _listed(address, port)
+                    for address in ("192.0.2.7", "192.0.2.8", "198.51.100.200", "2001:db8::1",
+                                    "2001:db8:0:1::1")
+                }  # fmt: skip
+            finally:
+                server.terminate()
+    there = ["127.0.0.2", '"too many refused attempts"']
+    assert list(listed.values()) == [there, [], there, there, []]
+
+
+def _listed(address: str, port: int) -> list[str]:
+    """What a server of DNS says of an address."""
+    resolver = Resolver(configure=False)
+    resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, 5
+    reverse = from_address(address).to_text()
+    name = re.sub(r"(in-addr|ip6)\.arpa\.$", "bans.guard.example.", reverse)
+    try:
+        return [resolver.resolve(name, kind)[0].to_text() for kind in ("A", "TXT")]
+    except NXDOMAIN:
+        return []
 
 
 @pytest.mark.parametrize("every", ["soon", "0s", "-1"])
