@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +16,11 @@ from guard.listeners import Listeners
 from guard.listeners import Parts as ListenerParts
 from guard.mail.collapsed import CollapsedRecords
 from guard.mail.delivery import Deliverer, Surroundings
+from guard.mail.queuenames import QueueNames
 from guard.mail.recordlog import RecordLog
 from guard.mail.reports import read_report
 from guard.mail.resolver import DnsResolver
+from guard.mail.settings import QueueSettings
 from guard.mail.spool import FileSpool
 from guard.parts import Job, Parts
 from guard.records import Record
@@ -61,7 +63,8 @@ def front(
     spool = FileSpool(settings.state.dir / "spool")
     spool.open()
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
-    around_listeners = ListenerParts(spool, sink, nodeid, clock.now, read_report)
+    names = QueueNames(sink, settings.queue)
+    around_listeners = ListenerParts(spool, names, nodeid, clock.now, read_report)
     listeners = Listeners(settings, path, around_listeners, shape)
     stack.callback(listeners.close)
     reloader = listeners.reloader()
@@ -69,11 +72,16 @@ def front(
     if settings.delivery.enabled:
         resolver = DnsResolver(settings.delivery.nameservers)
         around = Surroundings(sink=sink, resolver=resolver, clock=clock.now, nodeid=nodeid)
-        names = [item.hostname for item in settings.listener]
-        hostname = settings.delivery.hostname or next(iter(names), None)
+        own_names = [item.hostname for item in settings.listener]
+        hostname = settings.delivery.hostname or next(iter(own_names), None)
         own = replace(settings.delivery, hostname=hostname)
         deliverer = Deliverer(spool, own, settings.queue, around)
-        listeners.tell_queues(deliverer.reconfigure)
+
+        def reconfigure(queues: Mapping[str, QueueSettings]) -> None:
+            names.reconfigure(queues)
+            deliverer.reconfigure(queues)
+
+        listeners.tell_queues(reconfigure)
         jobs.append(Job("delivery", deliverer))
     return Front(servers=listeners.servers, jobs=jobs, reload=reloader.request)
 

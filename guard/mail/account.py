@@ -100,8 +100,6 @@ class Account:
     ) -> None:
         """One record for each of `outcomes`."""
         for address, outcome in outcomes.items():
-            domain = domain_of(address)
-            route = policies.of(domain).route
             self.counts[type_] += 1
             self.around.sink.put(
                 record(
@@ -109,7 +107,7 @@ class Account:
                     message,
                     address,
                     outcome,
-                    queue=f"{domain}!{route}" if route else domain,
+                    queue=policies.queue_name(domain_of(address)),
                     site=site,
                     now=self.around.clock(),
                     nodeid=self.around.nodeid,

@@ -62,6 +62,11 @@ class Policies:
         """The policy for a recipient's domain, canonical."""
         return self._of(domain)
 
+    def queue_name(self, domain: str) -> str:
+        """What KumoMTA calls the queue of `domain`: `domain!routing_domain` where there is one."""
+        route = self.of(domain).route
+        return f"{domain}!{route}" if route else domain
+
     def _find(self, domain: str) -> Policy:
         return self._map.get(domain) or self._default
 

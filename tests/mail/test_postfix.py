@@ -52,7 +52,9 @@ def test_through_us(tmp_path: Path):
         assert b"by guard.test" in eight
         assert eventually(lambda: not relay.queued())
         records = types(relay)
+        lines = [json.loads(line) for line in relay.records.read_text().splitlines()]
     assert sorted(records) == ["Delivery"] * 51 + ["Reception"] * 51
+    assert {line["queue"] for line in lines} == {f"y.test![127.0.0.1]:{hop.port}"}
 
 
 def test_refused_recipients_bounce(tmp_path: Path):
