@@ -21,7 +21,7 @@ LINE = re.compile(r"^(?:[$#] )?(?:\.venv/bin/)?guard (\S.*)$")
 SERVICES = {"up", "listener", "daemon"}
 # port25.toml is only asked about, never run: a test does not listen on port 25.
 CONFIGS = {"relay-check": "port25.toml", "feeds": "feeds.toml", "sources": "sources.toml"}
-NO_CONFIG = {"demo", "passwd"}
+NO_CONFIG = {"demo", "passwd", "policy"}
 
 
 def documented() -> list[tuple[str, str]]:

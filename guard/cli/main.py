@@ -28,6 +28,7 @@ COMMANDS = {
     "unban": "guard.cli.bans:unban",
     "export": "guard.cli.export:export",
     "import": "guard.cli.ledger_io:import_",
+    "policy": "guard.cli.policy:policy",
     "allow": "guard.cli.allow:allow",
     "disallow": "guard.cli.allow:disallow",
     "pause": "guard.cli.pause:pause",

@@ -1,10 +1,14 @@
 """docs/servers.md with a real Postfix: its log feeds Guard, and Guard's list turns peers away."""
 
+import contextlib
 import re
 import shutil
 import smtplib
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,3 +102,51 @@ def test_a_stranger_is_found_in_the_log_and_turned_away(config, tmp_path):
         )
         assert refused(server.port, "127.0.0.7")[0] == 554
         assert b"Relay access denied" in refused(server.port, "127.0.0.8")[1]
+
+
+@contextlib.contextmanager
+def spawning(*command: str) -> Iterator[int]:
+    """A port where each connection gets a program of its own, as from spawn(8)."""
+    running: list[subprocess.Popen[bytes]] = []
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # the end: shut down
+                while True:
+                    connection, _ = door.accept()
+                    with connection:
+                        running.append(
+                            subprocess.Popen(
+                                command, stdin=connection, stdout=connection, cwd=PROJECT
+                            )
+                        )
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield door.getsockname()[1]
+        finally:
+            door.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for process in running:
+                process.wait(20)
+
+
+def test_a_policy_service_turns_the_banned_away_without_a_reload(config, tmp_path):
+    """The page's setting, with Guard's own program: a 421 as soon as the list has the peer."""
+    value = re.search(r"^smtpd_client_restrictions = (check_policy.*)$", DOCS, re.MULTILINE)
+    service = re.search(r"^guard-policy unix .* argv=/usr/bin/guard (.*)$", DOCS, re.MULTILINE)
+    assert value and service
+    bans = tmp_path / "bans.txt"
+    words = service[1].replace("/var/lib/guard/bans.txt", str(bans)).split()
+    with spawning(sys.executable, "-m", "guard", *words) as port:
+        setting = value[1].replace("unix:private/guard-policy", f"inet:127.0.0.1:{port}")
+        with Postfix(mynetworks="127.0.0.1/32", smtpd_delay_reject="no",
+                     smtpd_client_restrictions=setting) as server:  # fmt: skip
+            assert refused(server.port, "127.0.0.7")[0] == 554
+            guard(config, "ban", "127.0.0.7")
+            guard(config, "export", "bans", str(bans))
+            assert refused(server.port, "127.0.0.7") == (421, b"4.7.0 <unknown[127.0.0.7]>: "
+                                                         b"Client host rejected: too many "
+                                                         b"refused attempts")  # fmt: skip
+            assert refused(server.port, "127.0.0.8")[0] == 554
