@@ -285,7 +285,9 @@ class Pipeline:
     def _spared(self, overflow: Overflow, jail: Jail, good: Good | None) -> bool:
         if self.restraint is None:
             return False
-        why = self.restraint.spares(overflow, good, window=jail.window, weak=jail.weak)
+        why = self.restraint.spares(
+            overflow, good, window=jail.window, weak=jail.weak, ignoreself=jail.ignoreself
+        )
         return why is not None
 
     def _until(self, jail: Jail, overflow: Overflow, past: Past) -> float | None:

@@ -25,6 +25,7 @@ from guard.lib.redis_url import connect, parse_redis_url
 from guard.lists import Lists
 from guard.operations import Operations
 from guard.pipeline import Pipeline
+from guard.protect import own
 from guard.protect.hand import Hand
 from guard.protect.pause import Pause
 from guard.protect.protection import Protectors
@@ -72,7 +73,7 @@ def pipeline(
     running = jails(settings)
     commands = {jail.name: jail.ignorecommand for jail in running if jail.ignorecommand}
     restraint = Restraint(
-        settings.protect, store.standing, store.counters, commands, noticed=noticed
+        settings.protect, store.standing, store.counters, commands, noticed=noticed, here=own.read
     )
     return Pipeline(
         running,

@@ -1,4 +1,4 @@
-"""The last addresses of allowed names, kept in the state directory.
+"""The last addresses of allowed names, and of allowed reverse names, kept in the state directory.
 
 So that a restart while the DNS is down blocks nobody who was allowed before. A file that cannot be
 read is none: the names are asked for within a second anyway.
@@ -16,7 +16,7 @@ import msgspec
 from guard.lib.networks import Network, parse_address
 
 log = logging.getLogger("guard.protect")
-NAME = "names.json"
+NAME, REVERSE = "names.json", "reverse.json"
 
 
 def load(path: Path) -> dict[str, tuple[Network, ...]]:

@@ -29,13 +29,16 @@ class Here:
     name_servers: Sequence[str] = ()
 
 
-def decide(here: Here) -> list[tuple[Network, str]]:
-    """The addresses of `here`, each once, with why; what is no address is passed over."""
+def decide(here: Here, servers: Iterable[str] = ()) -> list[tuple[Network, str]]:
+    """The addresses of `here`, each once, with why; what is no address is passed over.
+
+    `servers` are name servers of the configuration, beside those of resolv.conf.
+    """
     found: dict[Network, str] = {}
     for texts, why in (
         (here.addresses, "own address"),
         (here.gateways, "gateway"),
-        (here.name_servers, "name server"),
+        ([*here.name_servers, *servers], "name server"),
     ):
         for network in _parsed(texts):
             found.setdefault(network, why)

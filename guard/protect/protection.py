@@ -67,10 +67,11 @@ class Protectors:
     ) -> Protectors:
         """What `settings` and this machine protect now, before anything is resolved."""
         made = cls()
+        servers = [server.host for server in settings.name_servers]
         senders = entries(shipped().senders, settings.except_senders) if settings.senders else ()
         made.replace_all(
             {
-                "self": own.decide(here()) if settings.own else (),
+                "self": own.decide(here(), servers) if settings.own else (),
                 "allow": fixed(settings.allow),
                 "senders": senders,
                 **configured(settings, relay_hosts),

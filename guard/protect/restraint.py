@@ -1,6 +1,6 @@
 """What speaks against a ban that a jail wants, beyond the lists of the protected.
 
-    the jail's ignorecommand > good standing > brakes
+    the jail's ignoreself > its ignorecommand > good standing > brakes
 
 An address in good standing (it authenticated, had mail accepted, or takes ours, within
 `[protect] good_standing`) is spared by a jail whose evidence is weak, and for any other has to fill
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from guard.events import Good, Offence, Overflow, Window
 from guard.lib.durations import format_duration
 from guard.lib.networks import Network
+from guard.protect import own
 from guard.protect.brakes import Brakes
 from guard.protect.ignore import IgnoreCommand
 from guard.protect.settings import ProtectSettings
@@ -43,7 +44,9 @@ def said(good: Good, now: float) -> str:
 class Restraint:
     """Holds jails back. `commands` are the jails' ignorecommands, by jail.
 
-    `noticed` is told each address when it is first heard of. `spared` counts what was held back.
+    `noticed` is told each address when it is first heard of, and when a jail wants to ban it.
+    `spared` counts what was held back.
+    `here` reads this machine's addresses, for jails that ignore them, while `own` is off.
     Raises Unavailable as the store does.
     """
 
@@ -55,7 +58,9 @@ class Restraint:
         commands: Mapping[str, str] | None = None,
         *,
         noticed: Callable[[Network], None] = lambda address: None,
+        here: Callable[[], own.Here] = own.Here,
     ) -> None:
+        self._here = here
         self._settings, self._standing, self._counters = settings, standing, counters
         self._commands = {jail: IgnoreCommand(line) for jail, line in (commands or {}).items()}
         self.brakes = Brakes(settings.bans_per_minute, settings.halt)
@@ -81,9 +86,19 @@ class Restraint:
         return {good.network: good for good in found if good is not None and good.time > since}
 
     def spares(
-        self, overflow: Overflow, good: Good | None, *, window: Window, weak: bool
+        self,
+        overflow: Overflow,
+        good: Good | None,
+        *,
+        window: Window,
+        weak: bool,
+        ignoreself: bool = False,
     ) -> str | None:
         """Why the ban that `overflow` means is not made, or None when it is."""
+        if ignoreself and self._is_own(overflow.network):
+            return self._counted("ignoreself")
+        # Once more: when it was first heard of, the DNS may not have answered.
+        self.noticed(overflow.network)
         command = self._commands.get(overflow.jail)
         if command is not None and command.ignores(overflow.network, overflow.time):
             return self._counted("ignorecommand")
@@ -98,6 +113,13 @@ class Restraint:
         if ruling.alarm:
             log.error("%s", ruling.alarm)
         return None if ruling.ban else self._counted("the jail is stopped")
+
+    def _is_own(self, network: Network) -> bool:
+        """Whether an address of this machine is in `network`, where nothing else protects those."""
+        if self._settings.own:
+            return False
+        mine = own.decide(own.Here(self._here().addresses))
+        return any(network.overlaps(address) for address, _ in mine)
 
     def _counted(self, why: str) -> str:
         self.spared[why.partition(":")[0]] += 1

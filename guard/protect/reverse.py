@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from guard.lib.networks import Network
 from guard.protect.dns import Ask, confirmed
@@ -22,6 +22,7 @@ log = logging.getLogger("guard.protect")
 MOST_WAITING, MOST_KNOWN = 1000, 20_000
 KEPT_YES, KEPT_NO = 86400.0, 3600.0  # seconds until a name is asked for again
 AT_ONCE = 20
+_LONG_AGO = float("-inf")
 
 
 class Reverse:
@@ -32,6 +33,21 @@ class Reverse:
         self._lock = threading.Lock()
         self._waiting: OrderedDict[Network, None] = OrderedDict()
         self._known: OrderedDict[Network, tuple[float, str]] = OrderedDict()
+
+    def remember(self, names: Mapping[str, Iterable[Network]]) -> None:
+        """Takes names that were confirmed before a restart for true; they are asked for again."""
+        with self._lock:
+            for name, some in names.items():
+                self._known |= dict.fromkeys(some, (_LONG_AGO, name))
+
+    def confirmed(self) -> dict[str, tuple[Network, ...]]:
+        """Who was confirmed, by name: what `remember` takes."""
+        found: dict[str, tuple[Network, ...]] = {}
+        with self._lock:
+            for address, (_, name) in self._known.items():
+                if name:
+                    found[name] = (*found.get(name, ()), address)
+        return found
 
     def noticed(self, address: Network) -> None:
         """Has `address` asked for soon, unless it is known. Never waits."""

@@ -21,8 +21,9 @@ MOST_HOSTS = 10
 MOST_NETWORKS = 4096
 WIDEST = {4: 16, 6: 32}
 GROWTH = 4
-# A sender of whom no ranges were shipped may have this much: a /16, and a /32 of IPv6.
-SMALLEST = {4: 1 << 16, 6: 1 << 96}
+# A sender of whom no ranges were shipped may have this much: two blocks of the widest size, for
+# there are large ones with a little more than the addresses of one.
+SMALLEST = {4: 1 << 17, 6: 1 << 97}
 
 _DUAL = re.compile(r"(?:/(\d{1,2}))?(?://(\d{1,3}))?")
 

@@ -74,6 +74,8 @@ class Watch:
         self._set_names({entry.name for entry in settings.allow if entry.name})
         self._resolved = self._started = self._refreshed = float("-inf")
         self._reverse = Reverse(self._ask)
+        self._reverse_file = state_dir / names.REVERSE
+        self._confirmed = self._remembered = names.load(self._reverse_file)
         self._said: dict[str, str] = {}
         self._first = True
         self._seen: dict[Network, float] = {}  # SSH peers, each with the time it counts from
@@ -82,11 +84,17 @@ class Watch:
         """Looks at interfaces, SSH sessions, files and the senders' book."""
         self._reread()
         settings = self._settings
-        if settings.own and (found := own.decide(self._here())):
-            self._protectors.replace("self", found)
+        if settings.own and own.decide(here := self._here()):
+            servers = [server.host for server in settings.name_servers]
+            self._protectors.replace("self", own.decide(here, servers))
         if settings.ssh:
             self._protectors.replace("ssh", self._settled(now))
         self._read_files()
+        if self._remembered:
+            # Before anybody is blocked: whom a restart finds blocked is not heard of again.
+            self._reverse.remember(self._remembered)
+            self._remembered = {}
+            self._reverse_names(now)
         if settings.senders and (seen := _signature(self._book)) != self._book_seen:
             self._book_seen = seen
             self._set_senders(book.load(self._book))
@@ -98,8 +106,7 @@ class Watch:
         if not self._resolved <= now < self._resolved + self._settings.resolve:
             self._resolved = now
             self._resolve_names()
-        suffixes = [entry.suffix for entry in self._entries if entry.suffix]
-        self._protectors.replace("allow_rdns", self._reverse.run(suffixes, now) if suffixes else ())
+        self._reverse_names(now)
         every = self._settings.refresh
         if self._settings.senders and every and now >= self._started + FIRST_REFRESH:
             known = book.load(self._book) if self._refreshed == float("-inf") else {}
@@ -208,6 +215,13 @@ class Watch:
         self._set_names(wanted)
         if self._names != before:
             names.save(self._names_file, self._names)
+
+    def _reverse_names(self, now: float) -> None:
+        suffixes = [entry.suffix for entry in self._entries if entry.suffix]
+        self._protectors.replace("allow_rdns", self._reverse.run(suffixes, now) if suffixes else ())
+        if suffixes and (found := self._reverse.confirmed()) != self._confirmed:
+            self._confirmed = found
+            names.save(self._reverse_file, found)
 
     def _set_names(self, wanted: set[str]) -> None:
         known = [(name, self._names.get(name, ())) for name in sorted(wanted)]

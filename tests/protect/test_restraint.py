@@ -1,11 +1,14 @@
 """What holds a jail back: good standing, the operator's command, the brakes. With real stores."""
 
+from dataclasses import replace
+
 import pytest
 
 from guard.events import Acceptance, Good, Kind, Overflow, Rejection, Window
 from guard.jails.jail import Jail
 from guard.lib.networks import parse_address, parse_network
 from guard.pipeline import Pipeline
+from guard.protect.own import Here
 from guard.protect.protection import Protectors
 from guard.protect.restraint import Restraint
 from guard.protect.settings import ProtectSettings
@@ -166,3 +169,27 @@ def test_whoever_is_taken_for_good_while_the_store_is_gone_stops_no_jail(store):
         assert banned(made, refused(3, address=f"185.7.0.{i}")) == [f"185.7.0.{i}"]
     assert held.brakes.stopped(NOW) == {}
     assert {claim.source for claim in store.ledger.claims(NOW)} == {"jail:relay"}
+
+
+def test_a_jail_that_ignores_this_machine_does_so_where_nothing_else_protects_it(store):
+    """`ignoreself`, with `own = false`; a jail that does not ignore it bans it."""
+    machine = Here([ADDRESS], gateways=["185.4.0.1"])
+    for ignoreself, spared in ((True, True), (False, False)):
+        held = Restraint(
+            ProtectSettings(own=False), store.standing, store.counters, here=lambda: machine
+        )
+        one = replace(jail(f"self-{ignoreself}"), ignoreself=ignoreself)
+        made = Pipeline([one], store.counters, store.ledger, Protectors(), restraint=held)
+        assert banned(made, refused(3)) == ([] if spared else [ADDRESS])
+        assert held.spared["ignoreself"] == spared
+        assert banned(made, refused(3, address="185.4.0.1")) == ["185.4.0.1"]
+
+
+def test_a_reverse_name_is_asked_for_again_when_a_ban_comes(store):
+    """An address that is long known is, for the DNS may not have answered when it was new."""
+    heard = []
+    made, _ = pipeline(store, jail(), noticed=heard.append)
+    made.hear(refused(2), NOW)
+    assert heard == [parse_address(ADDRESS)]
+    assert banned(made, refused(1)) == [ADDRESS]
+    assert heard == [parse_address(ADDRESS)] * 2

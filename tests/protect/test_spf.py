@@ -158,3 +158,12 @@ def test_a_hijacked_record_is_refused(why, found):
     known = [net("185.0.0.0/15")] if "4 times" in why else []
     with pytest.raises(BadSpf, match=why):
         bounded(known or KNOWN[1:], [net(text) for text in found], BOGONS)
+
+
+def test_a_large_sender_without_shipped_ranges_can_be_learnt():
+    """A little more than a /16 in all is, three /16 are not."""
+    large = [parse_network(n) for n in ("185.0.0.0/17", "185.3.0.0/17", "185.5.0.0/20")]
+    assert sum(n.length == 17 for n in bounded([], large, Prefixes())) == 2
+    wide = [parse_network(f"185.{i}.0.0/16") for i in (0, 2, 4)]
+    with pytest.raises(BadSpf, match="addresses"):
+        bounded([], wide, Prefixes())

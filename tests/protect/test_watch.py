@@ -5,6 +5,7 @@ import os
 from stubdns import StubDns
 
 from guard.config import load
+from guard.lib.fields import Endpoint
 from guard.lib.networks import parse_address, parse_network
 from guard.protect import book
 from guard.protect.allow import parse_allowed
@@ -179,6 +180,45 @@ def test_reverse_suffixes_protect_whom_they_confirm(tmp_path):
     unwatched.noticed(address)
     unwatched.far(0.0)
     assert other.protects(address) is None
+
+
+def test_reverse_names_outlive_a_restart_without_a_dns(tmp_path):
+    """Whom a list has blocked by then is never heard of again: he must be known at once."""
+    world = World(tmp_path)
+    address = parse_address("185.4.0.7")
+    world.table = {
+        (pointer(address), "PTR"): ["mx.example.com."],
+        ("mx.example.com", "A"): ["185.4.0.7"],
+    }
+    allow = (parse_allowed(".example.com"),)
+    _, watching = world.watch(allow=allow)
+    watching.noticed(address)
+    watching.far(0.0)
+    world.down = True
+    again, rerun = world.watch(allow=allow)
+    rerun.near(10.0)
+    assert again.protects(address) == "allow mx.example.com"
+    rerun.far(10.0)
+    assert again.protects(address) == "allow mx.example.com"
+    other, elsewhere = world.watch(allow=(parse_allowed(".example.org"),))
+    elsewhere.near(10.0)
+    assert other.protects(address) is None
+    world.down = False
+    world.table.clear()
+    last, gone = world.watch(allow=allow)
+    gone.near(20.0)
+    gone.far(20.0)
+    assert last.protects(address) is None
+
+
+def test_configured_name_servers_are_protected(tmp_path):
+    """Beside those of resolv.conf; a machine that hides all loses none that were there."""
+    world = World(tmp_path)
+    servers = (Endpoint("185.4.0.53", 53),)
+    made, watching = world.watch(name_servers=servers)
+    assert made.protects(net("185.4.0.53")) == "name server"
+    watching.near(0.0)
+    assert made.protects(net("185.4.0.0/24")) == "name server"
 
 
 def test_senders_are_refreshed_on_time_and_kept(tmp_path, caplog):
