@@ -84,7 +84,13 @@ class Hindsight(Restraint):
         return {n: self._history[n][-1] for n in networks if n in self._history}
 
     def spares(
-        self, overflow: Overflow, good: Good | None, *, window: Window, weak: bool
+        self,
+        overflow: Overflow,
+        good: Good | None,
+        *,
+        window: Window,
+        weak: bool,
+        ignoreself: bool = False,
     ) -> str | None:
         """Why a ban is not made, by the standing that `overflow` met."""
         if good is not None:
@@ -93,7 +99,7 @@ class Hindsight(Restraint):
             good = known[at - 1] if at else None
             if good is not None and good.time <= overflow.time - self._kept:
                 good = None
-        return super().spares(overflow, good, window=window, weak=weak)
+        return super().spares(overflow, good, window=window, weak=weak, ignoreself=ignoreself)
 
 
 def _time_of(good: Good) -> float:
