@@ -33,7 +33,10 @@ class Accepted:
 
 
 class Incoming:
-    """A message being received for one verdict. Used by one thread at a time."""
+    """A message being received for one verdict. Used by one thread at a time.
+
+    `size` counts what was written, our own header too, as KumoMTA's records do.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Incoming:
     ) -> None:
         """Raises Unavailable when the spool does not take a message now."""
         self._verdict = verdict
+        self.size = 0
         modes = (verdict.log_oob, verdict.log_arf)
         self._file: SpoolFile | None = None
         if verdict.relay or Reports.LOG_THEN_RELAY in modes:
@@ -54,6 +58,7 @@ class Incoming:
 
     def write(self, data: bytes) -> None:
         """Adds bytes of the message. Raises Unavailable."""
+        self.size += len(data)
         if self._prefix is not None and len(self._prefix) < REPORT_PREFIX:
             self._prefix += data
         if self._file:

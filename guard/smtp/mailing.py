@@ -209,7 +209,7 @@ def end_of_data(dialogue: Dialogue) -> None:
         sender=transaction.mail_from,
         recipients=transaction.rcpt_tos,
         queue=transaction.queue,
-        size=receiving.size,
+        size=incoming.size,
         protocol=_protocol(dialogue),
     )
     reader = dialogue.listener.reports

@@ -26,11 +26,6 @@ class Receiving:
         """What is wrong with the message itself."""
         return self._body.fault
 
-    @property
-    def size(self) -> int:
-        """Bytes of the message so far."""
-        return self._body.size
-
     def feed(self, data: bytes) -> bytes | None:
         """Takes `data`; returns what follows the message's end, None before that."""
         message, rest = self._body.feed(data)

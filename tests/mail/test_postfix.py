@@ -55,6 +55,7 @@ def test_through_us(tmp_path: Path):
         lines = [json.loads(line) for line in relay.records.read_text().splitlines()]
     assert sorted(records) == ["Delivery"] * 51 + ["Reception"] * 51
     assert {line["queue"] for line in lines} == {f"y.test![127.0.0.1]:{hop.port}"}
+    assert len({(line["id"], line["size"]) for line in lines}) == 51, "both records, one size"
 
 
 def test_refused_recipients_bounce(tmp_path: Path):

@@ -147,7 +147,7 @@ def test_a_message_is_stored_and_recorded(listen):
     )
     assert body == ".first\r\nSubject: x\r\n\r\nd\xf6t\r\n.\r\nend\r\n".encode()
     [record] = server.notes.records
-    assert (record.type, record.id, record.size) == ("Reception", envelope["id"], len(body))
+    assert (record.type, record.id, record.size) == ("Reception", envelope["id"], len(message))
     assert record.recipient == ["b@xn--mnchen-3ya.de", "postmaster"]
     assert (record.response.code, record.reception_protocol) == (250, "ESMTP")
 
