@@ -1,6 +1,8 @@
 """jail.d/mailserver.conf beside Debian's own configuration of fail2ban."""
 
+import itertools
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,6 +39,18 @@ def commands(base):
         check=True,
     )
     return json.loads(run.stdout)["jails"]
+
+
+def test_every_option_is_explained_and_every_jail_says_why():
+    """In the head of kumomta.conf, option by option; a jail has a comment of its own above it."""
+    head, *_ = (PROJECT / "jail.d" / "kumomta.conf").read_text().partition("\n\n")
+    for path in sorted((PROJECT / "jail.d").glob("*.conf")):
+        lines = path.read_text().splitlines()
+        for before, line in itertools.pairwise(lines):
+            assert not line.startswith("[") or before.startswith("# "), f"{path.name}: {line}"
+            name = line.partition("=")[0].strip()
+            if "=" in line and not line.startswith("#"):
+                assert re.search(rf"^#  .*\b{re.escape(name)}\b", head, re.MULTILINE), line
 
 
 @pytest.mark.fail2ban
