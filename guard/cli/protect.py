@@ -52,6 +52,7 @@ def list_(every: bool, config: Path | None, as_json: bool) -> None:
     """List who is protected, layer by layer; the first layer has precedence."""
     from guard.config import load
     from guard.protect.protection import LAYERS
+    from guard.protect.senders import shipped
 
     protectors, _ = build(load(config))
     rows = [(layer, str(n), why) for layer in LAYERS for n, why in protectors.layer(layer)]
@@ -67,6 +68,9 @@ def list_(every: bool, config: Path | None, as_json: bool) -> None:
             for (layer, why), number in counts.items()
         ]
     _table(("LAYER", "NETWORK", "WHY"), rows)
+    if protectors.layer("senders"):
+        known = shipped()
+        click.echo(f"\nshipped ranges of mail senders: {known.source}, as of {known.date}")
 
 
 @protect.command()

@@ -38,17 +38,20 @@ def run(words: Sequence[str], timeout: float) -> int | None:
     except (OSError, ValueError) as error:
         log.error("ignorecommand: %s", error)
         return None
-    if status not in (0, 1):
+    if status is None:
+        log.error("ignorecommand %s did not end within %g seconds", words[0], timeout)
+    elif status not in (0, 1):
         log.error("ignorecommand %s ended with status %d", words[0], status)
     return status if status in (0, 1) else None
 
 
-def _status(process: subprocess.Popen[bytes], timeout: float) -> int:
+def _status(process: subprocess.Popen[bytes], timeout: float) -> int | None:
     try:
         return process.wait(timeout)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        return process.wait()
+        process.wait()
+        return None
 
 
 class IgnoreCommand:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from stubdns import StubDns
 
 from guard.cli.main import cli, run
+from guard.protect.senders import shipped
 
 ZONE = {
     ("home.example", "A"): ["185.4.0.7"],
@@ -70,6 +71,7 @@ def test_list_shows_layers_in_order_of_precedence(config):
     assert code == 0
     assert text.index("loopback") < text.index("relay_hosts") < text.index("mail sender gmail")
     assert "8 networks" in text
+    assert f"MISP warning lists, CC0 1.0, as of {shipped().date}" in text
     assert "209.85.128.0/17" not in text
     assert "209.85.128.0/17" in guard("protect", "list", "--all", "-c", config)[1]
     rows = [json.loads(x) for x in guard("protect", "list", "--json", "-c", config)[1].splitlines()]
