@@ -55,6 +55,7 @@ def test_a_command_that_fails_spares_and_is_asked_again(tmp_path, caplog):
     missing = IgnoreCommand(f"{tmp_path}/none <ip>")
     assert missing.ignores(ADDRESS, 0.0)
     assert len(caplog.records) == 3
+    assert "did not end within 0.2 seconds" in caplog.text
     assert run([str(tmp_path / "none")], 1.0) is None
 
 
