@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 KEPT, MOST_KEPT = 300.0, 10_000
+# A program that hangs holds up all counting: after so many failures in a row it is left alone.
+FAILURES, REST = 3, 60.0
 
 Run = Callable[[Sequence[str], float], int | None]
 """(words, timeout) -> exit status, or None when there is none."""
@@ -66,15 +68,20 @@ class IgnoreCommand:
             raise ValueError("the command is empty")
         self._timeout, self._kept, self._run = timeout, kept, run
         self._answers: OrderedDict[Network, tuple[float, bool]] = OrderedDict()
+        self._failures, self._failed = 0, float("-inf")
 
     def ignores(self, network: Network, now: float) -> bool:
         """Whether `network` is spared. Waits for the program, up to the timeout."""
         known = self._answers.get(network)
         if known is not None and known[0] <= now < known[0] + self._kept:
             return known[1]
+        if self._failures >= FAILURES and self._failed <= now < self._failed + REST:
+            return True
         status = self._run(self._command(network), self._timeout)
         if status is None:
+            self._failures, self._failed = self._failures + 1, now
             return True
+        self._failures = 0
         self._answers.pop(network, None)
         self._answers[network] = (now, status == 0)
         if len(self._answers) > MOST_KEPT:

@@ -72,3 +72,15 @@ def test_a_line_that_is_no_command_is_refused(line):
     """Found when the jail is read, not at the first ban."""
     with pytest.raises(ValueError, match=r".+"):
         IgnoreCommand(line)
+
+
+def test_a_command_that_hangs_is_left_alone_for_a_while():
+    """After three failures in a row it is not run for a minute; an answer ends the count."""
+    runs, status = [], [None]
+    command = IgnoreCommand("x <ip>", run=lambda words, _: runs.append(words) or status[0])
+    spared = [command.ignores(parse_address(f"185.4.1.{n}"), 100.0 + n) for n in range(50)]
+    assert (spared, len(runs)) == ([True] * 50, 3)
+    status[0] = 1
+    assert not command.ignores(ADDRESS, 163.0)
+    assert not command.ignores(parse_address("185.4.2.1"), 164.0)
+    assert len(runs) == 5
