@@ -74,8 +74,11 @@ class Lists:
                 "blocks": known.networks,
                 "left out": sum(known.removed.values()),
                 "age": None if known.fetched is None else round(now - known.fetched),
+                "next": None if known.next is None else max(0, round(known.next - now)),
                 "faults": len(known.faults),
                 "held": known.held,
+                "why left out": "; ".join(f"{n} {why}" for why, n in known.removed.items()),
+                "notice": " ".join(filter(None, (known.notice, known.terms, known.credit))),
             }
             for name, known in self._known.items()
         ]

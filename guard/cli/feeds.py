@@ -6,6 +6,7 @@ kernel follows when a daemon starts.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,10 @@ def _details(row: dict[str, Any]) -> None:
     if row["held"]:
         lines.append(f"if it is right: guard feeds sync {row['name']} --accept")
     lines += [f"left out: {count} as {why}" for why, count in row["removed"].items()]
+    if row["duplicates"]:
+        lines.append(f"duplicates: {row['duplicates']}")
+    if row["stamp"] is not None:
+        lines.append(f"dated {_date(row['stamp'])}")
     lines += [text for text in (row["notice"], row["terms"], row["credit"]) if text]
     if lines:
         click.echo(f"\n{row['name']}")
@@ -172,12 +177,22 @@ def _details(row: dict[str, Any]) -> None:
         click.echo(f"  {line}")
 
 
+def _date(stamp: float) -> str:
+    """The source's own time, whatever it wrote."""
+    try:
+        return f"{datetime.fromtimestamp(stamp, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "nonsense"
+
+
 def _told(answer: dict[str, Any]) -> None:
     """One line on what a sync did, then what speaks against it."""
     name, now = answer["name"], clock()
-    if not answer["asked"] and answer["earliest"]:
-        wait = format_duration(answer["earliest"] - now)
-        click.echo(f"{name}: not fetched, its owner allows it in {wait}; the copy is used")
+    if not answer["asked"]:
+        early = answer["earliest"] or 0.0
+        wait = f"its owner allows it in {format_duration(early - now)}"
+        why = wait if early > now else "another host is at it"
+        click.echo(f"{name}: not fetched, {why}; the copy is used")
     verb = "would come" if answer["dry_run"] else "came"
     gone = "would go" if answer["dry_run"] else "went"
     click.echo(f"{name}: {answer['came']} networks {verb}, {answer['went']} {gone}")

@@ -94,6 +94,9 @@ class AbuseIpdbSettings(Common):
             key = self.key_file.read_text("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise Refused(f"the key of AbuseIPDB, {self.key_file}: {error}") from None
+        if not (key.isprintable() and key.isascii() and key and " " not in key):
+            # Never said: what is not a key may hold one.
+            raise Refused(f"the key of AbuseIPDB, {self.key_file}: is not one word on one line")
         headers = (("Key", key), ("Accept", "application/json"))
         part = Part(f"{self.url}?{urlencode(self._query())}", parse, headers, secret=True)
         return self.recipe_of(self.type, (part,), least=DAY / self.per_day, credit=CREDIT)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Protocol
 
 import msgspec
@@ -90,7 +91,11 @@ class Copies(Protocol):
         ...
 
     def lease(self, name: str, seconds: float) -> bool:
-        """Whether it is our turn to fetch; nobody else has it for so long."""
+        """Whether it is our turn to fetch; nobody else has it for so long, or until `release`."""
+        ...
+
+    def release(self, name: str) -> None:
+        """Gives the turn back, once what was fetched is saved."""
         ...
 
 
@@ -156,6 +161,9 @@ class FolderCopies:
         """The protocol's: nobody else is there."""
         return True
 
+    def release(self, name: str) -> None:
+        """The protocol's."""
+
     def _read(self, path: Path) -> bytes | None:
         try:
             return path.read_bytes()
@@ -178,7 +186,7 @@ class RedisCopies:
     """In Redis, for every host that shares it: a hash `guard:feed:{NAME}`, bodies in zstd."""
 
     def __init__(self, client: Any, where: str) -> None:
-        self._client, self._where = client, where
+        self._client, self._where, self._token = client, where, token_hex(8)
 
     def load(self, name: str) -> FeedState:
         """The protocol's."""
@@ -222,8 +230,17 @@ class RedisCopies:
         """The protocol's."""
         with self._errors():
             return bool(
-                self._client.set(_key(name) + ":turn", "1", nx=True, px=max(1, int(seconds * 1000)))
+                self._client.set(
+                    _key(name) + ":turn", self._token, nx=True, px=max(1, int(seconds * 1000))
+                )
             )
+
+    def release(self, name: str) -> None:
+        """The protocol's; a turn that ran out and is another's by now stays with the other."""
+        with self._errors():
+            held = self._client.get(_key(name) + ":turn")
+            if held in (self._token, self._token.encode()):
+                self._client.delete(_key(name) + ":turn")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -115,10 +115,11 @@ def _errors(url: str) -> Iterator[None]:
     except BadFeed:
         raise
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise FetchFailed(f"{_place(url)}: {_reason(error)}") from None
+        raise FetchFailed(f"{_place(url)}: {_reason(error, url)}") from None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, url: str) -> str:
+    """Why, without what the URL keeps to itself, which the libraries repeat."""
     text = str(error)
     for word, said in (
         ("timed out", "no answer in time"),
@@ -126,9 +127,15 @@ def _reason(error: Exception) -> str:
         ("Connection refused", "connection refused"),
         ("resolve", "the name cannot be resolved"),
         ("CERTIFICATE", "its certificate is not valid"),
+        ("No host supplied", "the URL names no host"),
+        ("SSLError", "TLS failed"),
+        ("Max retries exceeded", "no connection"),
     ):
         if word in text:
             return said
+    query, password = url.partition("?")[2], re.search(r"//([^/?#]*)@", url)
+    for secret in (query, password and password[1]):
+        text = text.replace(secret, "...") if secret else text
     return printable(text)[:200]
 
 

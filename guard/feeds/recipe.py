@@ -9,7 +9,7 @@ same for all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from guard.lib.fields import Duration
@@ -43,7 +43,7 @@ class Part:
 
     url: str
     parse: Callable[[bytes], Listed]
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     secret: bool = False
 
 

@@ -104,20 +104,28 @@ class Feeds:
         `force` asks for what is not due, though never sooner than its owner allows; `accept` takes
         a list that is odd. Raises Unavailable when the copies cannot be kept.
         """
-        recipe, state = self.recipes[name], self._copies.load(name)
-        due = [
-            part
-            for part in recipe.parts
-            if schedule.due(state.parts.get(part.url), now, force=force)
-        ]
-        turn = 1.0 if force else min(TURN, recipe.every / 2)
-        if not due or not self._copies.lease(name, turn):
+        recipe = self.recipes[name]
+        if not self._due(recipe, self._copies.load(name), now, force=force):
             return False
-        for part in due:
-            old = state.parts.get(part.url, PartState())
-            state.parts[part.url] = self._part(recipe, part, old, now, accept=accept)
-        self._copies.save(name, state.parts)
-        return True
+        if not self._copies.lease(name, TURN):
+            return False
+        try:
+            # Whoever had the turn before may have fetched what was due a moment ago.
+            state = self._copies.load(name)
+            due = self._due(recipe, state, now, force=force)
+            for part in due:
+                old = state.parts.get(part.url, PartState())
+                state.parts[part.url] = self._part(recipe, part, old, now, accept=accept)
+            if due:
+                self._copies.save(name, state.parts)
+        finally:
+            self._copies.release(name)
+        return bool(due)
+
+    @staticmethod
+    def _due(recipe: Recipe, state: FeedState, now: float, *, force: bool) -> list[Part]:
+        known = state.parts
+        return [p for p in recipe.parts if schedule.due(known.get(p.url), now, force=force)]
 
     def _part(
         self, recipe: Recipe, part: Part, old: PartState, now: float, *, accept: bool
@@ -125,7 +133,11 @@ class Feeds:
         """One part asked for: its new state, with the copy kept where it is new and good."""
         try:
             got = self._fetch(part, recipe, old.etag, old.modified, now)
-            new = old if got is None else self._taken(recipe, part, old, got, now, accept=accept)
+            if got is None:
+                # The list is the good one again: what was odd in between did not last.
+                new = replace(old, odd=None)
+            else:
+                new = self._taken(recipe, part, old, got, now, accept=accept)
         except OddFeed as error:
             return self._failed(recipe, replace(old, odd=error.odd), str(error), now)
         except (BadFeed, Refused) as error:

@@ -162,3 +162,19 @@ def test_a_key_that_cannot_be_read_is_a_fault_of_the_configuration(tmp_path, cap
     assert run(["check", "-c", str(path)]) == 78
     assert "feed[0]" in capsys.readouterr().err
     assert run(["feeds", "-c", str(path)]) == 78
+
+
+def test_the_sources_date_and_duplicates_are_shown(guard, server):
+    """What Spamhaus asks to keep with its data: date, copyright, terms; what was listed twice."""
+    rows = b'{"cidr":"11.0.0.0/24"}\n' * 2
+    trailer = {"type": "metadata", "timestamp": 1784798042, "size": len(rows), "records": 2}
+    words = {"copyright": "(c) 2026 A Project", "terms": "https://terms.example/"}
+    server.pages["/drop"] = Page(rows + json.dumps({**trailer, **words}).encode() + b"\n")
+    path = Path(guard.config)
+    path.write_text(
+        f'{path.read_text()}[[feed]]\ntype = "spamhaus-drop"\nurls = ["{server.url}/drop"]\n'
+    )
+    assert guard("feeds", "sync", "spamhaus-drop")[0] == 0
+    text = guard("feeds")[1]
+    for word in ("dated 2026-07-23 09:14 UTC", "duplicates: 1", *words.values()):
+        assert word in text

@@ -7,6 +7,7 @@ from listserver import Page
 
 from guard.feeds import fetch as module
 from guard.feeds.fetch import FetchFailed, agent, fetch
+from guard.feeds.plain import PlainSettings
 from guard.feeds.recipe import BadFeed, Limits, Part, Recipe
 from guard.feeds.text import parse_lines
 
@@ -179,3 +180,24 @@ def test_requests_is_imported_in_one_place():
     root = Path(module.__file__).parent
     users = {p.name for p in root.rglob("*.py") if "import requests" in p.read_text()}
     assert users == {"fetch.py"}
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("https://{host}/x?apikey=sesame", ""),
+        ("http:///x?apikey=sesame", ""),
+        ("http://{host}/x?apikey=sesame", "http://me:sesame@127.0.0.1:9"),
+        ("http://me:sesame@127.0.0.1:9/x", ""),
+        ("http://me:sesame@[bad/x?sesame", ""),
+        ("http://x..y/x?sesame", ""),
+    ],
+)
+def test_an_error_keeps_the_secrets_of_a_url(server, url, proxy):
+    """Libraries repeat the query or the password in theirs; ours is one line without."""
+    address = url.format(host=server.url.removeprefix("http://"))
+    recipe = PlainSettings(name="p", url=address, proxy=proxy).recipe()
+    with pytest.raises(FetchFailed) as caught:
+        fetch(recipe.parts[0], recipe, "", "", 0.0)
+    assert "sesame" not in str(caught.value)
+    assert "\n" not in str(caught.value)

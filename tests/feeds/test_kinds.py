@@ -245,3 +245,17 @@ def test_abuseipdb_has_faults_of_its_own(tmp_path):
     assert {name for name, _ in bad.faults()} == {
         *("confidence", "except_countries", "limit", "per_day"),
     }
+
+
+def test_the_key_of_abuseipdb_shows_nowhere(tmp_path):
+    """Neither in the value that goes around, nor in the fault when there is more in the file."""
+    path = tmp_path / "key"
+    path.write_text("sesame42\n")
+    recipe = AbuseIpdbSettings(key_file=path).recipe()
+    assert dict(recipe.parts[0].headers)["Key"] == "sesame42"
+    assert "sesame42" not in repr(recipe)
+    for text in ("sesame42\nsesame43\n", "sesame42 mine", "", "sesame42\x00"):
+        path.write_text(text)
+        with pytest.raises(Refused, match="one word") as caught:
+            AbuseIpdbSettings(key_file=path).recipe()
+        assert "sesame" not in str(caught.value)

@@ -427,3 +427,36 @@ def test_states_of_other_releases_are_read():
     import msgspec
 
     assert msgspec.json.decode(b"{}", type=PartState) == PartState()
+
+
+def test_an_oddity_that_did_not_last_begins_anew(server, host):
+    """A list that was itself again in between (304) is not taken as having been odd all along."""
+    server.pages["/list"] = Page(many(200))
+    host.run(START)
+    server.pages["/list"] = Page(many(60))
+    assert len(host.run(START + 2 * DAY)) == 200
+    assert host.part().odd is not None
+    server.pages["/list"] = Page(many(200))
+    host.run(START + 4 * DAY)
+    assert host.part().odd is None
+    server.pages["/list"] = Page(many(60))
+    assert len(host.run(START + 6 * DAY)) == 200
+
+
+@pytest.mark.redis
+def test_a_fetch_by_hand_takes_turns_with_the_fleet(server, redis_url):
+    """While another host fetches nobody else does; when it is done, what it fetched is not due."""
+    import redis
+
+    server.pages["/list"] = Page(many(200))
+    with redis.Redis.from_url(redis_url) as client:
+        copies = RedisCopies(client, "x"), RedisCopies(client, "x")
+        one, two = (Host(c, MxrouteSettings(url=server.url + "/list")) for c in copies)
+        assert copies[0].lease("mxroute", 60.0)
+        assert not two.feeds.collect("mxroute", START, force=True)
+        copies[1].release("mxroute")  # not its own
+        assert not two.feeds.collect("mxroute", START, force=True)
+        copies[0].release("mxroute")
+        assert one.feeds.collect("mxroute", START, force=True)
+        assert not two.feeds.collect("mxroute", START + 1, force=True)
+        assert len(server.asked) == 1
