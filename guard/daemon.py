@@ -280,7 +280,7 @@ class Daemon:
             await self._in_thread(engine.mirror.step, self.clock())
             return answer
         dry_run = arguments.pop("dry_run", False)
-        collect = partial(lists.collect, now=self.clock(), **arguments)
+        collect = partial(lists.collect, now=self.clock(), dry_run=dry_run, **arguments)
         finish = partial(lists.finish, await asyncio.to_thread(collect), dry_run=dry_run)
         answer = await self._in_thread(finish, self.clock())
         await self._in_thread(engine.mirror.step, self.clock())

@@ -90,13 +90,15 @@ class Lists:
         except Unavailable as error:
             log.debug("%s", error)
 
-    def collect(self, feed: str, now: float, *, accept: bool = False) -> Collected:
+    def collect(
+        self, feed: str, now: float, *, accept: bool = False, dry_run: bool = False
+    ) -> Collected:
         """Fetches one feed now, unless its owner forbids. Raises BadInput for an unknown name."""
         if feed not in self._feeds.recipes:
             known = ", ".join(self.names) or "none is configured"
             raise BadInput(f"there is no feed {feed!r}; there are: {known}")
         with self._lock:
-            asked = self._feeds.collect(feed, now, force=True, accept=accept)
+            asked = self._feeds.collect(feed, now, force=True, accept=accept, dry_run=dry_run)
             plan = self._feeds.plan(feed, now, always=True)
         assert plan is not None
         return Collected(plan, asked)

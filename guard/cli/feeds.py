@@ -133,7 +133,7 @@ def _sync(config: Path | None, name: str, dry_run: bool, accept: bool) -> dict[s
         )
     except NoDaemon:
         with assemble.lists_by_hand(settings) as lists:
-            collected = lists.collect(name, clock(), accept=accept)
+            collected = lists.collect(name, clock(), accept=accept, dry_run=dry_run)
             return lists.finish(collected, clock(), dry_run=dry_run)
     return answer
 

@@ -30,7 +30,8 @@ class PartState(msgspec.Struct):
     """What is known of one part. Times are seconds since the epoch, 0 is never.
 
     `fetched` is the last good contact, `changed` the last new content, `next` when it is due,
-    `earliest` when its owner lets us come again.
+    `earliest` when its owner lets us come again. `waits` is a copy that a dry run fetched: nobody
+    applies it before the next sync or the next fetch that is due.
     """
 
     etag: str = ""
@@ -48,6 +49,7 @@ class PartState(msgspec.Struct):
     notice: str = ""
     terms: str = ""
     stamp: float | None = None
+    waits: bool = False
 
 
 class FeedState(msgspec.Struct):

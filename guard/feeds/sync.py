@@ -98,14 +98,25 @@ class Feeds:
 
     # The network ----------------------------------------------------------------------------------
 
-    def collect(self, name: str, now: float, *, force: bool = False, accept: bool = False) -> bool:
+    def collect(
+        self,
+        name: str,
+        now: float,
+        *,
+        force: bool = False,
+        accept: bool = False,
+        dry_run: bool = False,
+    ) -> bool:
         """Fetches what is due of a feed; whether any part was asked for.
 
         `force` asks for what is not due, though never sooner than its owner allows; `accept` takes
-        a list that is odd. Raises Unavailable when the copies cannot be kept.
+        a list that is odd; what a `dry_run` fetched waits for a sync. Raises Unavailable when the
+        copies cannot be kept.
         """
         recipe = self.recipes[name]
-        if not self._due(recipe, self._copies.load(name), now, force=force):
+        state = self._copies.load(name)
+        waits = force and not dry_run and _waits(state)
+        if not waits and not self._due(recipe, state, now, force=force):
             return False
         if not self._copies.lease(name, TURN):
             return False
@@ -116,7 +127,8 @@ class Feeds:
             for part in due:
                 old = state.parts.get(part.url, PartState())
                 state.parts[part.url] = self._part(recipe, part, old, now, accept=accept)
-            if due:
+            if due or waits:
+                _mark(state, now, waits=dry_run)
                 self._copies.save(name, state.parts)
         finally:
             self._copies.release(name)
@@ -192,7 +204,7 @@ class Feeds:
         """What the feed should claim; None when that is what was applied already."""
         recipe, state, memory = self.recipes[name], self._copies.load(name), self._memory[name]
         key = self._key(recipe, state, now)
-        if key == memory.applied and not always:
+        if (key == memory.applied or _waits(state)) and not always:
             return None
         if memory.applied is not None and not always:
             changed = key[0] != memory.applied[0]  # type: ignore[index]
@@ -292,3 +304,13 @@ class Feeds:
                 *(name, len(plan.claims), came, went, sum(cleaned.removed.values())),
             )
         return came, went
+
+
+def _waits(state: FeedState) -> bool:
+    return any(part.waits for part in state.parts.values())
+
+
+def _mark(state: FeedState, now: float, *, waits: bool) -> None:
+    """Lets copies wait that are new `now`, or none any more."""
+    for part in state.parts.values():
+        part.waits = waits and (part.waits or part.changed == now)

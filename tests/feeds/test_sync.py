@@ -460,3 +460,21 @@ def test_a_fetch_by_hand_takes_turns_with_the_fleet(server, redis_url):
         assert one.feeds.collect("mxroute", START, force=True)
         assert not two.feeds.collect("mxroute", START + 1, force=True)
         assert len(server.asked) == 1
+
+
+def test_what_a_dry_run_fetched_waits(server, host):
+    """No daemon applies it at its next look; a sync does, without asking the owner again."""
+    server.pages["/list"] = Page(lines("11.0.0.1"))
+    host.run(START)
+    server.pages["/list"] = Page(lines("11.0.0.3"))
+    later = START + 2 * HOUR
+    assert host.feeds.collect("mxroute", later, force=True, dry_run=True)
+    plan = host.feeds.plan("mxroute", later, always=True)
+    assert len(host.feeds.difference(plan, host.ledger, later).came) == 1
+    assert host.run(later + 600) == {"11.0.0.1"}
+    assert not host.feeds.collect("mxroute", later + 700, force=True)
+    assert host.run(later + 700) == {"11.0.0.3"}
+    assert len(server.asked) == 2
+    server.pages["/list"] = Page(lines("11.0.0.5"))
+    host.feeds.collect("mxroute", later + 2 * HOUR, force=True, dry_run=True)
+    assert host.run(later + 2 * DAY) == {"11.0.0.5"}
