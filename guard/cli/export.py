@@ -102,6 +102,11 @@ def _postfix(networks: list[str], reply: str) -> str:
     return "".join(f"{network} {reply}\n" for network in full)
 
 
+def _opensmtpd(networks: list[str], _: str) -> str:
+    """A table for `match from src`: smtpd does not start with an empty one (seen with 6.8)."""
+    return _plain(["255.255.255.255", *networks], "")
+
+
 def _rbldnsd(networks: list[str], reply: str) -> str:
     """The sets of a `combined` zone (rbldnsd(8)): the banned answer 127.0.0.2, and a text."""
     text = f":127.0.0.2:{reply.removeprefix('REJECT ')}\n"
@@ -113,6 +118,7 @@ def _rbldnsd(networks: list[str], reply: str) -> str:
 FORMATS: dict[str, Callable[[list[str], str], str]] = {
     "plain": _plain,
     "postfix": _postfix,
+    "opensmtpd": _opensmtpd,
     "rbldnsd": _rbldnsd,
 }
 
@@ -125,7 +131,8 @@ FORMATS: dict[str, Callable[[list[str], str], str]] = {
     type=click.Choice(list(FORMATS)),
     default="plain",
     show_default=True,
-    help="One network a line; an access table for Postfix (cidr:); a zone for rbldnsd (combined).",
+    help="One network a line; an access table for Postfix (cidr:); the same list, never empty, "
+    "for OpenSMTPD; a zone for rbldnsd (combined).",
 )
 @click.option("--every", metavar="TIME", help="Do not end: write again so often, as 10s.")
 @click.option(
