@@ -29,7 +29,6 @@ type = "kumomta-log"
 path = "kumomta"
 [protect]
 reserved = false
-own = false
 [firewall]
 backend = "{backend}"
 ports = [25]

@@ -11,12 +11,14 @@ import errno
 import logging
 import os
 import stat
+import time
 from pathlib import Path
 
 from guard.lib.clock import Clock
 
 log = logging.getLogger("guard.log")
 
+_LOOKS, _WRITING = 5, 0.001  # another process's write of a line takes microseconds
 _LOOK = 1.0  # seconds between two looks at whether the file was rotated, or can be opened again
 
 
@@ -96,10 +98,17 @@ class LineFile:
         self._descriptor = os.open(self.path, flags, 0o640)
         found = os.fstat(self._descriptor)
         self._identity = (found.st_dev, found.st_ino)
-        self._torn = False
-        if stat.S_ISREG(found.st_mode) and found.st_size:
-            # A crash of the machine can leave half a line; ours must not be glued to it.
-            self._torn = os.pread(self._descriptor, 1, found.st_size - 1) != b"\n"
+        # A crash of the machine can leave half a line; ours must not be glued to it.
+        self._torn = stat.S_ISREG(found.st_mode) and self._ends_torn()
+
+    def _ends_torn(self) -> bool:
+        """Whether the file ends without a line end, and not because somebody writes just now."""
+        for _ in range(_LOOKS):
+            size = os.fstat(self._descriptor).st_size
+            if not size or os.pread(self._descriptor, 1, size - 1) == b"\n":
+                return False
+            time.sleep(_WRITING)
+        return True
 
     def _write(self, line: bytes) -> None:
         """One write, so that lines of several processes do not mix. Raises OSError."""
