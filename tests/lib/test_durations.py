@@ -1,6 +1,7 @@
 """Lengths of time are read as fail2ban reads them, and shown short."""
 
 import pytest
+from support import need
 
 from guard.lib.durations import format_duration, parse_duration
 
@@ -43,8 +44,7 @@ def test_agrees_with_the_real_fail2ban():
     import shutil
     import subprocess
 
-    if not shutil.which("fail2ban-client"):
-        pytest.skip("needs fail2ban")
+    need(bool(shutil.which("fail2ban-client")), "fail2ban")
     for text in ("10m", "1d12h", "1w", "1mo", "1y6mo", "90", "3h 5m"):
         done = subprocess.run(
             ["fail2ban-client", "--str2sec", text], capture_output=True, text=True, timeout=60
