@@ -99,7 +99,7 @@ def test_down_for_a_while_and_slow(tmp_path: Path):
         hop.stop()
         ids = inject(client.port, range(40))
         assert eventually(lambda: relay.queued() == 40), relay.said()
-        # Those that are being tried at this moment are under way and do not wait.
+        # Delivery looks into the spool a moment after the messages are there.
         assert eventually(lambda: relay.ask("status")[0]["delivery"][0]["waiting"] == 40)
         assert relay.ask("status")[0]["delivery"][0]["delivered"] == 0
         assert eventually(lambda: "TransientFailure" in types(relay))
