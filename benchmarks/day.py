@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, NamedTuple
@@ -47,6 +48,21 @@ class Event(NamedTuple):
     session: str
 
 
+class Span(NamedTuple):
+    """When the day is: `begin` since the epoch, and its length, both in seconds.
+
+    fail2ban looks at nothing that is older than `findtime`: for it the day is made short and late.
+    """
+
+    begin: float
+    length: float
+
+    def place(self, time: float) -> float:
+        """A time of the day in this span."""
+        return self.begin + time * self.length / DAY
+
+
+THE_DAY = Span(MIDNIGHT, DAY)
 OK = Reply(250, None, "", None)
 SENT = Reply(250, (2, 0, 0), "OK ids=8a8c0e2f", ". ")
 LATER = Reply(451, (4, 7, 1), "greylisted, come back later", "RCPT TO:<someone@example.org>")
@@ -213,18 +229,18 @@ def events(records: int, seed: int) -> list[Event]:
 
 
 def clock(time: float) -> str:
-    """A time of the day in RFC 3339 with nanoseconds, as KumoMTA writes it."""
+    """A time since the epoch in RFC 3339 with nanoseconds, as KumoMTA writes it."""
     seconds = int(time)
     fraction = int((time - seconds) * 1e9)
-    hour, minute, second = seconds // 3600, seconds // 60 % 60, seconds % 60
-    return f"2026-03-15T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09}Z"
 
 
-def record(event: Event, number: int) -> dict[str, Any]:
+def record(event: Event, number: int, span: Span = THE_DAY) -> dict[str, Any]:
     """`event` as KumoMTA's log record."""
     rejected, message = event.type == "Rejection", f"{number:032x}"
     enhanced = event.reply.enhanced
-    moment, when = MIDNIGHT + int(event.time), clock(event.time)
+    time = span.place(event.time)
+    moment, when = int(time), clock(time)
     sent = event.type not in ("Rejection", "Reception", "Feedback", "OOB")
     return {
         "type": event.type,
@@ -262,23 +278,24 @@ def record(event: Event, number: int) -> dict[str, Any]:
     }
 
 
-def lines(records: int, seed: int) -> Iterator[bytes]:
+def lines(records: int, seed: int, span: Span = THE_DAY) -> Iterator[bytes]:
     """The log, line by line."""
     for number, event in enumerate(events(records, seed)):
-        text = json.dumps(record(event, number), separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps(record(event, number, span), separators=(",", ":"), ensure_ascii=False)
         yield text.encode() + b"\n"
 
 
-def write(out: str, records: int, seed: int) -> None:
-    """Writes the log to `out`: zstd if it ends in `.zst`, standard output if it is `-`."""
+def write(out: str, records: int, seed: int, span: Span = THE_DAY, last: bytes = b"") -> None:
+    """Writes the log to `out`, and `last` after it: zstd if it ends in `.zst`, - is stdout."""
     with ExitStack() as stack:
         target: BinaryIO = sys.stdout.buffer
         if out != "-":
             target = stack.enter_context(Path(out).open("wb"))
         if out.endswith(".zst"):
-            target = stack.enter_context(zstandard.ZstdCompressor().stream_writer(target))  # type: ignore[assignment]
-        for line in lines(records, seed):
+            target = stack.enter_context(zstandard.ZstdCompressor().stream_writer(target))
+        for line in lines(records, seed, span):
             target.write(line)
+        target.write(last)
 
 
 def main() -> None:

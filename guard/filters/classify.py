@@ -67,6 +67,8 @@ _TABLE: dict[int, tuple[_Row, ...]] = {
         _Row("this is SMTP, not", Kind.NON_SMTP),
     ),
 }
+# A member of a named tuple costs as much as the comparison itself.
+_ROWS = {code: tuple((row.content, row) for row in rows) for code, rows in _TABLE.items()}
 _OTHER = _Row(_ANY, Kind.OTHER)
 _LIMIT = _Row(_ANY, Kind.LIMIT)
 _EARLY = _Row(_ANY, Kind.EARLY_TALKER)
@@ -143,8 +145,8 @@ def _is_scanner(name: str) -> bool:
 
 
 def _row(code: int, content: str) -> _Row:
-    for row in _TABLE.get(code, ()):
-        if content.startswith(row.content):
+    for begin, row in _ROWS.get(code, ()):
+        if content.startswith(begin):
             return row
     # The host name stands before the text of these.
     if code == 421 and " too many " in content:
@@ -161,7 +163,12 @@ def _echo(content: str) -> str:
 
 def _spoken(line: str) -> Kind | None:
     """What a line that is no SMTP command shows its writer to be, or None."""
-    line = line[:512]
+    return _spoken_by(line[:512])
+
+
+@lru_cache(maxsize=4096)
+def _spoken_by(line: str) -> Kind | None:
+    """The same for a short line: scanners say the same few lines all day."""
     if _SCANNER.search(line):
         return Kind.SCANNER
     if _NON_SMTP.match(line):

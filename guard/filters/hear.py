@@ -7,8 +7,9 @@ nothing else; what the peer wrote only helps to find the kind. Keeps nothing and
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
+from math import nan
 
 from guard.events import Acceptance, Event, Kind, Rejection
 from guard.filters.classify import classify
@@ -131,20 +132,20 @@ def _time(heard: Heard) -> float:
         return _moment(text) if text and not stamp else 0.0
     if text is None or heard.type != "Rejection":
         return stamp
-    minute = stamp // 60
-    if text[:17] != _minute(minute):
-        return stamp
     try:
-        exact = minute * 60 + float(text[17:-1])
+        exact = _minute(text[:17]) + float(text[17:-1])
     except ValueError:
         return stamp
     return exact if 0 <= exact - stamp < 1 else stamp
 
 
 @lru_cache(maxsize=4096)
-def _minute(minute: float) -> str:
-    """How `event_time` begins in the given minute since the epoch."""
-    return datetime.fromtimestamp(minute * 60, UTC).strftime("%Y-%m-%dT%H:%M:")
+def _minute(text: str) -> float:
+    """The beginning of the minute that an `event_time` names with `text`, or no number."""
+    try:
+        return datetime.fromisoformat(f"{text[:16]}:00Z").timestamp()
+    except ValueError:
+        return nan
 
 
 def _moment(text: str) -> float:
