@@ -256,6 +256,34 @@ class Permits(Protocol):
         ...
 
 
+class Quotas(Protocol):
+    """How much may still be asked of somebody else's service; shared by whoever shares the store.
+
+    A day is a day of UTC. May be used by several threads. Raises Unavailable: who does not know
+    what others spent spends nothing.
+    """
+
+    def take(self, name: str, limit: int, wanted: int, now: float) -> int:
+        """Spends up to `wanted` of the `limit` that `name` has today; how many were granted."""
+        ...
+
+    def left(self, name: str, limit: int, now: float) -> int:
+        """How many of `limit` nobody has spent yet today."""
+        ...
+
+    def told(self, name: str, limit: int, left: int, now: float) -> None:
+        """The service itself says that only `left` of `limit` are left today. Never gives back."""
+        ...
+
+    def once(self, name: str, key: str, within: float, now: float) -> bool:
+        """Whether nobody did `key` in the last `within` seconds; if so it counts as done now."""
+        ...
+
+    def undo(self, name: str, key: str) -> None:
+        """It was not done after all."""
+        ...
+
+
 class Firewall(Protocol):
     """A kernel, a router or a pretence that drops what the ledger says.
 

@@ -18,6 +18,7 @@ from guard.feeds.recipe import BadFeed, Common, Listed, Part, Recipe
 from guard.feeds.text import Collector, parse_lines
 from guard.lib.fields import FilePath
 from guard.lib.logs import printable
+from guard.lib.secrets import BadSecret, place_faults, read_secret
 from guard.roles import Refused
 
 URL = "https://api.abuseipdb.com/api/v2/blacklist"
@@ -64,10 +65,13 @@ def _time(text: str) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class AbuseIpdbSettings(Common):
-    """`per_day` is what the plan allows; `limit` 0 is as many as the plan gives."""
+    """`credential` names a systemd credential in place of `key_file`.
+
+    `per_day` is what the plan allows; `limit` 0 is as many as the plan gives."""
 
     type: Literal["abuseipdb"] = "abuseipdb"
-    key_file: FilePath
+    key_file: FilePath | None = None
+    credential: str = ""
     url: str = URL
     confidence: int = 100
     limit: int = 0
@@ -79,6 +83,8 @@ class AbuseIpdbSettings(Common):
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
         yield from super().faults()
+        if fault := place_faults(self.key_file, self.credential):
+            yield "key_file", fault
         if not 25 <= self.confidence <= 100:
             yield "confidence", "must be 25 to 100"
         if self.only_countries and self.except_countries:
@@ -91,13 +97,10 @@ class AbuseIpdbSettings(Common):
     def recipe(self) -> Recipe:
         """How it is followed. Raises Refused when the key cannot be read."""
         try:
-            key = self.key_file.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Refused(f"the key of AbuseIPDB, {self.key_file}: {error}") from None
-        if not (key.isprintable() and key.isascii() and key and " " not in key):
-            # Never said: what is not a key may hold one.
-            raise Refused(f"the key of AbuseIPDB, {self.key_file}: is not one word on one line")
-        headers = (("Key", key), ("Accept", "application/json"))
+            key = read_secret(self.key_file, self.credential)
+        except BadSecret as error:
+            raise Refused(f"the key of AbuseIPDB, {error}") from None
+        headers = (("Key", key.reveal()), ("Accept", "application/json"))
         part = Part(f"{self.url}?{urlencode(self._query())}", parse, headers, secret=True)
         return self.recipe_of(self.type, (part,), least=DAY / self.per_day, credit=CREDIT)
 

@@ -7,32 +7,26 @@ It does not retry; sync.py decides when to come again.
 
 from __future__ import annotations
 
-import re
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
-from guard import __version__
 from guard.feeds.recipe import BadFeed, Part, Recipe
 from guard.feeds.text import looks_like_html
 from guard.lib.logs import printable
+from guard.lib.webcall import CHUNK, CONNECT, agent, nobody, place, reason, retry_after
 from guard.roles import Unavailable
 
 if TYPE_CHECKING:
     import requests
 
 MOST_REDIRECTS = 3
-CONNECT = 10.0
-CHUNK = 1 << 16
 ERROR_SIZE = 4096
 # Types under which publishers send lists; anything else is something else.
 TYPES = (
@@ -70,11 +64,11 @@ def fetch(part: Part, recipe: Recipe, etag: str, modified: str, now: float) -> F
 
     with requests.Session() as session, _errors(part.url):
         session.trust_env = True
-        session.auth = _nobody  # or ~/.netrc would be asked
+        session.auth = nobody  # or ~/.netrc would be asked
         if recipe.proxy:
             session.proxies = {"http": recipe.proxy, "https": recipe.proxy}
         headers = {
-            "User-Agent": agent(recipe.contact),
+            "User-Agent": agent("list fetcher", recipe.contact),
             "Accept": "*/*",
             "Accept-Encoding": "gzip, deflate",
             **({"If-None-Match": etag} if etag else {}),
@@ -90,20 +84,6 @@ def fetch(part: Part, recipe: Recipe, etag: str, modified: str, now: float) -> F
             return _body(answer, recipe.max_size, deadline)
 
 
-def agent(contact: str) -> str:
-    """The User-Agent: publishers ask for a way to reach whoever fetches too much."""
-    return f"Guard/{__version__} (list fetcher; contact {contact or 'postmaster@' + _host()})"
-
-
-def _host() -> str:
-    name = socket.gethostname()
-    return name if name.isascii() and name.isprintable() else "localhost"
-
-
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
 @contextmanager
 def _errors(url: str) -> Iterator[None]:
     """Says what requests raises as FetchFailed, in one line, without the query."""
@@ -115,33 +95,7 @@ def _errors(url: str) -> Iterator[None]:
     except BadFeed:
         raise
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-        raise FetchFailed(f"{_place(url)}: {_reason(error, url)}") from None
-
-
-def _reason(error: Exception, url: str) -> str:
-    """Why, without what the URL keeps to itself, which the libraries repeat."""
-    text = str(error)
-    for word, said in (
-        ("timed out", "no answer in time"),
-        ("IncompleteRead", "was cut off"),
-        ("Connection refused", "connection refused"),
-        ("resolve", "the name cannot be resolved"),
-        ("CERTIFICATE", "its certificate is not valid"),
-        ("No host supplied", "the URL names no host"),
-        ("SSLError", "TLS failed"),
-        ("Max retries exceeded", "no connection"),
-    ):
-        if word in text:
-            return said
-    query, password = url.partition("?")[2], re.search(r"//([^/?#]*)@", url)
-    for secret in (query, password and password[1]):
-        text = text.replace(secret, "...") if secret else text
-    return printable(text)[:200]
-
-
-def _place(url: str) -> str:
-    """`url` for the log: neither the query nor a password, which may both be secret."""
-    return printable(re.sub(r"//[^/?#]*@", "//", url.partition("?")[0]))[:200]
+        raise FetchFailed(f"{place(url)}: {reason(str(error), url)}") from None
 
 
 @contextmanager
@@ -162,23 +116,26 @@ def _answer(
                 yield answer
                 return
             url = _next(url, answer.headers["location"], secret=part.secret)
-    raise FetchFailed(f"{_place(part.url)}: redirects too often")
+    raise FetchFailed(f"{place(part.url)}: redirects too often")
 
 
 def _next(url: str, location: str, *, secret: bool) -> str:
     """Where a redirect leads. Raises FetchFailed where it must not be followed."""
     old, new = urlsplit(url), urlsplit(urljoin(url, location))
     if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
-        raise FetchFailed(f"{_place(url)}: redirects to {_place(location)}, which is less safe")
+        raise FetchFailed(f"{place(url)}: redirects to {place(location)}, which is less safe")
     if secret and (old.scheme, old.netloc) != (new.scheme, new.netloc):
-        raise FetchFailed(f"{_place(url)}: redirects a request with a key to {_place(location)}")
+        raise FetchFailed(f"{place(url)}: redirects a request with a key to {place(location)}")
     return new.geturl()
 
 
 def _failure(answer: requests.Response, now: float) -> FetchFailed:
-    text = f"{_place(answer.url)}: {answer.status_code} {printable(answer.reason or '')[:60]}"
+    text = f"{place(answer.url)}: {answer.status_code} {printable(answer.reason or '')[:60]}"
     detail = _detail(answer.raw.read(ERROR_SIZE, decode_content=True) or b"")
-    return FetchFailed(text + (f": {detail}" if detail else ""), _wait(answer, now))
+    return FetchFailed(
+        text + (f": {detail}" if detail else ""),
+        retry_after(answer.headers.get("retry-after", ""), now),
+    )
 
 
 def _detail(data: bytes) -> str:
@@ -188,20 +145,6 @@ def _detail(data: bytes) -> str:
         return printable(str(errors[0]["detail"]))[:200]
     except (msgspec.MsgspecError, UnicodeDecodeError, LookupError):
         return ""
-
-
-def _wait(answer: requests.Response, now: float) -> float:
-    """Retry-After (RFC 9110, 10.2.3) in seconds, at most a week."""
-    text = answer.headers.get("retry-after", "")
-    if text.isascii() and text.isdigit():
-        wait = float(text[:9])
-    else:
-        try:
-            when: datetime = parsedate_to_datetime(text)
-            wait = when.timestamp() - now
-        except (ValueError, TypeError, OverflowError):
-            wait = 0.0
-    return min(max(wait, 0.0), 7 * 86400.0)
 
 
 def _body(answer: requests.Response, most: int, deadline: float) -> Fetched:
@@ -214,7 +157,7 @@ def _body(answer: requests.Response, most: int, deadline: float) -> Fetched:
         if len(data) > most:
             raise BadFeed(f"is longer than {most} bytes")
         if time.monotonic() > deadline:
-            raise FetchFailed(f"{_place(answer.url)}: takes too long")
+            raise FetchFailed(f"{place(answer.url)}: takes too long")
     body = bytes(data)
     if looks_like_html(body):
         raise BadFeed("is a page for people, not a list")

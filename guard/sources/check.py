@@ -56,9 +56,9 @@ def _filter_faults(item: SourceSettings, filters: Sequence[Path]) -> Sequence[Fa
 def _wrong(item: SourceSettings, filters: Sequence[Path]) -> Found:
     """(key, message) for each file that cannot be used."""
     if isinstance(item, WebhookSettings):
-        from guard.sources.webhook import read_secret, tls_context
+        from guard.sources.webhook import shared_secret, tls_context
 
-        yield from _refused("secret_file", lambda: read_secret(item.secret_file))
+        yield from _refused("secret_file", lambda: shared_secret(item.secret_file, item.credential))
         yield from _refused("tls_certificate", lambda: tls_context(item))
     if isinstance(item, JournalSettings):
         from guard.sources.journal import match_words

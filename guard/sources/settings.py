@@ -8,6 +8,7 @@ from typing import Literal
 
 from guard.lib.fields import Duration, Endpoint, FilePath, Listen, Net
 from guard.lib.networks import parse_network
+from guard.lib.secrets import place_faults
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
@@ -30,13 +31,15 @@ class WebhookSettings:
 
     `max_body` is bytes as sent, `backlog` bytes that may wait to be counted, `rate` requests a
     second (0 is any number); who comes faster is held back. `busy` is how a sender learns that it
-    has to try again: a closed connection, which KumoMTA obeys, or an answer of 503.
+    has to try again: a closed connection, which KumoMTA obeys, or an answer of 503. `credential`
+    names a systemd credential in place of `secret_file`.
     """
 
     type: Literal["webhook"]
     listen: Listen = Endpoint("127.0.0.1", 8026)
     socket: FilePath | None = None
     secret_file: FilePath | None = None
+    credential: str = ""
     tls_certificate: FilePath | None = None
     tls_private_key: FilePath | None = None
     max_body: int = 4 << 20
@@ -57,8 +60,11 @@ class WebhookSettings:
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
-        if self.remote and self.secret_file is None:
+        secret = self.secret_file is not None or bool(self.credential)
+        if self.remote and not secret:
             yield "secret_file", f"is missing, and {self.listen} can be reached by others"
+        if secret and (fault := place_faults(self.secret_file, self.credential)):
+            yield "secret_file", fault
         if (self.tls_certificate is None) is not (self.tls_private_key is None):
             yield "tls_certificate", "needs tls_private_key, and the other way round"
         for name, least in (("max_body", 1), ("backlog", 1), ("rate", 0)):

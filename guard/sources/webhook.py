@@ -21,6 +21,7 @@ from aiohttp import web
 from guard.events import Event
 from guard.lib.clock import Clock, now
 from guard.lib.logs import printable
+from guard.lib.secrets import BadSecret, read_secret
 from guard.lib.sockets import remove_stale
 from guard.roles import Forbidden, Refused, Unavailable
 from guard.sources.bodies import Body, Damaged, TooLarge, records_of, unpack
@@ -55,7 +56,7 @@ class Webhook:
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events as records come. Raises Unavailable or Refused when it cannot listen."""
-        self._secret = read_secret(self._settings.secret_file)
+        self._secret = shared_secret(self._settings.secret_file, self._settings.credential)
         await asyncio.to_thread(self._inbox.open, self._clock())
         runner = web.AppRunner(self._app(), auto_decompress=False, access_log=None)
         await runner.setup()
@@ -182,17 +183,14 @@ def _refuse(status: int, why: str) -> web.Response:
     return web.json_response({"error": why}, status=status, headers=headers)
 
 
-def read_secret(path: Path | None) -> bytes:
-    """The secret in `path`; empty where there is none. Raises Refused."""
-    if path is None:
+def shared_secret(path: Path | None, credential: str) -> bytes:
+    """What senders have to know; empty where they need not. Raises Refused."""
+    if path is None and not credential:
         return b""
     try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from None
-    if len(secret) < 16:
-        raise Refused(f"{path}: a secret needs 16 characters at least")
-    return secret
+        return read_secret(path, credential, least=16, words=True).reveal().encode()
+    except BadSecret as error:
+        raise Refused(str(error)) from None
 
 
 def tls_context(settings: WebhookSettings) -> ssl.SSLContext | None:

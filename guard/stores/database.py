@@ -75,3 +75,12 @@ class Database:
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
+
+
+def open_file(path: Path, schema: str, version: int, *, durable: bool = False) -> Database:
+    """The file at `path`, its folder made where it is missing. Raises Forbidden or Refused."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise Forbidden(f"cannot write in {path.parent}: {error.strerror}") from None
+    return Database(path, schema=schema, version=version, durable=durable)
