@@ -123,6 +123,7 @@ class Daemon:
                 task = group.create_task(self._listen(watched, engine))
                 self._listening.append((watched, task))
                 tasks.append(task)
+        tasks += [group.create_task(self._repeat(chore)) for chore in self.parts.chores]
         for job in self.parts.jobs:
             task = group.create_task(self._keep(job.name, job.work.run, Backoff()))
             self._jobs.append((job, task))

@@ -79,6 +79,7 @@ class Parts:
     listeners: Sequence[Listening] = ()
     sources: Sequence[Source] = ()
     jobs: Sequence[Job] = ()
+    chores: Sequence[Chore] = ()
     engine: EngineParts | None = None
     reload: Callable[[], None] = lambda: None
     close: Callable[[], None] = lambda: None

@@ -66,7 +66,7 @@ def test_workers_share_a_port_and_are_replaced(tmp_path, redis_server):
             said = dialogue(("127.0.0.1", port), *RELAY, source="127.0.0.66")
             assert said[-1].startswith("550 5.7.1 ")
         os.kill(crew[0], signal.SIGKILL)
-        eventually(lambda: len(set(children(service.process.pid)) - {crew[0]}) == 3)
+        assert eventually(lambda: len(set(children(service.process.pid)) - {crew[0]}) == 3)
         said = dialogue(("127.0.0.1", port), *RELAY, source="127.0.0.66")
         assert said[-1].startswith("550 5.7.1 ")
         crew = children(service.process.pid)

@@ -42,15 +42,16 @@ def protection(settings: Settings) -> Protectors:
     return Protectors.build(settings.protect, relay_hosts(settings))
 
 
-def protect_config(path: Path | None, made: Pipeline) -> Config:
-    """Where `[protect]` is read anew when guard.toml changes."""
+def protect_config(
+    path: Path | None, changed: Callable[[ProtectSettings], object] = lambda settings: None
+) -> Config:
+    """Where `[protect]` is read anew when guard.toml changes; `changed` is told of it."""
 
     def read() -> tuple[ProtectSettings, list[Network]]:
         settings = load(path)
         return settings.protect, relay_hosts(settings)
 
-    assert made.restraint is not None
-    return Config(path or DEFAULT_PATH, read, made.restraint.configure)
+    return Config(path or DEFAULT_PATH, read, changed)
 
 
 def relay_hosts(settings: Settings) -> list[Network]:

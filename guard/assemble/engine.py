@@ -19,6 +19,7 @@ from guard.assemble.deciding import (
     protection,
     recipes,
 )
+from guard.assemble.door import tell
 from guard.assemble.listening import Front, front, sinks
 from guard.assemble.made import Assembled
 from guard.chronicle import Chronicle
@@ -166,8 +167,7 @@ def _door(
     """Tells our own listeners who is trusted, and who is blocked and gets there all the same."""
     passable = walls.main.name == "dry-run" or any(item.proxies for item in settings.listener)
     blocks = Blocks(clock.now) if passable and servers else None
-    for server in servers:
-        server.consult(trusted=lambda peer: protectors.protects(peer) is not None, blocked=blocks)
+    tell(servers, protectors, blocks)
     return Mirror(store.ledger, blocks, switch) if blocks else None
 
 
@@ -185,7 +185,8 @@ def _deciding(
         watch.noticed(address)
 
     made = pipeline(settings, store, protectors, noticed, feeds)
-    config = protect_config(path, made)
+    assert made.restraint is not None
+    config = protect_config(path, made.restraint.configure)
     watch = Watch(settings.protect, protectors, settings.state.dir, config=config)
     stack.callback(watch.stop)
     watch.near(clock.now())  # files and learnt senders, before the first block is laid

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from guard.assemble.door import door
 from guard.assemble.made import Assembled
 from guard.config import DEFAULT_PATH, Settings
 from guard.lib import clock
@@ -114,5 +115,11 @@ def listener(
     stack.callback(stream.close)
     stream.reach()
     made = front(settings, path, sinks(settings, stream, stack), stack, shape)
-    parts = Parts(listeners=made.servers, jobs=made.jobs, reload=made.reload, close=stack.close)
+    parts = Parts(
+        listeners=made.servers,
+        jobs=made.jobs,
+        chores=door(settings, path, made.servers, stack),
+        reload=made.reload,
+        close=stack.close,
+    )
     return Assembled(parts=parts, settings=settings, servers=made.servers)

@@ -76,6 +76,7 @@ class Watch:
         self._reverse = Reverse(self._ask)
         self._reverse_file = state_dir / names.REVERSE
         self._confirmed = self._remembered = names.load(self._reverse_file)
+        self._followed: object = None
         self._said: dict[str, str] = {}
         self._first = True
         self._seen: dict[Network, float] = {}  # SSH peers, each with the time it counts from
@@ -98,6 +99,22 @@ class Watch:
         if settings.senders and (seen := _signature(self._book)) != self._book_seen:
             self._book_seen = seen
             self._set_senders(book.load(self._book))
+
+    def follow(self, now: float) -> None:
+        """As `near`, for a process that asks no DNS: names are as another one has found them."""
+        self.near(now)
+        found = _signature(self._names_file), _signature(self._reverse_file), self._entries
+        if found == self._followed:
+            return
+        self._followed = found
+        self._names = names.load(self._names_file)
+        self._set_names({entry.name for entry in self._entries if entry.name})
+        ends = tuple(entry.suffix for entry in self._entries if entry.suffix)
+        known = names.load(self._reverse_file).items()
+        allowed = [(name, some) for name, some in known if ("." + name).endswith(ends)]
+        self._protectors.replace(
+            "allow_rdns", [(network, f"allow {name}") for name, some in allowed for network in some]
+        )
 
     def far(self, now: float) -> None:
         """Asks the DNS for what is due: names, reverse names noticed, and the senders' records."""

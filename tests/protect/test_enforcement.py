@@ -121,6 +121,27 @@ def test_a_pause_outlives_a_restart_and_ends_in_time(tmp_path, caplog):
     assert "taken as no pause" in caplog.text
 
 
+def test_a_pause_of_another_process_is_followed(tmp_path):
+    """A listener alone sees the daemon's file come and go, and its time run out."""
+    setting = Setting(tmp_path)
+    other = Pause(setting.protectors, tmp_path)
+    version = other.version
+    other.look(NOW)
+    assert other.version == version
+    setting.pause.pause(NOW + 600)
+    other.look(NOW)
+    assert other.protects(BASE) == "enforcement is paused"
+    assert other.version != version
+    other.look(NOW + 600)
+    assert other.protects(BASE) is None
+    assert (tmp_path / "paused").exists()
+    setting.pause.pause(NOW + 900)
+    other.look(NOW + 601)
+    setting.pause.resume()
+    other.look(NOW + 602)
+    assert other.protects(BASE) is None
+
+
 @pytest.mark.parametrize("count", [20_000])
 def test_a_pause_of_many_bans_is_one_replacement(tmp_path, count):
     """Not a release for each."""

@@ -211,6 +211,34 @@ def test_reverse_names_outlive_a_restart_without_a_dns(tmp_path):
     assert last.protects(address) is None
 
 
+def test_a_process_without_dns_follows_what_another_finds(tmp_path):
+    """Names and reverse names come from the files of the one that asks; it asks nothing itself."""
+    world = World(tmp_path)
+    address = parse_address("185.4.0.7")
+    allow = (parse_allowed("home.example"), parse_allowed(".example.com"))
+    _, asking = world.watch(allow=allow)
+    made, following = world.watch(allow=allow)
+    following.near(0.0)
+    following.follow(0.0)
+    assert made.protects(address) is None
+    world.table = {
+        ("home.example", "A"): ["185.4.0.8"],
+        (pointer(address), "PTR"): ["mx.example.com."],
+        ("mx.example.com", "A"): ["185.4.0.7"],
+    }
+    asking.noticed(address)
+    asking.far(1.0)
+    world.down = True
+    following.follow(2.0)
+    assert made.protects(address) == "allow mx.example.com"
+    assert made.protects(net("185.4.0.8")) == "allow home.example"
+    (world.state / "names.json").unlink()
+    (world.state / "reverse.json").unlink()
+    following.follow(3.0)
+    assert made.protects(address) is None
+    assert made.protects(net("185.4.0.8")) is None
+
+
 def test_configured_name_servers_are_protected(tmp_path):
     """Beside those of resolv.conf; a machine that hides all loses none that were there."""
     world = World(tmp_path)

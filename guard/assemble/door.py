@@ -1,0 +1,77 @@
+"""Who a listener lets in, besides what its own settings say: whom Guard protects, whom it blocks.
+
+In one process with the daemon it asks the daemon's own parts. A listener alone follows the ledger
+in Redis by itself, and protects by the same settings and files as the daemon of its host. When
+Redis is gone the last state holds, each block until its end; nobody is blocked for want of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from guard.assemble.deciding import allowed, protect_config, protection
+from guard.config import Settings
+from guard.firewall.mirror import Mirror
+from guard.lib import clock
+from guard.lib.redis_url import parse_redis_url
+from guard.parts import Chore
+from guard.protect.hand import EVERY as HAND_EVERY
+from guard.protect.pause import Pause
+from guard.protect.protection import Protectors
+from guard.protect.watch import NEAR_EVERY, Watch
+from guard.smtp.blocks import Blocks
+from guard.smtp.server import Server
+from guard.stores.redis_ledger import RedisLedger
+from guard.stores.redis_link import RedisLink
+
+EVERY = 0.5  # seconds
+
+
+def tell(servers: Sequence[Server], protectors: Protectors, blocks: Blocks | None) -> None:
+    """Has `servers` ask `protectors` whom to trust, and `blocks` whom to turn away."""
+    for server in servers:
+        server.consult(trusted=lambda peer: protectors.protects(peer) is not None, blocked=blocks)
+
+
+class Door:
+    """What `servers` ask, true from the start, and kept so by `step`."""
+
+    def __init__(
+        self, settings: Settings, path: Path | None, servers: Sequence[Server], stack: ExitStack
+    ) -> None:
+        """Raises Unavailable when Redis does not answer."""
+        assert settings.store.url is not None
+        state = settings.state.dir
+        protectors = protection(settings)
+        link = RedisLink(parse_redis_url(settings.store.url))
+        stack.callback(link.close)
+        blocks = Blocks(clock.now)
+        self._watch = Watch(settings.protect, protectors, state, config=protect_config(path))
+        self._hand = allowed(settings, protectors, stack)
+        self._switch = Pause(protectors, state)
+        self._mirror = Mirror(RedisLedger(link, settings.store.strikes), blocks, self._switch)
+        self._watched = self._asked = float("-inf")
+        self.step(clock.now())
+        tell(servers, protectors, blocks)
+
+    def step(self, now: float) -> None:
+        """Takes up what has changed. Raises Unavailable."""
+        if not self._watched <= now < self._watched + NEAR_EVERY:
+            self._watched = now
+            self._watch.follow(now)
+        self._switch.look(now)
+        if not self._asked <= now < self._asked + HAND_EVERY:
+            self._asked = now
+            self._hand.refresh(now)
+        self._mirror.step(now)
+
+
+def door(
+    settings: Settings, path: Path | None, servers: Sequence[Server], stack: ExitStack
+) -> list[Chore]:
+    """The door of a listener alone, and what keeps it."""
+    if not servers:
+        return []
+    return [Chore("door", EVERY, Door(settings, path, servers, stack).step)]
