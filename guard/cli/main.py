@@ -35,6 +35,7 @@ COMMANDS = {
     "resume": "guard.cli.pause:resume",
     "explain": "guard.cli.bans:explain",
     "status": "guard.cli.status:status",
+    "top": "guard.cli.top:top",
     "filter": "guard.cli.filter:filter_",
     "demo": "guard.cli.demo:demo",
     "protect": "guard.cli.protect:protect",
