@@ -10,7 +10,7 @@ made by the hundred thousand a second, which msgspec's structs do several times 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -95,6 +95,16 @@ class Offence(NamedTuple):
     rejections: int = 1
 
 
+class Suspicion(NamedTuple):
+    """Somebody else knows an address as an offender: `maxretry` rejections of it are enough.
+
+    `why` says who, in a few words of ours.
+    """
+
+    maxretry: int
+    why: str
+
+
 class Overflow(NamedTuple):
     """A window that filled at `time`, with the `rejections` that it then held."""
 
@@ -141,3 +151,18 @@ class Block(NamedTuple):
 
     network: Network
     until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What a service of somebody else says of a network.
+
+    `score` is 0 (harmless) to 100, None where there is no such judgement; `verdict` is a word or
+    two. `veto` means that it must not be blocked. `facts` are short plain ASCII, by name.
+    """
+
+    name: str
+    score: int | None
+    verdict: str
+    veto: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)

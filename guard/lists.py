@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from guard.events import Offence
 from guard.feeds.status import FeedStatus, status
 from guard.feeds.sync import Feeds, Plan
-from guard.roles import BadInput, Ledger, Unavailable
+from guard.roles import BadInput, Ledger, Suspects, Unavailable
 
 log = logging.getLogger("guard.feeds")
 
@@ -41,9 +40,9 @@ class Lists:
         self._known: dict[str, FeedStatus] = {}  # as of the last look; replaced, not changed
 
     @property
-    def weigh(self) -> Callable[[Sequence[Offence]], list[Offence]] | None:
-        """What makes rejections of listed addresses count for more; None where no feed does."""
-        return self._feeds.weigh
+    def suspects(self) -> Suspects | None:
+        """What lowers the bar for listed addresses; None where no feed does."""
+        return self._feeds.suspects
 
     @property
     def names(self) -> Sequence[str]:

@@ -13,7 +13,7 @@ same). Without `now` an old log is replayed as if it were happening.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
 
@@ -26,17 +26,19 @@ from guard.events import (
     Overflow,
     Past,
     Rejection,
+    Suspicion,
+    Window,
 )
 from guard.jails.crowd import Crowd
 from guard.jails.escalation import ban_length
 from guard.jails.jail import Jail
+from guard.jails.reasons import reason
 from guard.jails.settings import JailsSettings
-from guard.lib.durations import format_duration
 from guard.lib.networks import Network, read_address
 from guard.lib.prefixes import Prefixes
 from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
-from guard.roles import Carving, Counters, Ledger, Protection, Unavailable
+from guard.roles import Carving, Counters, Ledger, Protection, Suspects, Unavailable
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 5000
@@ -46,6 +48,7 @@ MANUAL = "manual"
 RECIDIVE = ("recidive", "guard", "guard[mode=ban]")
 
 Routes = tuple[tuple[str, float], ...]
+Due = tuple[Sequence[Offence], Mapping[str, Window]]
 
 
 @dataclass(slots=True)
@@ -69,7 +72,8 @@ class _Work:
 
     events: Sequence[Event]
     at: int = 0
-    overflows: list[Overflow] | None = None
+    due: list[Due] | None = None
+    overflows: list[Overflow] = field(default_factory=list)
     bans: list[Claim] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
 
@@ -87,14 +91,14 @@ class Pipeline:
         settings: JailsSettings | None = None,
         restraint: Restraint | None = None,
         crowd: Crowd | None = None,
-        weigh: Callable[[list[Offence]], list[Offence]] | None = None,
+        suspects: Sequence[Suspects] = (),
         chance: Callable[[], float] | None = None,
     ) -> None:
         self.tally = Tally()
         self._counters, self._ledger, self._protection = counters, ledger, protection
         self.restraint = restraint
         self._crowd = crowd
-        self._weigh = weigh  # what a listed address did may count for more
+        self._suspects = suspects  # who lowers the bar for whom he knows as an offender
         widths = settings or JailsSettings(path=(), filters=())
         self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
         self._chance = chance or SystemRandom().random
@@ -146,16 +150,17 @@ class Pipeline:
         if work is None or work.events is not events:
             work = self._work = _Work(events)
         while work.at < len(events):
-            if work.overflows is None:
+            if work.due is None:
                 self._hear_good(events[work.at : work.at + SLICE], now)
-                offences = self._offences(events[work.at : work.at + SLICE], now)
-                if self._weigh is not None:
-                    offences = self._weigh(offences)
-                work.overflows = self._counters.count(offences, self._windows) if offences else []
+                work.due = self._due(self._offences(events[work.at : work.at + SLICE], now))
+            while work.due:
+                offences, windows = work.due[0]
+                work.overflows += self._counters.count(offences, windows)
                 self.tally.counted += len(offences)
+                del work.due[0]
             while work.overflows or work.bans:
                 self._settle(work, now)
-            work.overflows = None
+            work.due = None
             work.at += SLICE
         self._work = None
         self.tally.heard += len(events)
@@ -167,6 +172,30 @@ class Pipeline:
         while work.overflows or work.bans:
             self._settle(work, now)
         return work.claims
+
+    def _due(self, offences: list[Offence]) -> list[Due]:
+        """What is counted at once: everybody by the jails' windows, but for the suspects."""
+        if not self._suspects:
+            return [(offences, self._windows)] if offences else []
+        rest: list[Offence] = []
+        lowered: dict[int, list[Offence]] = {}
+        for offence in offences:
+            found = self._suspicion(offence)
+            (rest if found is None else lowered.setdefault(found.maxretry, [])).append(offence)
+        due: list[Due] = [(rest, self._windows)] if rest else []
+        for maxretry, some in lowered.items():
+            windows = {o.jail: self._windows[o.jail]._replace(maxretry=maxretry) for o in some}
+            due.append((some, windows))
+        return due
+
+    def _suspicion(self, offence: Offence) -> Suspicion | None:
+        """What lowers the bar most for this offence."""
+        best, bar = None, self._windows[offence.jail].maxretry
+        for suspects in self._suspects:
+            found = suspects.suspicion(offence, bar)
+            if found is not None and found.maxretry < bar:
+                best, bar = found, found.maxretry
+        return best
 
     def _settle(self, work: _Work, now: float | None) -> None:
         """Makes claims of the overflows, and lets the claims count where bans count."""
@@ -268,11 +297,17 @@ class Pipeline:
         else:
             until = self._until(jail, overflow, past)
             if until is None or now is None or until > now:
-                return Claim(
-                    overflow.network, source, _reason(overflow, jail), overflow.time, until
-                )
+                why = self._reason(overflow, jail)
+                return Claim(overflow.network, source, why, overflow.time, until)
             self.tally.late += 1
         return None
+
+    def _reason(self, overflow: Overflow, jail: Jail) -> str:
+        suspicion = None
+        if overflow.rejections < jail.window.maxretry:
+            suspicion = self._suspicion(Offence(jail.name, overflow.network, overflow.time))
+        what = "ban" if jail.filter in RECIDIVE else "rejection"
+        return reason(overflow, jail.window, suspicion, what=what)
 
     def _protected(self, network: Network) -> bool:
         """Whether no part of `network` may be blocked; the mirror carves where some may."""
@@ -323,9 +358,3 @@ def _routes(jails: Iterable[Jail]) -> Routes:
 
 def _holds(claim: Claim, time: float) -> bool:
     return claim.until is None or claim.until > time
-
-
-def _reason(overflow: Overflow, jail: Jail) -> str:
-    number, within = overflow.rejections, format_duration(jail.window.findtime)
-    what = "ban" if jail.filter in RECIDIVE else "rejection"
-    return f"{number} {what}{'s' if number != 1 else ''} within {within}"

@@ -30,10 +30,12 @@ from guard.events import (
     Event,
     Good,
     Offence,
+    Opinion,
     Overflow,
     Past,
     Permit,
     Remembered,
+    Suspicion,
     Window,
 )
 from guard.lib.faults import Fault
@@ -84,6 +86,30 @@ class Source(Protocol):
         ...
 
 
+class Suspects(Protocol):
+    """Who is known to others as an offender, so that fewer rejections are enough for a ban."""
+
+    def suspicion(self, offence: Offence, maxretry: int) -> Suspicion | None:
+        """What lowers the bar of `maxretry` for this offence, or None. Costs a microsecond."""
+        ...
+
+
+class Enricher(Protocol):
+    """A service of somebody else that knows more of an address. Asked beside the ban path.
+
+    `name` is also the word by which jails ask for its score.
+    """
+
+    name: str
+
+    def look_up(self, network: Network, now: float) -> Opinion | None:
+        """What it says of `network`, or None when it has not heard of it.
+
+        Waits for the service, within bounds. Raises Unavailable.
+        """
+        ...
+
+
 @runtime_checkable
 class Finishing(Protocol):
     """A source that can be told that no more will come."""
@@ -118,7 +144,8 @@ class Counters(Protocol):
 
         A window is full when offences of the last `findtime` seconds (the newest included, one
         exactly `findtime` old not) sum to `maxretry`. A full window starts anew, empty.
-        Every jail of an offence is in `windows`. Raises Unavailable with nothing counted.
+        Every jail of an offence is in `windows`; of a suspect another call may ask for less.
+        Raises Unavailable with nothing counted.
         """
         ...
 

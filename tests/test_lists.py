@@ -42,7 +42,7 @@ def test_what_is_due_is_finished_by_the_ledgers_thread(lists):
     finish(NOW)
     assert len(lists.ledger.claims(NOW)) == 2
     assert lists.step(NOW + 60) is None
-    assert lists.weigh is None
+    assert lists.suspects is None
 
 
 def test_a_brief_status_asks_nobody(lists):

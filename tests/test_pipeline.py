@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.events import Acceptance, Claim, Kind, Rejection, Window
+from guard.events import Acceptance, Claim, Kind, Rejection, Suspicion, Window
 from guard.jails.crowd import Crowd
 from guard.jails.escalation import length_of
 from guard.jails.jail import Escalation, Jail
+from guard.jails.reasons import seen_here
 from guard.jails.settings import CrowdSettings, JailsSettings
 from guard.lib.networks import parse_network
 from guard.pipeline import Pipeline
@@ -275,3 +276,64 @@ def test_a_block_with_somebody_protected_is_spared():
     heard = [r for n in range(5) for r in rejections(NOW, address=f"192.0.2.{n}")]
     assert len(made.hear(heard, None)) == 5
     assert made._crowd.spared == 3
+
+
+class Known:
+    """Suspects: of some addresses so many rejections are enough."""
+
+    def __init__(self, **bars: int) -> None:
+        self.bars = {f"192.0.2.{name[1:]}": bar for name, bar in bars.items()}
+
+    def suspicion(self, offence, maxretry):
+        bar = self.bars.get(str(offence.network))
+        return None if bar is None else Suspicion(bar, "abuseipdb score 87")
+
+
+def test_of_suspects_fewer_rejections_are_enough():
+    """Each by his own bar, in one batch with everybody else; the reason says so."""
+    made = pipeline(jail(maxretry=5), suspects=[Known(n1=2, n2=1, n3=9), Known(n1=1)])
+    heard = [r for n in range(1, 6) for r in rejections(NOW - 1, address=f"192.0.2.{n}")]
+    claims = made.hear(heard, NOW)
+    why = "1 rejection within 10m, fewer are enough: abuseipdb score 87"
+    assert [(str(c.network), c.reason) for c in claims] == [("192.0.2.1", why), ("192.0.2.2", why)]
+    assert made.tally.counted == 5
+    assert not any(map(seen_here, claims))
+
+
+def test_what_was_counted_before_the_suspicion_counts():
+    """Whoever is known too late fills the lowered window with his next rejection."""
+    known = Known()
+    made = pipeline(jail(maxretry=10), suspects=[known])
+    assert made.hear(rejections(*[NOW - 9 + n for n in range(5)]), NOW) == []
+    known.bars["192.0.2.1"] = 4
+    (claim,) = made.hear(rejections(NOW), NOW)
+    assert claim.reason == "6 rejections within 10m, fewer are enough: abuseipdb score 87"
+
+
+def test_a_suspect_who_does_enough_anyway_is_banned_for_that():
+    """As many rejections as the jail asks for are evidence of our own."""
+    made = pipeline(jail(maxretry=3), suspects=[Known(n1=1)])
+    (claim,) = made.hear(rejections(NOW, count=3), NOW)
+    assert claim.reason == "3 rejections within 10m"
+    assert seen_here(claim)
+
+
+def test_a_store_that_goes_between_two_bars_counts_nothing_twice():
+    """The batch goes on with the bar at which the store was lost."""
+    made = pipeline(jail(maxretry=3), suspects=[Known(n1=2)])
+    count, calls = made.store.counters.count, []
+
+    def flaky(offences, windows):
+        calls.append(len(offences))
+        if len(calls) == 2:
+            raise Unavailable("gone")
+        return count(offences, windows)
+
+    made._counters.count = flaky
+    heard = [*rejections(NOW, address="192.0.2.9", count=2), *rejections(NOW)]
+    with pytest.raises(Unavailable):
+        made.hear(heard, NOW)
+    assert made.hear(heard, NOW) == []
+    assert calls == [1, 1, 1]
+    (claim,) = made.hear(rejections(NOW, address="192.0.2.9"), NOW)
+    assert claim.reason == "3 rejections within 10m"

@@ -84,7 +84,7 @@ def pipeline(
         settings=settings.jails,
         restraint=restraint,
         crowd=Crowd(settings.jails.crowd, store.crowds, store.ledger, protectors),
-        weigh=feeds.weigh if feeds else None,
+        suspects=[feeds.suspects] if feeds and feeds.suspects else [],
     )
 
 

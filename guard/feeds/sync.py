@@ -14,7 +14,7 @@ from random import SystemRandom
 
 from msgspec.structs import replace
 
-from guard.events import Claim, Offence
+from guard.events import Claim
 from guard.feeds import fetch as http
 from guard.feeds import schedule
 from guard.feeds.checks import OddFeed, check, check_change
@@ -24,7 +24,7 @@ from guard.feeds.recipe import BadFeed, Listed, Part, Recipe
 from guard.feeds.scores import Scores
 from guard.lib.bulk import bulk
 from guard.lib.networks import Network
-from guard.roles import GuardError, Ledger, Refused
+from guard.roles import GuardError, Ledger, Refused, Suspects
 
 log = logging.getLogger("guard.feeds")
 
@@ -265,10 +265,10 @@ class Feeds:
         return listed
 
     @property
-    def weigh(self) -> Callable[[Sequence[Offence]], list[Offence]] | None:
-        """What makes rejections of listed addresses count for more; None where no feed does."""
+    def suspects(self) -> Suspects | None:
+        """What lowers the bar for listed addresses; None where no feed does."""
         scores = any(recipe.action == "score" for recipe in self.recipes.values())
-        return self._scores.weigh if scores else None
+        return self._scores if scores else None
 
     # The ledger -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from guard.events import Claim, Good, Offence, Overflow, Past, Remembered, Window
@@ -105,7 +105,7 @@ class Shelter:
             self._owed_claims.popleft()
         while self._owed:
             piece = [self._owed[i] for i in range(min(PIECE, len(self._owed)))]
-            windows = {name: window for _, known in piece for name, window in known.items()}
+            windows = _strictest(known for _, known in piece)
             full = self._store.counters.count([offence for offence, _ in piece], windows)
             # Names with a stroke are windows of others than jails, whose moment has gone.
             self._late += [overflow for overflow in full if "/" not in overflow.jail]
@@ -241,6 +241,16 @@ class Shelter:
         if self.error and (self.owed or self._owed_claims):
             log.warning("%d rejections were never brought to Redis", self.owed)
         self._store.close()
+
+
+def _strictest(several: Iterable[Mapping[str, Window]]) -> dict[str, Window]:
+    """Of each jail the window that asks for most: suspects had lower ones, others must not."""
+    found: dict[str, Window] = {}
+    for windows in several:
+        for name, window in windows.items():
+            if name not in found or found[name].maxretry < window.maxretry:
+                found[name] = window
+    return found
 
 
 class ShelteredStore:

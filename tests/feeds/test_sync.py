@@ -259,7 +259,7 @@ def test_a_dry_run_and_a_score_claim_nothing(server, tmp_path):
     assert status(host.feeds.recipes["try"], host.state("try")).action == "dry run"
 
 
-def test_a_score_makes_rejections_of_the_listed_count_for_more(server, tmp_path):
+def test_a_score_lowers_the_bar_for_the_listed(server, tmp_path):
     """In one jail or in all; the heaviest list counts; who left the list counts as anybody."""
     server.pages["/a"], server.pages["/b"] = Page(lines("185.4.0.0/24")), Page(lines("185.4.0.1"))
     host = Host(
@@ -267,18 +267,20 @@ def test_a_score_makes_rejections_of_the_listed_count_for_more(server, tmp_path)
         PlainSettings(name="a", url=server.url + "/a", action="score", score=2),
         PlainSettings(name="b", url=server.url + "/b", action="score", score=5, jail="relay"),
     )
-    assert host.feeds.weigh is not None
+    assert host.feeds.suspects is not None
     assert host.run(START) == set()
 
-    def weights(jail):
+    def bars(jail):
         made = [Offence(jail, net(f"185.4.{i}"), START, 3) for i in ("0.1", "0.2", "1.1")]
-        return [offence.rejections for offence in host.feeds.weigh(made)]
+        found = [host.feeds.suspects.suspicion(offence, 9) for offence in made]
+        return [one and tuple(one) for one in found]
 
-    assert weights("relay") == [15, 6, 3]
-    assert weights("auth") == [6, 6, 3]
+    by_a, by_b = (5, "listed by a"), (2, "listed by b")
+    assert bars("relay") == [by_b, by_a, None]
+    assert bars("auth") == [by_a, by_a, None]
     server.pages["/b"] = Page(lines("185.4.1.1"))
     host.run(START + 2 * DAY)
-    assert weights("relay") == [6, 6, 15]
+    assert bars("relay") == [by_a, by_a, by_b]
 
 
 def test_a_difference_is_told_before_it_is_made(server, host):

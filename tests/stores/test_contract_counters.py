@@ -51,6 +51,26 @@ def test_overflows_come_in_the_order_of_their_offences(store):
     ]
 
 
+def test_a_call_may_ask_for_less(store):
+    """Of a suspect fewer are enough, those held before included; everybody else is as before."""
+    store.counters.count([Offence("relay", n, 1000.0 + i) for n in (A, B) for i in (0, 1)], WINDOWS)
+    lowered = {"relay": Window(1, 600.0)}
+    assert store.counters.count([Offence("relay", A, 1002.0)], lowered) == [
+        Overflow("relay", A, 1002.0, 3)
+    ]
+    store.counters.count(
+        [Offence("slow", n, 1003.0 + i) for n in (A, B) for i in range(4)], WINDOWS
+    )
+    lowered = {"slow": Window(2, 86400.0)}
+    assert store.counters.count([Offence("slow", A, 1010.0)], lowered) == [
+        Overflow("slow", A, 1010.0, 5)
+    ]
+    assert len(store.counters.counted(B)) == 6
+    assert store.counters.count([Offence("relay", B, 1011.0)], WINDOWS) == [
+        Overflow("relay", B, 1011.0, 3)
+    ]
+
+
 def test_times_keep_every_bit(store):
     """Microseconds of a time since the epoch are counted and given back as they are."""
     time = 1757675281.4123456

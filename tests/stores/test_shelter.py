@@ -72,6 +72,19 @@ def test_counting_goes_on_here_and_is_brought_there(shelter, redis_server, clock
     assert shelter.count(hit(C, 6, 7), WINDOWS) == [Overflow("relay", C, NOW + 7, 3)]
 
 
+def test_what_is_owed_is_judged_by_nobodys_lower_bar(shelter, redis_server, clock):
+    """A suspect had a window of one; who waited beside him for Redis keeps his of three."""
+    shelter.count(hit(A, 0), WINDOWS)
+    redis_server.stop()
+    assert shelter.count(hit(A, 1), WINDOWS) == []
+    assert shelter.count(hit(B, 1), {"relay": Window(1, 600.0)}) == [
+        Overflow("relay", B, NOW + 1, 1)
+    ]
+    back(redis_server, clock)
+    assert shelter.count(hit(C, 2), WINDOWS) == []
+    assert shelter.count(hit(A, 3), WINDOWS) == [Overflow("relay", A, NOW + 3, 3)]
+
+
 def test_redis_is_not_asked_at_every_turn(shelter, redis_server, clock):
     """While it is gone one question in two seconds waits for it, the others do not."""
     redis_server.stop()
