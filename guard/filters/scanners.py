@@ -51,15 +51,16 @@ class Signatures:
         self._first = [(prefix, sign) for prefix, sign in first if b"\n" not in prefix]
         self.openers = frozenset(prefix[:1] for prefix, _ in first if b"\n" in prefix)
         self._openings = {prefix: sign for prefix, sign in first if b"\n" in prefix}
-        # Few names come with most of the sessions.
+        # Few names, and few user agents, come with most of the sessions.
         self.greeting = lru_cache(maxsize=4096)(self._greeting)
+        self.agent = lru_cache(maxsize=1024)(self._agent)
         self._beginnings = frozenset(prefix[0] for prefix, _ in self._first)
 
     def _greeting(self, name: str) -> Sign | None:
         """Whom the name after EHLO gives away."""
         return self._search("ehlo", name[:_LOOKED_AT])
 
-    def agent(self, text: str) -> Sign | None:
+    def _agent(self, text: str) -> Sign | None:
         """Whom an HTTP user agent gives away."""
         return self._search("agent", text[:_LOOKED_AT])
 

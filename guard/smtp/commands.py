@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
+from functools import lru_cache
 
 import msgspec
 
@@ -89,6 +90,21 @@ def parse(line: str) -> Command:
     exact = _EXACT.get(line)
     if exact:
         return exact
+    # An attack repeats itself. Only lines that cannot be part of an AUTH are remembered.
+    again = line[:4] in _REPEATED and len(line) <= _REPEATED_LENGTH
+    return _again(line) if again else _parse(line)
+
+
+_REPEATED = frozenset(("EHLO", "HELO", "MAIL", "RCPT"))
+_REPEATED_LENGTH = 128
+
+
+@lru_cache(maxsize=2048)
+def _again(line: str) -> Command:
+    return _parse(line)
+
+
+def _parse(line: str) -> Command:
     found = _WORD.fullmatch(line)
     if not found:
         return Command(Verb.UNPARSEABLE, refusal=replies.unparseable(line))

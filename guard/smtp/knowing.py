@@ -6,12 +6,14 @@ of its header first, because the user agent says more than the method.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from guard.events import Kind
 from guard.filters.scanners import Sign
 from guard.smtp import replies
 from guard.smtp.redact import redact
+from guard.smtp.replies import Reply
 
 if TYPE_CHECKING:
     from guard.smtp.session import Dialogue
@@ -100,8 +102,14 @@ def greeting(dialogue: Dialogue, name: str, line: str) -> bool:
     return sign is not None
 
 
-def _dismiss(dialogue: Dialogue, sign: Sign, line: str | None) -> None:
+@lru_cache(maxsize=256)
+def _answer(sign: Sign) -> Reply:
+    """What somebody known is told; there are as many as the lists have names."""
     text = replies.SCANNER if sign.kind is Kind.SCANNER else replies.NOT_SMTP
+    return replies.reply(text.format(sign.name))
+
+
+def _dismiss(dialogue: Dialogue, sign: Sign, line: str | None) -> None:
     dialogue.listener.counts[sign.kind.value] += 1
     safe = line and redact(line, exchange=False)
-    dialogue.dismiss(replies.reply(text.format(sign.name)), safe, sign.kind)
+    dialogue.dismiss(_answer(sign), safe, sign.kind)

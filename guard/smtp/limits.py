@@ -7,7 +7,6 @@ nothing. Time is an argument; memory is bounded.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from guard.lib.networks import Network
@@ -48,7 +47,7 @@ LIMITS = {
 
 def holder(address: Network) -> Network:
     """Whom a limit counts: an IPv4 address, or the /64 that an IPv6 one is of."""
-    return address.supernet(64) if address.version == 6 else address
+    return address if address[0] == 4 else address.supernet(64)
 
 
 def exceeded(
@@ -66,7 +65,7 @@ class Gate:
     """Counts connections: of all, of each address, and how many are new in a minute."""
 
     def __init__(self) -> None:
-        self._open: Counter[Network] = Counter()
+        self._open: dict[Network, int] = {}
         # A sliding minute, told from this one's count and the last one's (good to a few percent).
         self._since = 0.0
         self._this: dict[Network, int] = {}
@@ -83,18 +82,21 @@ class Gate:
         if total > settings.max_connections - settings.max_connections // 10:
             return "max_connections"
         who = holder(address)
-        if self._open.get(who, 0) >= settings.max_connections_per_address:
+        here = self._open.get(who, 0)
+        if here >= settings.max_connections_per_address:
             return "max_connections_per_address"
         if self._newcomer(who, now) > settings.max_sessions_per_minute:
             return "max_sessions_per_minute"
-        self._open[who] += 1
+        self._open[who] = here + 1
         return None
 
     def leave(self, address: Network) -> None:
         """A connection that got in is over."""
         who = holder(address)
-        self._open[who] -= 1
-        if self._open[who] <= 0:
+        here = self._open[who] - 1
+        if here > 0:
+            self._open[who] = here
+        else:
             del self._open[who]
 
     def _newcomer(self, who: Network, now: float) -> float:

@@ -30,6 +30,7 @@ class Link(SMTP):
     transport: asyncio.Transport | None = None
     peer: Peer
     hung_up = False
+    wrapped = False  # whether there is more on the wire than the client's own bytes
     _header: Header | None = None
     _tunnel: Tunnel | None = None
 
@@ -37,6 +38,10 @@ class Link(SMTP):
         # On purpose without super().__init__; see protocol.py.
         self.server = server
         self.loop = server.loop
+
+    def __del__(self) -> None:
+        # asyncio's looks for a future that only its own constructor makes.
+        pass
 
     def arrived(self, peer: Peer) -> None:
         """The client's address is known."""
@@ -53,8 +58,8 @@ class Link(SMTP):
     def meet(self, peer: Peer) -> None:
         """Somebody is at the other end: the client, or a proxy that has to name it."""
         self.peer = peer
-        if self.server.is_proxy(peer.address):
-            self._header = Header()
+        if self.server.settings.proxies and self.server.is_proxy(peer.address):
+            self._header, self.wrapped = Header(), True
         else:
             self.arrived(peer)
 
@@ -68,7 +73,7 @@ class Link(SMTP):
 
     def secure(self) -> None:
         """TLS from here on."""
-        self._tunnel = self.server.tunnel()
+        self._tunnel, self.wrapped = self.server.tunnel(), True
 
     @property
     def audible(self) -> bool:
@@ -88,7 +93,7 @@ class Link(SMTP):
             self._tell("proxy", f"the proxy {self.peer.text} was cut off: {error}")
             self.transport.abort()
             return b""
-        self._header = None
+        self._header, self.wrapped = None, False
         self.peer = peer
         self.arrived(peer)
         return rest
@@ -145,11 +150,13 @@ class Link(SMTP):
 
 def peer_of(host: str, port: int, local_host: str, local_port: int) -> Peer:
     """Both ends; IPv4-mapped addresses are the IPv4 ones. Raises ValueError."""
+    local = _endpoint(local_host, local_port)
+    if ":" not in host:  # what the kernel calls an IPv4 address is how we write it
+        return Peer(parse_address(host), host, port, f"{host}:{port}", local)
     address = parse_address(host.partition("%")[0])
-    # What the kernel calls an IPv4 address is how we write it.
-    text = host if ":" not in host else str(address)
+    text = str(address)
     name = f"{text}:{port}" if address.version == 4 else f"[{text}]:{port}"
-    return Peer(address, text, port, name, _endpoint(local_host, local_port))
+    return Peer(address, text, port, name, local)
 
 
 @lru_cache(maxsize=64)

@@ -7,16 +7,20 @@ the listener starts.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from aiosmtpd.smtp import Session
+
 from guard.filters.scanners import NOTHING, NOWHERE, Signatures
 from guard.lib.networks import Network
 from guard.lib.prefixes import PrefixMap
 from guard.lib.seldom import Seldom
+from guard.lib.shared import Board
 from guard.relay.reports import ReportReader
 from guard.relay.verdict import RelayPolicy
 from guard.roles import Spool
@@ -48,6 +52,19 @@ class Tls(NamedTuple):
     version: str
 
 
+class Facts(Session):
+    """aiosmtpd's view of a session, for its own machinery. All but two begin as the class's."""
+
+    ssl = proxy_data = auth_data = _login_data = None
+    host_name: str | None = None
+    authenticated: bool | None = None
+    extended_smtp = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, peer: str) -> None:
+        # On purpose without super().__init__: most sessions are short.
+        self.loop, self.peer = loop, peer
+
+
 @dataclass(frozen=True)
 class Listener:
     """The parts and texts of one `[[listener]]`. `counts` says how often each limit was met."""
@@ -61,6 +78,7 @@ class Listener:
     starttls: bool = False
     signatures: Signatures = NOTHING
     ranges: PrefixMap = NOWHERE
+    board: Board | None = None
     counts: Counter[str] = field(default_factory=Counter)
     banner: bytes = field(init=False)
     technical: Reply = field(init=False)
@@ -92,7 +110,9 @@ class Listener:
             )
         }
         made["seldom"] = Seldom(log.warning)
-        made["attempts"] = Attempts(settings.max_auth_guesses, settings.auth_window)
+        made["attempts"] = Attempts(
+            settings.max_auth_guesses, settings.auth_window, board=self.board
+        )
         made["limits"] = {
             name: reply(limit.reply.format(settings.hostname)) for name, limit in LIMITS.items()
         }

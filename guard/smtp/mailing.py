@@ -33,12 +33,17 @@ log = logging.getLogger("guard.smtp")
 class Transaction(Envelope):
     """aiosmtpd's envelope, and the verdict that all its recipients share."""
 
+    # Most end at their first RCPT: what they have no use for begins as the class's.
+    content = original_content = None
+    smtp_utf8 = False
+    queue = ""
+    verdict: Verdict | None = None
+
     def __init__(self, sender: Address) -> None:
-        super().__init__()
+        # On purpose without super().__init__, for the same reason.
         self.mail_from: str = str(sender)
         self.sender_domain = sender.domain
-        self.queue = ""
-        self.verdict: Verdict | None = None
+        self.rcpt_tos: list[str] = []
 
     @property
     def last(self) -> str:
@@ -55,10 +60,10 @@ def mail(dialogue: Dialogue, command: Command, line: str) -> None:
     elif declared_size(command.parameters) > dialogue.listener.settings.max_message_size:
         dialogue.refuse(replies.TOO_BIG, line)  # RFC 1870, section 6.1; KumoMTA offers no SIZE
     else:
-        dialogue.transaction = Transaction(command.address)
-        words = map(str.upper, command.parameters)
-        dialogue.transaction.smtp_utf8 = "SMTPUTF8" in words
-        dialogue.say(f"250 OK <{command.address}>\r\n".encode())
+        transaction = dialogue.transaction = Transaction(command.address)
+        if command.parameters:
+            transaction.smtp_utf8 = "SMTPUTF8" in map(str.upper, command.parameters)
+        dialogue.say(f"250 OK <{transaction.mail_from}>\r\n".encode())
 
 
 def rset(dialogue: Dialogue, _command: Command, _line: str) -> None:

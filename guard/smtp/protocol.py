@@ -21,10 +21,8 @@ import asyncio
 import logging
 from typing import Any, cast
 
-from aiosmtpd.smtp import Session as Facts
-
 from guard.smtp.link import Link, peer_of
-from guard.smtp.listener import Peer, Tls
+from guard.smtp.listener import Facts, Peer, Tls
 from guard.smtp.pending import Pause, Question, Work
 from guard.smtp.session import Dialogue
 
@@ -39,10 +37,10 @@ class Connection(Link):
 
     dialogue: Dialogue | None = None
     _job: asyncio.Future[Any] | None = None
-    _timer: asyncio.TimerHandle | None = None
     _silence: asyncio.TimerHandle | None = None
     _asking: asyncio.TimerHandle | None = None
     _pause: asyncio.TimerHandle | None = None
+    slot = 0  # of the server's deadlines
     _early = b""
     _steps = 0
     _entered = False
@@ -66,12 +64,13 @@ class Connection(Link):
             return
         self._began = self._heard = self.loop.time()
         patience = min(self.server.settings.client_timeout, self.server.settings.session_timeout)
-        self._timer = self.loop.call_later(patience, self._look)
+        self.server.deadlines.add(self, self._began + patience)
         self.meet(peer)
 
     def data_received(self, data: bytes) -> None:
         """The client said something."""
-        data = self.open(data)
+        if self.wrapped:
+            data = self.open(data)
         dialogue = self.dialogue
         if dialogue is None or dialogue.closing or not (data or self.hung_up):
             return
@@ -99,12 +98,14 @@ class Connection(Link):
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
         self.transport = None
-        for timer in (self._timer, self._silence, self._asking):
-            if timer:
-                timer.cancel()
+        self.server.deadlines.drop(self)
+        if self._silence:
+            self._silence.cancel()
+        if self._asking:
+            self._asking.cancel()
         if self._pause:
             self._pause.cancel()
-            self.server.held -= 1
+            self.server.release()
         dialogue = self.dialogue
         if dialogue:
             dialogue.lose()
@@ -122,8 +123,7 @@ class Connection(Link):
         if self.server.is_blocked(peer.address):
             self._turn_away()
             return
-        facts = self.session = Facts(self.loop)
-        facts.peer = peer.name
+        facts = self.session = Facts(self.loop, peer.name)
         trusted, limit = self.server.enter(peer.address)
         self._entered = not (trusted or limit)
         self.dialogue = Dialogue(self.server.listener, peer, facts, trusted=trusted)
@@ -201,13 +201,14 @@ class Connection(Link):
         out = self._note(dialogue)
         if transport is None:
             return
-        if isinstance(dialogue.pending, Pause) and self._hold(out, dialogue.pending):
+        pending = dialogue.pending
+        if isinstance(pending, Pause) and self._hold(out, pending):
             return
         if out:
-            self.write(transport, out)
+            transport.write(self._tunnel.send(out) if self._tunnel else out)
         if dialogue.steps != self._steps:
             self._steps, self._heard = dialogue.steps, self.loop.time()
-        if dialogue.pending and not dialogue.closing:
+        if pending and not dialogue.closing:
             if not self._job:
                 self._start(transport)
         elif dialogue.closing or self.hung_up:
@@ -236,18 +237,17 @@ class Connection(Link):
         assert dialogue and transport
         if self._pause:
             return True
-        if self.server.held >= self.server.settings.tarpit_sessions:
+        if not self.server.hold():
             # Only the reply is not held: the dialogue goes on as after any pause.
             self.write(transport, out)
             self._release(b"")
             return True
-        self.server.held += 1
         transport.pause_reading()
         self._pause = self.loop.call_later(pause.seconds, self._end_pause, out)
         return True
 
     def _end_pause(self, out: bytes) -> None:
-        self.server.held -= 1
+        self.server.release()
         self._pause = None
         if self.transport:
             self.transport.resume_reading()
@@ -300,7 +300,7 @@ class Connection(Link):
         log.error("a session broke", exc_info=error)
         self.dialogue.fail(self.server.clock())
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Ends a session that takes too long, for its next step or in all."""
         if self.transport is None:
             return
@@ -309,7 +309,7 @@ class Connection(Link):
         trusted = self.dialogue is not None and self.dialogue.trusted
         rest = float("inf") if trusted else self._began + settings.session_timeout - now
         if self._job or self._pause or min(left, rest) > 0:
-            self._timer = self.loop.call_later(max(min(left, rest), 0.05), self._look)
+            self.server.deadlines.add(self, now + max(min(left, rest), 0.05))
             return
         limit = "client_timeout" if left <= 0 else "session_timeout"
         self.server.listener.counts[limit] += 1

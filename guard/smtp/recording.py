@@ -6,10 +6,10 @@ meant for it, and nothing of an AUTH exchange stands anywhere (redact.py).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from random import getrandbits
 
 from msgspec import UNSET
 
@@ -33,11 +33,17 @@ def rfc3339(now: float) -> str:
     return f"{_second(seconds)}.{int((now - seconds) * 1e9):09d}Z"
 
 
+_FIXED = 0xF << 76 | 0x3 << 62  # where the version and the variant stand
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
+
+
 def _uuid() -> str:
-    """A random UUID (RFC 9562, version 4), at a third of what the uuid module takes."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+    """A random UUID (RFC 9562, version 4), at a fifth of what the uuid module takes.
+
+    It tells sessions apart and guards nothing: no reason to ask the kernel for each.
+    """
+    digits = f"{getrandbits(128) & ~_FIXED | _VERSION_4:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Recorder:

@@ -13,7 +13,7 @@ from guard.smtp.commands import Command
 from guard.smtp.lines import Line
 from guard.smtp.listener import Tls
 from guard.smtp.pending import Handshake, Question
-from guard.smtp.redact import mechanism, redact
+from guard.smtp.redact import mechanism
 
 if TYPE_CHECKING:
     from guard.smtp.session import Dialogue
@@ -45,16 +45,18 @@ def _encrypted(dialogue: Dialogue, tls: object) -> None:
     dialogue.policy = dialogue.listener.policy.session()
 
 
-def auth(dialogue: Dialogue, command: Command, line: str) -> None:
+def auth(dialogue: Dialogue, command: Command, _line: str) -> None:
     """AUTH, RFC 4954. The order of the checks is KumoMTA's."""
-    safe, name = redact(line, exchange=False), command.argument
+    name = command.argument
+    shown = mechanism(name)
+    safe = "AUTH" if shown == "*" else f"AUTH {name}"
     dialogue.auth_refused = True  # until it succeeds
     if dialogue.authz is not None:
         dialogue.refuse(replies.AUTH_TWICE, safe)
     elif dialogue.transaction:
         dialogue.refuse(replies.AUTH_IN_TRANSACTION, safe)
     elif name not in dialogue.listener.mechanisms:
-        dialogue.refuse(replies.auth_unsupported(name, mechanism(name)), safe)
+        dialogue.refuse(replies.auth_unsupported(name, shown), safe)
     elif not dialogue.encrypted:
         dialogue.refuse(replies.auth_not_encrypted(name), safe)
     else:

@@ -18,16 +18,19 @@ from guard.lib.clock import Clock
 from guard.lib.fields import Endpoint
 from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes
+from guard.lib.shared import Board
 from guard.relay.reports import ReportReader
 from guard.relay.verdict import RelayPolicy
 from guard.roles import Sink, Spool, Unavailable
 from guard.smtp.auth import Authenticator
+from guard.smtp.deadlines import Deadlines
 from guard.smtp.incoming import no_reports
 from guard.smtp.limits import Gate
 from guard.smtp.listener import Listener
 from guard.smtp.protocol import Connection
 from guard.smtp.replies import Reply
 from guard.smtp.settings import ListenerSettings
+from guard.smtp.sharing import CONNECTIONS, HELD, SharedGate
 from guard.smtp.tls import Certificates, Tunnel
 
 log = logging.getLogger("guard.smtp")
@@ -52,10 +55,11 @@ class Server:
         reports: ReportReader = no_reports,
         trusted: Callable[[Network], bool] | None = None,
         blocked: Callable[[Network], bool] | None = None,
+        board: Board | None = None,
     ) -> None:
         """`trusted` says who besides relay_hosts is served whatever the limits; `blocked`, who is
         turned away although its packets still come: no firewall, a dry run, or a proxy in front.
-        Both are asked for every connection.
+        Both are asked for every connection. `board` is where several processes count together.
 
         Raises ConfigError for a list of scanners that is of no use.
         """
@@ -70,13 +74,15 @@ class Server:
             starttls=_offers_starttls(settings),
             signatures=load_signatures(settings.scanners),
             ranges=load_ranges(settings.scanner_networks),
+            board=board,
         )
         self.held = 0
+        self._board = board
         self.stopping = False
         self._proxies = Prefixes(settings.proxies)
         self._relay_hosts = Prefixes(settings.relay_hosts)
         self._trusted, self._blocked = trusted, blocked
-        self._gate = Gate()
+        self._gate = SharedGate(board) if board else Gate()
         self._certificates: Certificates | None = None
         self._connections: set[Connection] = set()
         self._jobs: set[asyncio.Future[Any]] = set()
@@ -137,6 +143,7 @@ class Server:
         """
         self._certificates = _certificates(self.settings)
         self.loop = asyncio.get_running_loop()
+        self.deadlines = Deadlines(self.loop)
         self._empty = asyncio.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard-smtp")
         host, port = self.settings.listen
@@ -176,6 +183,7 @@ class Server:
                 log.info("%d sessions did not end in time", len(self._connections))
         for connection in tuple(self._connections):
             connection.cut()
+        self.deadlines.close()
         while self._jobs:
             await asyncio.wait(tuple(self._jobs))
         self._threads.shutdown()
@@ -186,7 +194,7 @@ class Server:
 
     def is_proxy(self, address: Network) -> bool:
         """Whether `address` has to begin with a PROXY header."""
-        return bool(self.settings.proxies) and self._proxies.covers(address)
+        return self._proxies.covers(address)
 
     def tunnel(self) -> Tunnel:
         """TLS for one connection."""
@@ -197,11 +205,36 @@ class Server:
         """Takes `connection` in, or says why not."""
         if self.stopping:
             return self.listener.shutting_down
-        if len(self._connections) >= self.settings.max_connections:
+        if self._total >= self.settings.max_connections:
             self.listener.counts["max_connections"] += 1
             return self.listener.limits["max_connections"]
         self._connections.add(connection)
+        if self._board:
+            self._board.tell(CONNECTIONS, len(self._connections))
         return None
+
+    @property
+    def _total(self) -> int:
+        """The connections of all processes."""
+        here = len(self._connections)
+        return here + self._board.elsewhere(CONNECTIONS) if self._board else here
+
+    def hold(self) -> bool:
+        """Whether one more session may be kept waiting; then it is counted until `release`."""
+        held = self.held + self._board.elsewhere(HELD) if self._board else self.held
+        if held >= self.settings.tarpit_sessions:
+            return False
+        self._hold(1)
+        return True
+
+    def release(self) -> None:
+        """A session is kept waiting no longer."""
+        self._hold(-1)
+
+    def _hold(self, change: int) -> None:
+        self.held += change
+        if self._board:
+            self._board.tell(HELD, self.held)
 
     @property
     def greet_pause(self) -> float:
@@ -221,8 +254,7 @@ class Server:
         """Whether `address` is trusted; and the limit that keeps it out, by its setting."""
         if self._relay_hosts.covers(address) or (self._trusted and self._trusted(address)):
             return True, None
-        total = len(self._connections)
-        return False, self._gate.enter(address, total, self.loop.time(), self.settings)
+        return False, self._gate.enter(address, self._total, self.loop.time(), self.settings)
 
     def leave(self, address: Network) -> None:
         """A stranger that got in is gone."""
@@ -231,6 +263,8 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """`connection` is gone."""
         self._connections.discard(connection)
+        if self._board:
+            self._board.tell(CONNECTIONS, len(self._connections))
         if self._empty and not self._connections:
             self._empty.set()
 

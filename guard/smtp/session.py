@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiosmtpd.smtp import Session as Facts
-
 from guard.events import Kind
 from guard.records import Record
 from guard.smtp import knowing, mailing, replies, securing
@@ -20,7 +18,7 @@ from guard.smtp.commands import Command, Verb, parse
 from guard.smtp.knowing import Request
 from guard.smtp.limits import LIMITS, exceeded
 from guard.smtp.lines import Line, Lines
-from guard.smtp.listener import Listener, Peer, Tls
+from guard.smtp.listener import Facts, Listener, Peer, Tls
 from guard.smtp.mailing import Transaction
 from guard.smtp.pending import Pause, Pending
 from guard.smtp.receiving import Receiving
@@ -35,25 +33,35 @@ class Dialogue:
     `steps` grows with every line and every message end, and shows who makes progress.
     """
 
-    # Most sessions are short and never use most of these: they begin as the class's.
-    authz: str | None = None
-    transaction: Transaction | None = None
-    receiving: Receiving | None = None
-    exchange: Exchange | None = None
-    pending: Pending | None = None
-    _resume: Callable[[object], None] | None = None
-    auth_refused = False
-    closing = False
-    accepted = 0
-    auth_failures = 0
-    steps = 0
-    commands = 0
-    errors = 0
-    failed_recipients = 0
-    request: Request | None = None
-    opening: bytes | None = b""
-    now = 0.0
-    name = ""
+    __slots__ = (
+        "_lines",
+        "_out",
+        "_records",
+        "_resume",
+        "accepted",
+        "auth_failures",
+        "auth_refused",
+        "authz",
+        "closing",
+        "commands",
+        "errors",
+        "exchange",
+        "facts",
+        "failed_recipients",
+        "listener",
+        "name",
+        "now",
+        "opening",
+        "peer",
+        "pending",
+        "policy",
+        "receiving",
+        "recorder",
+        "request",
+        "steps",
+        "transaction",
+        "trusted",
+    )
 
     def __init__(
         self, listener: Listener, peer: Peer, facts: Facts, *, trusted: bool = False
@@ -65,6 +73,19 @@ class Dialogue:
         self._lines = Lines(listener.settings.line_length_hard_limit)
         self._out: list[bytes] = []
         self._records: list[Record] = []
+        self._resume: Callable[[object], None] | None = None
+        self.pending: Pending | None = None
+        self.transaction: Transaction | None = None
+        self.receiving: Receiving | None = None
+        self.exchange: Exchange | None = None
+        self.request: Request | None = None
+        self.opening: bytes | None = b""
+        self.authz: str | None = None
+        self.name = ""
+        self.now = 0.0
+        self.auth_refused = self.closing = False
+        self.steps = self.commands = self.errors = 0
+        self.accepted = self.auth_failures = self.failed_recipients = 0
 
     # What the owner of the socket calls.
 
@@ -141,12 +162,11 @@ class Dialogue:
 
     def take(self) -> tuple[bytes, list[Record]]:
         """What to write and what to record since the last call."""
-        out, records = self._out, self._records
-        if out:
-            self._out = []
+        out, records = b"".join(self._out), self._records
+        self._out.clear()
         if records:
             self._records = []
-        return b"".join(out), records
+        return out, records
 
     # What the commands call.
 

@@ -4,7 +4,6 @@ import base64
 import re
 
 import pytest
-from aiosmtpd.smtp import Session as Facts
 from hypothesis import given
 from hypothesis import strategies as st
 from listening import probes
@@ -16,7 +15,7 @@ from guard.records import encode
 from guard.relay.policy import StaticPolicy
 from guard.relay.verdict import Reports, Verdict
 from guard.roles import Unavailable
-from guard.smtp.listener import Listener, Peer, Tls
+from guard.smtp.listener import Facts, Listener, Peer, Tls
 from guard.smtp.pending import Handshake, Pause, Question, Work
 from guard.smtp.session import Dialogue
 from guard.smtp.settings import ListenerSettings, shipped_scanners
@@ -104,7 +103,7 @@ class Play:
             starttls=True,
             signatures=SIGNATURES,
         )
-        self.dialogue = Dialogue(listener, PEER, Facts(None))
+        self.dialogue = Dialogue(listener, PEER, Facts(None, ""))
         if tls:
             self.dialogue.encrypt(Tls("AES", "TLSv1.3"))
         self.out, self.records, self.pauses = b"", [], []
@@ -323,7 +322,7 @@ def test_published_ranges():
         (False, b"554 5.7.1 no service for scanners: Censys\r\n"),
         (True, b"220 "),
     ):
-        dialogue = Dialogue(listener, PEER, Facts(None), trusted=trusted)
+        dialogue = Dialogue(listener, PEER, Facts(None, ""), trusted=trusted)
         dialogue.greet()
         out, records = dialogue.take()
         assert out.startswith(begun)
