@@ -18,6 +18,7 @@ from guard.config import DEFAULT_PATH, Settings, load
 from guard.lib.clock import Clock
 from guard.lib.faults import Fault
 from guard.lib.reload import Reloader
+from guard.lib.shared import Board
 from guard.mail.settings import QueueSettings
 from guard.relay.exposed import readable
 from guard.relay.live import Live, Rules, examine
@@ -88,6 +89,7 @@ class Parts:
     nodeid: str
     clock: Clock
     reports: ReportReader
+    board: Callable[[str], Board | None] = lambda name: None
 
 
 class Listeners:
@@ -206,6 +208,7 @@ def _server(item: ListenerSettings, live: Live, parts: Parts) -> Server:
         clock=parts.clock,
         authenticator=live if live.authenticates else None,
         reports=parts.reports,
+        board=parts.board(str(item.listen)) if item.workers > 1 else None,
     )
 
 

@@ -1,6 +1,7 @@
 """Settings -> objects: the only folder that names concrete classes.
 
-`up`, `listener` and `daemon` make what the three services run; `operations` and `lists_by_hand`
+`up`, `listener` and `daemon` make what the three services run, `Workers` what the processes of one
+listener share; `operations` and `lists_by_hand`
 open the store for a command when no daemon runs; `check` reads everything and opens nothing.
 """
 
@@ -9,9 +10,12 @@ from guard.assemble.deciding import allowed, lists_by_hand, operations
 from guard.assemble.engine import daemon, up
 from guard.assemble.listening import listener
 from guard.assemble.made import Assembled
+from guard.assemble.workers import Seat, Workers
 
 __all__ = [
     "Assembled",
+    "Seat",
+    "Workers",
     "allowed",
     "check",
     "daemon",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from guard.assemble.door import door
 from guard.assemble.made import Assembled
+from guard.assemble.workers import Seat
 from guard.config import DEFAULT_PATH, Settings
 from guard.lib import clock
 from guard.lib.faults import Fault
@@ -19,6 +21,7 @@ from guard.mail.collapsed import CollapsedRecords
 from guard.mail.delivery import Deliverer, Surroundings
 from guard.mail.queuenames import QueueNames
 from guard.mail.recordlog import RecordLog
+from guard.mail.recordpipe import Pipe
 from guard.mail.reports import read_report
 from guard.mail.resolver import DnsResolver
 from guard.mail.settings import QueueSettings
@@ -59,13 +62,15 @@ def front(
     sink: Sink,
     stack: ExitStack,
     shape: Shape = lambda settings: settings,
+    seat: Seat | None = None,
 ) -> Front:
     """The listeners, the reloading of their files, and the delivery of their mail."""
     spool = FileSpool(settings.state.dir / "spool")
     spool.open()
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
     names = QueueNames(sink, settings.queue)
-    around_listeners = ListenerParts(spool, names, nodeid, clock.now, read_report)
+    board = seat.board if seat else lambda name: None
+    around_listeners = ListenerParts(spool, names, nodeid, clock.now, read_report, board)
     listeners = Listeners(settings, path, around_listeners, shape)
     stack.callback(listeners.close)
     reloader = listeners.reloader()
@@ -87,11 +92,18 @@ def front(
     return Front(servers=listeners.servers, jobs=jobs, reload=reloader.request)
 
 
-def sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
+def sinks(
+    settings: Settings, first: Sink, stack: ExitStack, way: socket.socket | None = None
+) -> Sink:
+    """`first`, and the record log; through `way`, where another process writes it."""
     if settings.log.records is None:
         return first
-    records = RecordLog(settings.log.records, clock.now)
-    stack.callback(records.close)
+    log = RecordLog(settings.log.records, clock.now)
+    stack.callback(log.close)
+    records: Sink = log
+    if way:
+        records = pipe = Pipe(way, log)
+        stack.callback(pipe.close)
     if not settings.log.collapse:
         return Fanout([first, records])
     collapsed = CollapsedRecords(records, settings.log.collapse, clock.now)
@@ -100,11 +112,14 @@ def sinks(settings: Settings, first: Sink, stack: ExitStack) -> Sink:
 
 
 def listener(
-    settings: Settings, path: Path | None = None, shape: Shape = lambda settings: settings
+    settings: Settings,
+    path: Path | None = None,
+    shape: Shape = lambda settings: settings,
+    seat: Seat | None = None,
 ) -> Assembled:
     """The listener alone. Its rejections go to Redis, where a daemon hears them.
 
-    `shape` makes of what was read what this process runs, one of several.
+    `shape` makes of what was read what this process runs, one of several, which has a `seat`.
     """
     settings = shape(settings)
     if settings.store.url is None:
@@ -114,7 +129,8 @@ def listener(
     stream = StreamSink(settings.store.url)
     stack.callback(stream.close)
     stream.reach()
-    made = front(settings, path, sinks(settings, stream, stack), stack, shape)
+    sink = sinks(settings, stream, stack, seat.records if seat else None)
+    made = front(settings, path, sink, stack, shape, seat)
     parts = Parts(
         listeners=made.servers,
         jobs=made.jobs,

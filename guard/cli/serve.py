@@ -87,7 +87,15 @@ def up(config: Path | None, verbose: bool) -> None:
 @config_option
 @verbose_option
 @click.option("--worker", type=int, hidden=True, help="Be this one of several processes.")
-def listener(config: Path | None, verbose: bool, worker: int | None) -> None:
+@click.option("--shared", type=int, hidden=True, help="The memory of all of them, inherited.")
+@click.option("--records", type=int, hidden=True, help="The way to who writes for all of them.")
+def listener(
+    config: Path | None,
+    verbose: bool,
+    worker: int | None,
+    shared: int | None,
+    records: int | None,
+) -> None:
     """Run the listener alone; it meets the daemon in Redis.
 
     With `workers` in a [[listener]] it is as many processes, kept running.
@@ -98,44 +106,54 @@ def listener(config: Path | None, verbose: bool, worker: int | None) -> None:
     count = max((item.workers for item in load(config).listener), default=1)
     if worker is None and count > 1:
         sys.exit(_crew(config, verbose, count))
-    serve(
-        config,
-        verbose,
-        lambda settings, path: assemble.listener(
-            settings, path, lambda read: worker_of(read, worker)
-        ),
-    )
+
+    def build(settings: Settings, path: Path | None) -> Assembled:
+        seat = None
+        if worker is not None and shared is not None:
+            seat = assemble.Seat.taken(worker, shared, records)
+        return assemble.listener(settings, path, lambda read: worker_of(read, worker), seat)
+
+    serve(config, verbose, build)
 
 
 def worker_of(settings: Settings, worker: int | None) -> Settings:
-    """What one process of several runs: its share of each listener; the first delivers mail."""
+    """What one process of several runs: a listener with that many; the first delivers mail."""
     from dataclasses import replace
 
     if worker is None:
         return settings
-    listeners = tuple(item.share() for item in settings.listener if item.workers > worker)
+    listeners = tuple(item for item in settings.listener if item.workers > worker)
     delivery = replace(settings.delivery, enabled=settings.delivery.enabled and worker == 0)
     return replace(settings, listener=listeners, delivery=delivery)
 
 
 def _crew(config: Path | None, verbose: bool, count: int) -> int:
     """Keeps `count` processes of this listener running; its exit code."""
+    from guard import assemble
+    from guard.config import load
     from guard.lib.crew import Crew
     from guard.lib.logs import set_up
     from guard.lib.systemd import notify
 
     set_up(verbose=verbose, journal="JOURNAL_STREAM" in os.environ)
     options = [*(["-c", str(config)] if config else []), *(["--verbose"] if verbose else [])]
-    command = [sys.executable, "-m", "guard", "listener", *options, "--worker"]
+    command = [sys.executable, "-m", "guard", "listener", *options]
 
     async def main() -> int:
+        workers = assemble.Workers(load(config), count)
         crew = Crew(
-            [[*command, str(number)] for number in range(count)],
+            [[*command, *workers.options(number)] for number in range(count)],
             grace=STOP_TIME,
             final={64, 77, 78},
             ready=lambda: notify("READY=1"),
+            ended=workers.ended,
+            inherited=workers.descriptors,
         )
-        return await crew.run()
+        workers.open()
+        try:
+            return await crew.run()
+        finally:
+            workers.close()
 
     return asyncio.run(main())
 

@@ -31,9 +31,15 @@ class Crew:
         grace: float,
         final: Container[int],
         ready: Callable[[], None] = lambda: None,
+        ended: Callable[[int], None] = lambda number: None,
+        inherited: Sequence[int] = (),
     ) -> None:
-        """`grace` is how long they may take to end, `final` the exit codes that end all."""
+        """`grace` is how long they may take to end, `final` the exit codes that end all.
+
+        `ended` is told the number of each that is gone; `inherited` are descriptors for all.
+        """
         self._commands, self._grace, self._final, self._ready = commands, grace, final, ready
+        self._ended, self._inherited = ended, tuple(inherited)
         self._stopping = asyncio.Event()
         self._running: set[asyncio.subprocess.Process] = set()
         self._told = 0
@@ -71,7 +77,8 @@ class Crew:
     async def _keep_all(self, environment: dict[str, str]) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._keep(command, environment)) for command in self._commands
+                group.create_task(self._keep(number, command, environment))
+                for number, command in enumerate(self._commands)
             ]
             await self._stopping.wait()
             _, late = await asyncio.wait(tasks, timeout=self._grace)
@@ -79,16 +86,19 @@ class Crew:
                 log.warning("%d processes did not end in time", len(late))
                 self.signal(signal.SIGKILL)
 
-    async def _keep(self, command: Sequence[str], environment: dict[str, str]) -> None:
+    async def _keep(self, number: int, command: Sequence[str], environment: dict[str, str]) -> None:
         pause, loop = _FIRST_PAUSE, asyncio.get_running_loop()
         while not self._stopping.is_set():
             began = loop.time()
-            process = await asyncio.create_subprocess_exec(*command, env=environment)
+            process = await asyncio.create_subprocess_exec(
+                *command, env=environment, pass_fds=self._inherited
+            )
             self._running.add(process)
             if self._stopping.is_set():
                 process.terminate()
             code = await process.wait()
             self._running.discard(process)
+            self._ended(number)
             if self._stopping.is_set():
                 return
             if code in self._final:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -107,18 +107,3 @@ class ListenerSettings:
                 yield "tls_implicit", "needs tls_certificate and tls_private_key"
             if self.credentials is not None:
                 yield "credentials", "needs tls_certificate: nobody may log in without TLS"
-
-    def share(self) -> ListenerSettings:
-        """What one of `workers` processes allows, so that all together allow what is said here.
-
-        The kernel deals connections out by address and port, not evenly: what an address may have
-        at once is rounded up generously.
-        """
-        some = {
-            "max_connections": -(-self.max_connections // self.workers),
-            "tarpit_sessions": -(-self.tarpit_sessions // self.workers),
-            "max_auth_guesses": -(-self.max_auth_guesses // self.workers),
-        }
-        for name in ("max_connections_per_address", "max_sessions_per_minute"):
-            some[name] = min(getattr(self, name), 2 + -(-2 * getattr(self, name) // self.workers))
-        return replace(self, **some)  # type: ignore[arg-type]
