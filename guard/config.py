@@ -23,6 +23,7 @@ from guard.lib.faults import Fault
 from guard.lib.fields import Endpoint, RelativePath
 from guard.mail.settings import DeliverySettings, LogSettings, QueueSettings
 from guard.protect.settings import ProtectSettings
+from guard.reporters.notify.settings import NotifySettings, name_of
 from guard.roles import ConfigError
 from guard.smtp.settings import ListenerSettings
 from guard.sources.settings import SourceSettings
@@ -48,6 +49,7 @@ class Settings:
     protect: ProtectSettings = field(default_factory=ProtectSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     feed: tuple[FeedSettings, ...] = ()
+    notify: tuple[NotifySettings, ...] = ()
     web: WebSettings = field(default_factory=WebSettings)
 
     def faults(self) -> Iterator[tuple[str, str]]:
@@ -68,6 +70,18 @@ class Settings:
             first = seen.setdefault(name, index)
             if first != index:
                 yield f"feed[{index}].name", f"feed[{first}] is called {name!r} too"
+        yield from self._notify_faults()
+
+    def _notify_faults(self) -> Iterator[tuple[str, str]]:
+        names: dict[str, int] = {}
+        for index, item in enumerate(self.notify):
+            name = name_of(item)
+            first = names.setdefault(name, index)
+            if first != index:
+                yield f"notify[{index}].name", f"notify[{first}] is called {name!r} too"
+            if item.type == "mail" and not self.delivery.enabled:
+                message = "mail leaves through our own delivery, and [delivery] is off"
+                yield f"notify[{index}].type", message
 
 
 def _meet(one: Endpoint, other: Endpoint) -> bool:

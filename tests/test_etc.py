@@ -19,7 +19,7 @@ EXAMPLES = {
     "listener.tls_private_key", "delivery.hostname", "jails.path", "jails.filters", "web.listen",
 }  # fmt: skip
 # One of many kinds, documented on their own page.
-KINDS = {"queue", "source", "feed"}
+KINDS = {"queue", "source", "feed", "notify"}
 
 
 def uncommented() -> str:
