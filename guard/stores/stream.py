@@ -2,12 +2,14 @@
 
 `put` only remembers; a thread of its own sends, so that a Redis that is slow or gone never holds
 up a session. What waits is bounded, what finds no room is dropped and counted. Entries carry one
-field, `record`: the JSON of docs/redis.md. Raises nothing after it is made: it goes on trying.
+field, `record`: the JSON of docs/redis.md. They are numbered, so that a batch whose answer was lost
+is sent again and yet is there once. Raises nothing after it is made: it goes on trying.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections import deque
 
@@ -33,6 +35,8 @@ class StreamSink:
         self._patience = patience
         self._waiting: deque[bytes] = deque()
         self._bound = bound
+        # In the hash slot of the stream.
+        self._numbers = f"{{{KEY}}}:sent:{secrets.token_hex(8)}"
         self._news = threading.Event()
         self._closing = threading.Event()
         self._link = RedisLink(parse_redis_url(url))
@@ -86,13 +90,9 @@ class StreamSink:
                 self._news.set()
 
     def _send(self) -> None:
-        """Sends one batch. What fails stays, to be sent again: at least once, never lost."""
+        """Sends one batch. What fails stays, to be sent again."""
         batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
-        with self._link.errors():
-            pipe = self._link.client.pipeline(transaction=False)
-            for record in batch:
-                pipe.xadd(KEY, {"record": record}, maxlen=LONGEST, approximate=True)
-            pipe.execute()
+        self._link.run("add", [KEY, self._numbers], [self.sent + 1, LONGEST, *batch])
         for _ in batch:
             self._waiting.popleft()
         self.sent += len(batch)
