@@ -155,6 +155,13 @@ class Outbox:
         with self._lock:
             return [Waiting(*row) for row in self._file.query(sql, (queue, most))]
 
+    def find(self, queue: str, key: str) -> Waiting | None:
+        """The one with `key`."""
+        sql = f"SELECT {_COLUMNS} FROM items WHERE queue = ? AND key = ?"  # noqa: S608
+        with self._lock:
+            rows = self._file.query(sql, (queue, key))
+        return Waiting(*rows[0]) if rows else None
+
     def next_due(self, queue: str) -> float | None:
         """When the next one is due; None when nothing waits."""
         with self._lock:
