@@ -275,7 +275,11 @@ class Daemon:
         if lists is None:
             return []
         if name == "feeds":
-            return await asyncio.to_thread(lists.rows)
+            rows = await asyncio.to_thread(lists.rows)
+            dropped = await self._in_thread(engine.dropped)
+            for row in rows:
+                row["dropped"], row["dropped_bytes"] = dropped.get(row["name"], (None, None))
+            return rows
         if name == "feeds_forget":
             answer = await self._in_thread(lists.forget, now=self.clock(), **arguments)
             await self._in_thread(engine.mirror.step, self.clock())

@@ -87,7 +87,7 @@ class Parts:
 
 @dataclass(kw_only=True)
 class EngineParts:
-    """What decides and enforces."""
+    """What decides and enforces. `dropped` tells the packets and bytes that each feed dropped."""
 
     operations: Operations
     mirror: Mirroring
@@ -95,5 +95,6 @@ class EngineParts:
     reconcile: float
     chronicle: Chronicle
     status: Callable[[float], dict[str, Any]]
+    dropped: Callable[[], dict[str, tuple[int, int]]] = dict
     chores: Sequence[Chore] = ()
     lists: Lists | None = None

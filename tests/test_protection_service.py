@@ -116,3 +116,11 @@ def test_lists_close_their_ports_and_let_go(running):
         assert world.offender.connects(SERVER, 80)
     status = guard("status", "-c", str(service.config))
     assert "everything" in status.stdout
+    counted = {row["name"]: row for row in service.ask("feeds")}
+    assert counted["mail"]["dropped"] >= 1
+    assert counted["mail"]["dropped_bytes"] >= 40
+    assert counted["everything"]["dropped"] is None
+    assert "DROPPED" in guard("feeds", "-c", str(service.config)).stdout
+    [told] = service.ask("status")
+    [mail] = [row for row in told["feed"] if row["name"] == "mail"]
+    assert mail["dropped"] == counted["mail"]["dropped"]

@@ -25,6 +25,7 @@ from guard.assemble.made import Assembled
 from guard.chronicle import Chronicle
 from guard.config import Settings
 from guard.control import call
+from guard.firewall.groups import by_feed, group_of_set, groups_of, sorter
 from guard.firewall.mirror import Mirror
 from guard.firewall.selected import Mirrors, Selected
 from guard.firewall.separate import Separated, separate
@@ -65,17 +66,23 @@ def up(settings: Settings, path: Path | None = None) -> Assembled:
 
 @dataclass(frozen=True, kw_only=True)
 class _Firewalls:
-    """What enforces, and why it is this; `routes` closes every port for some feeds."""
+    """What enforces, and why it is this; `routes` closes every port for some feeds.
+
+    `counted` are the feeds that have sets of their own, where the firewall has such.
+    """
 
     main: Firewall
     reason: str
     routes: Firewall | None
     everything: frozenset[str]
+    counted: tuple[str, ...]
 
 
 def _firewalls(settings: Settings, stack: ExitStack) -> _Firewalls:
     """First of all: whoever has no privileges to enforce hears so before a store is opened."""
-    main, reason = separate(settings.firewall)
+    followed = [recipe for recipe in recipes(settings) if recipe.action == "block"]
+    counted = tuple(recipe.name for recipe in followed if not recipe.everything)
+    main, reason = separate(settings.firewall, groups_of(counted))
     stack.callback(main.close, clear=settings.firewall.clear)
     everything = {f"feed:{recipe.name}" for recipe in recipes(settings) if recipe.everything}
     routes = None
@@ -83,16 +90,25 @@ def _firewalls(settings: Settings, stack: ExitStack) -> _Firewalls:
         # Null routes close every port beside whatever closes the ports of mail.
         routes, _ = separate(replace(settings.firewall, backend="blackhole"))
         stack.callback(routes.close, clear=settings.firewall.clear)
-    return _Firewalls(main=main, reason=reason, routes=routes, everything=frozenset(everything))
+    return _Firewalls(
+        main=main,
+        reason=reason,
+        routes=routes,
+        everything=frozenset(everything),
+        counted=counted,
+    )
 
 
 def _mirror(store: Store, walls: _Firewalls, switch: Pause) -> Mirror | Mirrors:
     """What follows the ledger: one firewall, or one for the ports and one for every port."""
+    group = sorter(walls.counted)
     if walls.routes is None:
-        return Mirror(store.ledger, walls.main, switch)
+        return Mirror(store.ledger, walls.main, switch, group)
     others = Selected(store.ledger, lambda source: source not in walls.everything)
     closed = Selected(store.ledger, walls.everything.__contains__)
-    return Mirrors([Mirror(others, walls.main, switch), Mirror(closed, walls.routes, switch)])
+    return Mirrors(
+        [Mirror(others, walls.main, switch, group), Mirror(closed, walls.routes, switch)]
+    )
 
 
 def _engine(
@@ -119,6 +135,7 @@ def _engine(
         for log in logs:
             log.flush(now)
 
+    told = _Status(store, deciding, mirror, walls, switch, chronicle, feeds, answering.servers)
     engine = EngineParts(
         operations=Operations(
             deciding, store.counters, store.ledger, protectors, chronicle, switch, hand
@@ -127,7 +144,8 @@ def _engine(
         control=settings.state.control,
         reconcile=settings.firewall.reconcile,
         chronicle=chronicle,
-        status=_Status(store, deciding, mirror, walls, switch, chronicle, feeds, answering.servers),
+        status=told,
+        dropped=told.dropped,
         chores=[
             Chore("pause", 1.0, switch.expire),
             Chore("allow list", HAND_EVERY, hand.refresh),
@@ -235,10 +253,11 @@ class _Status:
     servers: Sequence[Server]
 
     def __call__(self, now: float) -> dict[str, Any]:
+        dropped = self.mirror.dropped()
         said = f"{self.walls.main.name}: {self.walls.reason}"
         return {
             "firewall": self.switch.said(now) or self.mirror.alarm or said,
-            "kernel": self._kernel(),
+            "kernel": self._kernel(dropped),
             "bans": len(self.store.ledger.claims(now)),
             "not blocked as protected": self.mirror.spared,
             "store": self.store.said(),
@@ -249,17 +268,33 @@ class _Status:
                 for server in self.servers
                 for address in server.addresses[:1]
             ],
-            "feed": self.feeds.brief(now),
+            "feed": self._feeds(now, dropped),
             "stopped jails": self._stopped(now),
         }
 
-    def _kernel(self) -> dict[str, Any]:
+    def dropped(self) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) that each feed dropped, of those that have sets of their own."""
+        return by_feed(self.mirror.dropped(), self.walls.counted)
+
+    def _feeds(self, now: float, dropped: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
+        """The lists, with the packets and bytes that each had the kernel drop."""
+        counted = by_feed(dropped, self.walls.counted)
+        rows = self.feeds.brief(now)
+        for row in rows:
+            if row["name"] in counted:
+                row["dropped"], row["dropped bytes"] = counted[row["name"]]
+        return rows
+
+    def _kernel(self, dropped: dict[str, tuple[int, int]]) -> dict[str, Any]:
         """What the last comparison found, nothing before the first; and what was dropped."""
         report = self.mirror.report
         found = {"expected": report.expected, "present": report.present} if report else {}
         warnings = {"warning": "; ".join(report.warnings)} if report and report.warnings else {}
-        dropped = {f"dropped by {name}": n for name, n in self.mirror.dropped().items() if n}
-        return {**found, **warnings, **dropped}
+        counts: dict[str, int] = {}
+        for name, (packets, size) in dropped.items():
+            if packets and not group_of_set(name):
+                counts |= {f"dropped by {name}": packets, f"bytes dropped by {name}": size}
+        return {**found, **warnings, **counts}
 
     def _stopped(self, now: float) -> list[dict[str, Any]]:
         restraint = self.deciding.restraint

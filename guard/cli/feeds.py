@@ -143,7 +143,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("FEED", "ACTION", "ENTRIES", "BLOCKS", "LEFT OUT", "HEARD OF", "NEXT"):
+    for title in ("FEED", "ACTION", "ENTRIES", "BLOCKS", "LEFT OUT", "DROPPED", "HEARD OF", "NEXT"):
         table.add_column(title)
     now = clock()
     for row in rows:
@@ -154,6 +154,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
             str(row["entries"]),
             str(row["networks"]),
             str(sum(row["removed"].values())),
+            "-" if row.get("dropped") is None else str(row["dropped"]),
             "never" if row["fetched"] is None else format_duration(now - row["fetched"]) + " ago",
             "now" if due is None or due <= now else "in " + format_duration(due - now),
         )

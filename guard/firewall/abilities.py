@@ -2,7 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
+
+from guard.events import Block
+from guard.lib.networks import Network
+
+
+class Holding(Protocol):
+    """What blocks can be laid into: a firewall, or the sets of one group in it."""
+
+    def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
+        """The role's."""
+        ...
+
+    def replace(self, blocks: Iterable[Block], now: float) -> None:
+        """The role's."""
+        ...
+
+    def blocked(self, now: float) -> dict[Network, float | None]:
+        """The role's."""
+        ...
+
+
+@runtime_checkable
+class Grouping(Protocol):
+    """Keeps groups of blocks apart, each in sets of its own; itself it is the group ""."""
+
+    groups: tuple[str, ...]
+
+    def group(self, name: str) -> Holding:
+        """The sets of one of `groups`. Works while the firewall is open."""
+        ...
+
+    def tidy(self) -> None:
+        """Removes sets of groups that there are no longer; until then they stay in force.
+
+        Called when all that they held has been laid in others.
+        """
+        ...
 
 
 @runtime_checkable

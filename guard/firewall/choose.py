@@ -6,14 +6,14 @@ cannot, and opening the one that can is what would have happened next anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from guard.firewall.dryrun import DryRun
 from guard.firewall.settings import FirewallSettings
 from guard.roles import Firewall, Refused
 
-Maker = Callable[[FirewallSettings], Firewall]
+Maker = Callable[[FirewallSettings, Sequence[str]], Firewall]
 
 
 class Choice(NamedTuple):
@@ -23,31 +23,31 @@ class Choice(NamedTuple):
     reason: str
 
 
-def _nftables(settings: FirewallSettings) -> Firewall:
+def _nftables(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
     from guard.firewall.nftables import NFTables
 
-    return NFTables(settings.closed, forwarded=settings.forwarded)
+    return NFTables(settings.closed, forwarded=settings.forwarded, groups=groups)
 
 
-def _iptables(settings: FirewallSettings) -> Firewall:
+def _iptables(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
     from guard.firewall.iptables import IPTables
 
-    return IPTables(settings.closed, forwarded=settings.forwarded)
+    return IPTables(settings.closed, forwarded=settings.forwarded, groups=groups)
 
 
-def _blackhole(settings: FirewallSettings) -> Firewall:
+def _blackhole(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
     from guard.firewall.blackhole import Blackhole
 
     return Blackhole()
 
 
-def _exec(settings: FirewallSettings) -> Firewall:
+def _exec(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
     from guard.firewall.exec import Exec
 
     return Exec(settings.command)
 
 
-def _dry_run(settings: FirewallSettings) -> Firewall:
+def _dry_run(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
     return DryRun()
 
 
@@ -62,17 +62,18 @@ MAKERS: dict[str, Maker] = {
 AUTOMATIC = ("nftables", "iptables", "blackhole")
 
 
-def choose(settings: FirewallSettings) -> Choice:
+def choose(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
     """The back end that `settings` name, open; with `auto` the first that works, else dry-run.
 
+    `groups` are kept in sets of their own by those that can (abilities.Grouping).
     Raises Refused when the one named does not work here.
     """
     if settings.backend != "auto":
-        return Choice(_opened(settings.backend, settings), _named(settings))
+        return Choice(_opened(settings.backend, settings, groups), _named(settings))
     refusals: dict[str, list[str]] = {}
     for name in AUTOMATIC:
         try:
-            firewall = _opened(name, settings)
+            firewall = _opened(name, settings, groups)
         except Refused as error:
             refusals.setdefault(str(error), []).append(name)
             continue
@@ -81,8 +82,8 @@ def choose(settings: FirewallSettings) -> Choice:
     return Choice(DryRun(), f"nobody is blocked, it only says who would be; {_told(refusals)}")
 
 
-def _opened(name: str, settings: FirewallSettings) -> Firewall:
-    firewall = MAKERS[name](settings)
+def _opened(name: str, settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
+    firewall = MAKERS[name](settings, groups)
     try:
         firewall.open()
     except Refused:

@@ -32,7 +32,8 @@ from guard.lib.networks import Network
 CEILING = 2_147_483
 _SUBSYSTEM = 6
 _CREATE, _DESTROY, _FLUSH, _SWAP, _LIST, _ADD, _DELETE, _HEADER = 2, 3, 4, 6, 7, 9, 10, 12
-_PROTOCOL, _NAME, _TYPE, _REVISION, _FAMILY, _DATA, _ADT, _LINE = 1, 2, 3, 4, 5, 7, 8, 9
+_PROTOCOL, _NAME, _TYPE, _REVISION, _FAMILY, _FLAGS, _DATA, _ADT, _LINE = range(1, 10)
+_LIST_SETNAME = 2
 _IP, _CIDR, _TIMEOUT, _HASHSIZE, _MAXELEM = 1, 3, 6, 18, 19
 _HEAD = attribute(_PROTOCOL, bytes([6]))
 _AF = {4: 2, 6: 10}
@@ -75,6 +76,17 @@ class IPSets:
             + attribute(_DATA | NESTED, data)
         )
         self._send(_CREATE, [body], EXCL if expected else 0)
+
+    def names(self) -> list[str]:
+        """Every set that there is, of whomever."""
+        body = _HEAD + _number(_FLAGS, _LIST_SETNAME)
+        request = message(_SUBSYSTEM << 8 | _LIST, DUMP, _AF[4], body)
+        return [
+            bytes(data).rstrip(b"\0").decode("ascii", "replace")
+            for answer in self._netlink.dump(request)
+            for key, data in attributes(answer)
+            if key == _NAME
+        ]
 
     def exists(self, name: str) -> bool:
         """Whether there is a set of that name."""

@@ -1,10 +1,9 @@
 """Keeps a firewall equal to the ledger: nothing else ever tells a firewall anything.
 
-A network is blocked while the ledger has a live claim on it and nobody protects it, until the last
-of its claims ends; where only part of it is protected the rest may be, and the protection says how.
-`step` follows the ledger's changes; `reconcile` reads what the firewall really holds, repairs the
-difference and says what it was. A mirror whose firewall failed lays everything anew at the next
-step; it does not retry by itself.
+What each claim means for the kernel is decided in share.py, one share for each group of claims that
+the firewall keeps in sets of its own. `step` follows the ledger's changes; `reconcile` reads what
+the firewall really holds, repairs the difference and says what it was. A mirror whose firewall
+failed lays everything anew at the next step; it does not retry by itself.
 
 Trusts the ledger. Does not run by itself: somebody calls `step` and `reconcile` with the time.
 """
@@ -13,19 +12,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from guard.events import Block, Claim, Past
-from guard.firewall.abilities import Capped, Checked, Counting, Untimed, Watched
-from guard.firewall.intervals import SLACK, later, outlasts
+from guard.firewall.abilities import Capped, Checked, Counting, Grouping, Untimed, Watched
+from guard.firewall.intervals import SLACK
+from guard.firewall.share import Ends, Share, difference
 from guard.lib.bulk import bulk
 from guard.lib.networks import Network
-from guard.roles import Carving, Firewall, GuardError, Protection, Unavailable
+from guard.roles import Firewall, GuardError, Protection, Unavailable
 
 _log = logging.getLogger(__name__)
-Ends = Mapping[Network, float | None]
 # From here on laying everything anew is faster than reading it: the kernel lists a hash set of
 # nftables in quadratic time (0.5 s for 100,000, 46 s for a million, which are laid in 3.5 s).
 READABLE = 200_000
@@ -57,13 +58,6 @@ class Followed(Protocol):
         ...
 
 
-class Difference(NamedTuple):
-    """What makes the present into what is wanted."""
-
-    missing: list[Block]
-    foreign: list[Network]
-
-
 class Report(NamedTuple):
     """What a reconcile found before it repaired: networks expected, present, missing, foreign.
 
@@ -84,64 +78,30 @@ class Report(NamedTuple):
         return not (self.missing or self.foreign or self.faults)
 
 
-def ends(claims: Iterable[Claim]) -> dict[Network, float | None]:
-    """Each network with the end of its last claim."""
-    found: dict[Network, float | None] = {}
-    for claim in claims:
-        until = claim.until
-        if claim.network in found:
-            until = later(found[claim.network], until)
-        found[claim.network] = until
-    return found
-
-
-def difference(
-    wanted: Ends,
-    present: Ends,
-    now: float,
-    longest: float | None = None,
-    slack: float = SLACK,
-) -> Difference:
-    """What to block and to release so that `present` becomes `wanted`.
-
-    Ends that differ by less than `slack` are equal; what is about to end need be neither laid nor
-    released.
-    `longest` is how far a back end counts: a later end is due again at half of it.
-    """
-    missing = []
-    for network, until in wanted.items():
-        if until is not None and until <= now + slack:
-            continue
-        if network not in present or _wrong(until, present[network], now, longest, slack):
-            missing.append(Block(network, until))
-    foreign = [
-        network
-        for network, end in present.items()
-        if network not in wanted and (end is None or end > now + slack)
-    ]
-    return Difference(missing, foreign)
-
-
-def _wrong(
-    until: float | None, end: float | None, now: float, longest: float | None, slack: float
-) -> bool:
-    if longest is not None and until is not None and until > now + longest:
-        return end is None or end < now + longest / 2
-    return outlasts(until, end, slack) or outlasts(end, until, slack)
-
-
-def _flat(carved: Mapping[Network, Iterable[Network]]) -> set[Network]:
-    return {piece for pieces in carved.values() for piece in pieces}
+def _together(source: str) -> str:
+    """Every claim in one group."""
+    return ""
 
 
 class Mirror:
     """One firewall that follows one ledger. Not for two threads at once."""
 
-    def __init__(self, ledger: Followed, firewall: Firewall, protection: Protection) -> None:
+    def __init__(
+        self,
+        ledger: Followed,
+        firewall: Firewall,
+        protection: Protection,
+        group: Callable[[str], str] = _together,
+    ) -> None:
+        """`group` tells the group of a claim's source; "" where the firewall has not that one."""
         self._ledger, self._firewall, self._protection = ledger, firewall, protection
+        self._group = group
+        groups = firewall.groups if isinstance(firewall, Grouping) else ()
+        self._shares = {"": Share(firewall, protection, whole=not groups)}
+        if isinstance(firewall, Grouping):
+            for name in groups:
+                self._shares[name] = Share(firewall.group(name), protection, whole=False)
         self._cursor = ""
-        self._vetoed: set[Network] = set()
-        self._carved: dict[Network, list[Network]] = {}
         self._protection_seen = self._protection_version()
         # Whether the firewall may hold anything else than was laid.
         self._broken = self._suspect = True
@@ -153,7 +113,7 @@ class Mirror:
     @property
     def spared(self) -> int:
         """How many claimed networks are not blocked, or not in full, for somebody is protected."""
-        return len(self._vetoed)
+        return len(set().union(*(share.vetoed for share in self._shares.values())))
 
     @property
     def alarm(self) -> str:
@@ -164,11 +124,11 @@ class Mirror:
         counts = f"{found.missing} missing and {found.foreign} foreign of {found.expected}"
         return "; ".join([f"the firewall keeps differing from the ledger: {counts}", *found.faults])
 
-    def dropped(self) -> dict[str, int]:
-        """Packets dropped so far by each set, where the firewall counts and answers."""
+    def dropped(self) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) dropped so far by each set, where the firewall counts and answers."""
         try:
             if isinstance(self._firewall, Counting):
-                return {name: packets for name, (packets, _) in self._firewall.dropped().items()}
+                return self._firewall.dropped()
         except GuardError as error:
             _log.debug("cannot read the firewall's counters: %s", error)
         return {}
@@ -181,7 +141,11 @@ class Mirror:
         with bulk(), self._guarded():
             wanted = self._wanted(now)
             self._firewall.open()
-            self._firewall.replace((Block(net, until) for net, until in wanted.items()), now)
+            # Groups first: what moves into one is there before it leaves where it was.
+            for name in reversed(self._shares):
+                self._lay(name, wanted[name], now)
+            if isinstance(self._firewall, Grouping):
+                self._firewall.tidy()
         self._cursor, self._broken, self._suspect = cursor, False, False
         self._latest = max(self._latest, time.monotonic() - began)
 
@@ -197,15 +161,14 @@ class Mirror:
         if touched is None:
             self.start(now)
             return
+        reviewed: dict[str, set[Network]] = {}
         if self._protection_changed():
-            touched = touched | self._reviewed(now)
-            if len(touched) > MANY:
+            reviewed = self._reviewed(now)
+            if len(touched) + sum(map(len, reviewed.values())) > MANY:
                 self.start(now)
                 return
-        if touched:
-            block, release = self._decide(touched, now)
-            with self._guarded():
-                self._firewall.apply(block, release, now)
+        if touched or any(reviewed.values()):
+            self._follow(touched, reviewed, now)
         self._cursor = cursor
 
     def reconcile(self, now: float) -> Report:
@@ -214,16 +177,17 @@ class Mirror:
         self.step(now)
         with bulk():
             wanted = self._wanted(now)
+            count = sum(map(len, wanted.values()))
             try:
                 with self._guarded():
-                    self.report = self._compared(wanted, now, began)
+                    self.report = self._compared(wanted, count, now, began)
             except Unavailable as error:
                 self.start(now)
-                self.report = Report(len(wanted), 0, len(wanted), 0, (str(error),))
+                self.report = Report(count, 0, count, 0, (str(error),))
         self._note(self.report)
         return self.report
 
-    def _compared(self, wanted: Ends, now: float, began: float) -> Report:
+    def _compared(self, wanted: dict[str, Ends], count: int, now: float, began: float) -> Report:
         firewall = self._firewall
         warnings: tuple[str, ...] = ()
         faults: tuple[str, ...] = ()
@@ -232,25 +196,34 @@ class Mirror:
             if faults:
                 firewall.open()
                 self._suspect = True
-        count = len(wanted)
         if isinstance(firewall, Watched):
             self._suspect |= firewall.disturbed()
             if not self._suspect:
                 # Nobody but the kernel's clock was there since all this was laid or read.
                 return Report(count, count, 0, 0, faults, warnings)
-            if count > READABLE:
-                firewall.replace((Block(net, until) for net, until in wanted.items()), now)
-                self._suspect = False
-                return Report(count, count, 0, 0, faults, warnings)
-        present = firewall.blocked(now)
+        found = [self._repaired(name, wanted[name], now, began) for name in reversed(self._shares)]
+        self._suspect = False
+        present, missing, foreign = map(sum, zip(*found, strict=True))
+        return Report(count, present, missing, foreign, faults, warnings)
+
+    def _repaired(self, name: str, wanted: Ends, now: float, began: float) -> tuple[int, int, int]:
+        """Makes one share as `wanted`; how many were present, missing and foreign."""
+        holds, firewall = self._shares[name].holds, self._firewall
+        if len(wanted) > READABLE and isinstance(firewall, Watched):
+            self._lay(name, wanted, now)
+            return len(wanted), 0, 0
+        present = holds.blocked(now)
         # Ends are told from `now`, but the kernel counts from when it was told or asked.
         slack = SLACK + self._latest + time.monotonic() - began
         longest = firewall.longest if isinstance(firewall, Capped) else None
         missing, foreign = difference(wanted, present, now, longest, slack)
         if missing or foreign:
-            firewall.apply(missing, foreign, now)
-        self._suspect = False
-        return Report(count, len(present), len(missing), len(foreign), faults, warnings)
+            holds.apply(missing, foreign, now)
+        return len(present), len(missing), len(foreign)
+
+    def _lay(self, name: str, wanted: Ends, now: float) -> None:
+        holds = self._shares[name].holds
+        holds.replace((Block(network, until) for network, until in wanted.items()), now)
 
     def _note(self, report: Report) -> None:
         self._dirty_in_a_row = 0 if report.clean else self._dirty_in_a_row + 1
@@ -279,65 +252,49 @@ class Mirror:
             _log.warning("firewall: %s; laying everything anew", fault)
         return bool(faults)
 
-    def _wanted(self, now: float) -> dict[Network, float | None]:
-        """All that is to be blocked; notes what protection keeps out."""
-        found = ends(self._ledger.claims(now))
+    def _wanted(self, now: float) -> dict[str, Ends]:
+        """All that each share is to block; notes what protection keeps out."""
         self._protection_seen = self._protection_version()
-        self._vetoed = {net for net in found if self._protection.protects(net) is not None}
-        self._carved = self._pieces(self._vetoed)
-        kept = {net: until for net, until in found.items() if net not in self._vetoed}
-        for network, pieces in self._carved.items():
-            for piece in pieces:
-                end = found[network]
-                kept[piece] = later(kept[piece], end) if piece in kept else end
-        return kept
+        claims = self._claims(now)
+        return {name: share.wanted(claims[name]) for name, share in self._shares.items()}
 
-    def _pieces(self, vetoed: Iterable[Network]) -> dict[Network, list[Network]]:
-        """What may be blocked of each network that is protected in part."""
-        if not isinstance(self._protection, Carving):
-            return {}
-        found = {net: self._protection.carve(net) for net in vetoed if not net.is_address}
-        return {net: pieces for net, pieces in found.items() if pieces}
+    def _claims(self, now: float) -> dict[str, list[Claim]]:
+        """The claims of each share."""
+        live = self._ledger.claims(now)
+        if len(self._shares) == 1:
+            return {"": live}
+        found: dict[str, list[Claim]] = {name: [] for name in self._shares}
+        for claim in live:
+            found[self._name(claim)].append(claim)
+        return found
 
-    def _decide(self, touched: Iterable[Network], now: float) -> tuple[list[Block], list[Network]]:
-        """What the ledger says now of networks that it said something else of before."""
-        block, release = [], []
-        asked = list(touched)
-        pasts = self._ledger.past(asked, now)
-        pieces = _flat(self._carved)
-        if any(
-            net in self._carved or net in pieces or (past.claims and self._in_part(net))
-            for net, past in zip(asked, pasts, strict=True)
-        ):
-            return self._decide_carved(touched, now)
-        for network, past in zip(asked, pasts, strict=True):
-            vetoed = bool(past.claims) and self._protection.protects(network) is not None
-            (self._vetoed.add if vetoed else self._vetoed.discard)(network)
-            if past.claims and not vetoed:
-                block.append(Block(network, ends(past.claims)[network]))
-            else:
-                release.append(network)
-        return block, release
+    def _name(self, claim: Claim) -> str:
+        name = self._group(claim.source)
+        return name if name in self._shares else ""
 
-    def _in_part(self, network: Network) -> bool:
-        """Whether a block of `network` could be carved."""
-        return not network.is_address and self._protection.protects(network) is not None
+    def _follow(self, touched: set[Network], reviewed: dict[str, set[Network]], now: float) -> None:
+        """Tells each share's firewall what the ledger says now of networks that changed."""
+        asked = list(touched.union(*reviewed.values()))
+        live: defaultdict[str, dict[Network, list[Claim]]] = defaultdict(dict)
+        for network, past in zip(asked, self._ledger.past(asked, now), strict=True):
+            for claim in past.claims:
+                live[self._name(claim)].setdefault(network, []).append(claim)
+        for name in reversed(self._shares):
+            share, again = self._shares[name], reviewed.get(name, set())
+            everything = partial(self._claims_of, name, now)
+            block, release = share.decide(touched, again, live[name], everything)
+            if block or release:
+                with self._guarded():
+                    share.holds.apply(block, release, now)
 
-    def _decide_carved(
-        self, touched: Iterable[Network], now: float
-    ) -> tuple[list[Block], list[Network]]:
-        """The same where blocks are carved, so that one claim is several blocks; this is rare."""
-        before = _flat(self._carved)
-        wanted = self._wanted(now)
-        asked = before | _flat(self._carved) | set(touched)
-        block = [Block(network, wanted[network]) for network in asked if network in wanted]
-        return block, [network for network in asked if network not in wanted]
+    def _claims_of(self, name: str, now: float) -> list[Claim]:
+        return self._claims(now)[name]
 
-    def _reviewed(self, now: float) -> set[Network]:
-        """The networks that a change of protection sets free or gives up."""
-        before, pieces = self._vetoed, _flat(self._carved)
-        self._wanted(now)
-        return (before ^ self._vetoed) | (pieces ^ _flat(self._carved))
+    def _reviewed(self, now: float) -> dict[str, set[Network]]:
+        """The networks that a change of protection sets free or gives up, by share."""
+        self._protection_seen = self._protection_version()
+        claims = self._claims(now)
+        return {name: share.reviewed(claims[name]) for name, share in self._shares.items()}
 
     def _protection_changed(self) -> bool:
         return self._protection_version() != self._protection_seen

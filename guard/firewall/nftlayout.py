@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from guard.lib.networks import Network
@@ -41,38 +42,75 @@ SETS = (
     Set("v4_prefixes", 4, None),
     Set("v6_prefixes", 6, None),
 )
-HASHED = {(kind.version, kind.length): kind for kind in SETS if kind.length is not None}
-RANGED = {kind.version: kind for kind in SETS if kind.length is None}
+# A feed changes as a whole and seldom: addresses, and ranges for all else.
+_OF_A_FEED = tuple(kind for kind in SETS if kind.length in (None, kind.bits))
 
 
-def script(ports: Ports, *, forwarded: bool, table: str = TABLE) -> str:
-    """What `nft -f -` reads to make the table or to repair it; the sets keep their elements."""
-    lines = [f"add table inet {table}"]
-    for kind in SETS:
+def sets_of(group: str) -> tuple[Set, ...]:
+    """The sets of one group of claims."""
+    if not group:
+        return SETS
+    return tuple(kind._replace(name=f"{kind.name}_{group}") for kind in _OF_A_FEED)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the table is made like. `ports` None is every port and protocol; else TCP ports."""
+
+    ports: Ports
+    groups: tuple[str, ...] = ()
+    forwarded: bool = False
+    table: str = TABLE
+
+    @property
+    def sets(self) -> list[Set]:
+        """All of them, in the order that packets meet them."""
+        return [kind for group in ("", *self.groups) for kind in sets_of(group)]
+
+
+def script(layout: Layout, surplus: Iterable[str] = ()) -> str:
+    """What `nft -f -` reads to make the table or to repair it; the sets keep their elements.
+
+    Sets of the groups `surplus`, which are not in the layout, are left in force.
+    """
+    kinds = [*layout.sets, *(kind for group in surplus for kind in sets_of(group))]
+    table = f"inet {layout.table}"
+    lines = [f"add table {table}"]
+    for kind in kinds:
         flags = "timeout" if kind.length else "interval, timeout"
         spec = f"{{ type ipv{kind.version}_addr; flags {flags}; }}"
-        lines += [
-            f"add counter inet {table} {kind.name}",
-            f"add set inet {table} {kind.name} {spec}",
-        ]
-    lines += [
-        # Before conntrack (-200): a dropped packet costs no connection entry.
-        f"add chain inet {table} arrivals "
-        "{ type filter hook prerouting priority -300; policy accept; }",
-        f"add chain inet {table} blocked",
-        f"flush chain inet {table} arrivals",
-        f"flush chain inet {table} blocked",
-    ]
-    match = "" if ports is None else f"tcp dport {{ {', '.join(map(str, ports))} }} "
-    lines.append(f"add rule inet {table} arrivals {match}jump blocked")
-    # A port that Docker publishes is still addressed to this machine here, before DNAT.
-    local = "" if forwarded else "fib daddr type local "
-    for kind in SETS:
-        source = "ip saddr" if kind.version == 4 else "ip6 saddr"
-        if kind.length not in (None, kind.bits):
-            source += f" & {kind.mask}"
-        lines.append(
-            f"add rule inet {table} blocked {source} @{kind.name} {local}"
-            f'counter name "{kind.name}" drop'
-        )
+        lines += [f"add counter {table} {kind.name}", f"add set {table} {kind.name} {spec}"]
+    lines += _chains(layout)
+    lines += [f"add rule {table} blocked {_rule(layout, kind)}" for kind in kinds]
     return "\n".join(lines) + "\n"
+
+
+def removal(layout: Layout, surplus: Iterable[str]) -> str:
+    """What makes the table like `layout` when sets of other groups are there too."""
+    gone = [kind.name for group in surplus for kind in sets_of(group)]
+    lines = [f"delete set inet {layout.table} {name}\n" for name in gone]
+    lines += [f"delete counter inet {layout.table} {name}\n" for name in gone]
+    return script(layout) + "".join(lines)
+
+
+def _chains(layout: Layout) -> list[str]:
+    table, ports = f"inet {layout.table}", layout.ports
+    match = "" if ports is None else f"tcp dport {{ {', '.join(map(str, ports))} }} "
+    return [
+        # Before conntrack (-200): a dropped packet costs no connection entry.
+        f"add chain {table} arrivals "
+        "{ type filter hook prerouting priority -300; policy accept; }",
+        f"add chain {table} blocked",
+        f"flush chain {table} arrivals",
+        f"flush chain {table} blocked",
+        f"add rule {table} arrivals {match}jump blocked",
+    ]
+
+
+def _rule(layout: Layout, kind: Set) -> str:
+    source = "ip saddr" if kind.version == 4 else "ip6 saddr"
+    if kind.length not in (None, kind.bits):
+        source += f" & {kind.mask}"
+    # A port that Docker publishes is still addressed to this machine here, before DNAT.
+    local = "" if layout.forwarded else "fib daddr type local "
+    return f'{source} @{kind.name} {local}counter name "{kind.name}" drop'

@@ -6,7 +6,6 @@ that both hold is blocked by both, and free when neither does.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from guard.events import Claim, Past
@@ -80,12 +79,14 @@ class Mirrors:
             tuple(warning for report in found for warning in report.warnings),
         )
 
-    def dropped(self) -> dict[str, int]:
-        """Packets dropped by each set of any of them."""
-        found: Counter[str] = Counter()
+    def dropped(self) -> dict[str, tuple[int, int]]:
+        """(packets, bytes) dropped by each set of any of them."""
+        found: dict[str, tuple[int, int]] = {}
         for mirror in self._mirrors:
-            found.update(mirror.dropped())
-        return dict(found)
+            for name, (packets, size) in mirror.dropped().items():
+                before = found.get(name, (0, 0))
+                found[name] = before[0] + packets, before[1] + size
+        return found
 
     def _each(self, work: Callable[[Mirror], object]) -> None:
         errors: list[GuardError] = []

@@ -11,7 +11,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,24 +30,44 @@ _PATIENCE = 300.0
 _GRACE = 10.0
 
 
-def separate(settings: FirewallSettings) -> Choice:
+def separate(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
     """As `choose`, in another process; a dry run needs none and stays here.
 
     Raises Refused when the back end that is named does not work here.
     """
     if settings.backend == "dry-run":
         return choose(settings)
-    firewall = Separated(settings)
+    firewall = Separated(settings, groups)
     if firewall.name == DryRun.name:
         firewall.close()
         return Choice(DryRun(), firewall.reason)
     return Choice(firewall, firewall.reason)
 
 
+class _Part:
+    """The sets of group number `group`, 0 being all that is in none."""
+
+    def __init__(self, ask: Callable[[Verb, bytes, int], bytes], group: int) -> None:
+        self._ask, self._group = ask, group
+
+    def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
+        self._ask(Verb.APPLY, wire.change(now, block, release), self._group)
+
+    def replace(self, blocks: Iterable[Block], now: float) -> None:
+        self._ask(Verb.REPLACE, wire.change(now, blocks, []), self._group)
+
+    def blocked(self, now: float) -> dict[Network, float | None]:
+        body = self._ask(Verb.BLOCKED, wire.change(now, [], []), self._group)
+        try:
+            return dict(wire.read_change(body).block)
+        except BadMessage as error:
+            raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
+
+
 class Separated:
     """A firewall in another process. It has the abilities of the back end that runs there."""
 
-    def __init__(self, settings: FirewallSettings) -> None:
+    def __init__(self, settings: FirewallSettings, groups: Sequence[str] = ()) -> None:
         """Starts the process and waits until its firewall is open."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pass_on(FIREWALL)
@@ -55,13 +75,14 @@ class Separated:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-P", "-m", "guard.firewall.warden"),
-                    *(str(theirs.fileno()), json.dumps(asdict(settings))),
+                    *(str(theirs.fileno()), json.dumps(asdict(settings)), json.dumps(groups)),
                 ],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         self._socket, self._number, self._inbox = ours, 0, wire.Inbox()
         self._socket.settimeout(_PATIENCE)
+        self._itself = _Part(self.ask, 0)
         try:
             told = self._told()
         except (Refused, Unavailable):
@@ -72,23 +93,19 @@ class Separated:
 
     def open(self) -> None:
         """The role's."""
-        self._ask(Verb.OPEN)
+        self.ask(Verb.OPEN)
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """The role's."""
-        self._ask(Verb.APPLY, wire.change(now, block, release))
+        self._itself.apply(block, release, now)
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """The role's."""
-        self._ask(Verb.REPLACE, wire.change(now, blocks, []))
+        self._itself.replace(blocks, now)
 
     def blocked(self, now: float) -> dict[Network, float | None]:
         """The role's."""
-        body = self._ask(Verb.BLOCKED, wire.change(now, [], []))
-        try:
-            return dict(wire.read_change(body).block)
-        except BadMessage as error:
-            raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
+        return self._itself.blocked(now)
 
     def close(self, *, clear: bool = False) -> None:
         """The role's; the process ends. Raises Unavailable when it could not clear."""
@@ -96,7 +113,7 @@ class Separated:
             return
         try:
             if clear:
-                self._ask(Verb.CLEAR)
+                self.ask(Verb.CLEAR)
         finally:
             self._end()
 
@@ -108,33 +125,42 @@ class Separated:
             "disturbed": {"disturbed": self._disturbed},
             "dropped": {"dropped": self._dropped},
             "longest": {"longest": told["longest"]},
+            "groups": {
+                "groups": tuple(told["groups"]),
+                "group": {n: _Part(self.ask, i) for i, n in enumerate(told["groups"], 1)}.get,
+                "tidy": self._tidy,
+            },
         }
         for name in told["able"]:
             for attribute, value in able[name].items():
                 setattr(self, attribute, value)
 
+    def _tidy(self) -> None:
+        self.ask(Verb.TIDY)
+
     def _expire(self, now: float) -> None:
-        self._ask(Verb.EXPIRE, wire.change(now, [], []))
+        self.ask(Verb.EXPIRE, wire.change(now, [], []))
 
     def _faults(self) -> list[str]:
-        return [str(fault) for fault in json.loads(self._ask(Verb.FAULTS))]
+        return [str(fault) for fault in json.loads(self.ask(Verb.FAULTS))]
 
     def _warnings(self) -> list[str]:
-        return [str(warning) for warning in json.loads(self._ask(Verb.WARNINGS))]
+        return [str(warning) for warning in json.loads(self.ask(Verb.WARNINGS))]
 
     def _disturbed(self) -> bool:
-        return bool(json.loads(self._ask(Verb.DISTURBED)))
+        return bool(json.loads(self.ask(Verb.DISTURBED)))
 
     def _dropped(self) -> dict[str, tuple[int, int]]:
-        told = json.loads(self._ask(Verb.DROPPED))
+        told = json.loads(self.ask(Verb.DROPPED))
         return {str(name): (int(packets), int(size)) for name, (packets, size) in told.items()}
 
-    def _ask(self, verb: Verb, body: bytes = b"") -> bytes:
+    def ask(self, verb: Verb, body: bytes = b"", group: int = 0) -> bytes:
+        """The other process's answer. Raises what the back end raised there."""
         if self._socket.fileno() < 0:
             raise Refused("the firewall's process was closed")
         self._number = self._number + 1 & 0xFFFFFFFF or 1
         try:
-            for packet in wire.packets(self._number, verb, body):
+            for packet in wire.packets(self._number, verb, body, group):
                 self._socket.send(packet)
         except OSError as error:
             raise self._gone() from error

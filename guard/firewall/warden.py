@@ -21,8 +21,17 @@ from typing import Any
 
 from guard.events import Block
 from guard.firewall import wire
-from guard.firewall.abilities import Capped, Checked, Counting, Untimed, Watched
+from guard.firewall.abilities import (
+    Capped,
+    Checked,
+    Counting,
+    Grouping,
+    Holding,
+    Untimed,
+    Watched,
+)
 from guard.firewall.choose import Choice, choose
+from guard.firewall.groups import is_group
 from guard.firewall.privileges import FIREWALL, keep_only
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.wire import BadMessage, Verb
@@ -38,11 +47,12 @@ ABILITIES: dict[str, Any] = {
     "faults": Checked,
     "disturbed": Watched,
     "dropped": Counting,
+    "groups": Grouping,
 }
 
 
 def main() -> None:
-    """Arguments: the number of the socket, the settings as JSON."""
+    """Arguments: the number of the socket, the settings and the names of groups as JSON."""
     logs.set_up(verbose=False, journal="JOURNAL_STREAM" in os.environ)
     # An operator's Ctrl-C and a service manager's stop reach the other process, which then closes
     # the socket in its own time.
@@ -50,20 +60,21 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         settings = FirewallSettings(**_tuples(json.loads(sys.argv[2])))
+        groups = _groups(json.loads(sys.argv[3]))
         if settings.backend != "exec":
             # An operator's own program may need more, and knows what.
             keep_only(FIREWALL)
-        while (status := _work(connection, settings)) != 0:
+        while (status := _work(connection, settings, groups)) != 0:
             _log.error("the firewall's process died (status %d); starting it again", status)
             time.sleep(_PAUSE)
 
 
-def _work(connection: socket.socket, settings: FirewallSettings) -> int:
+def _work(connection: socket.socket, settings: FirewallSettings, groups: tuple[str, ...]) -> int:
     """Serves in a process of its own; returns how that ended, 0 for in order."""
     child = os.fork()
     if child == 0:
         try:
-            serve(connection, settings)
+            serve(connection, settings, groups)
         except BaseException:  # whatever it was, the parent must see a status and no second return
             _log.exception("the firewall's process failed")
             os._exit(1)
@@ -72,10 +83,12 @@ def _work(connection: socket.socket, settings: FirewallSettings) -> int:
     return status
 
 
-def serve(connection: socket.socket, settings: FirewallSettings) -> None:
+def serve(
+    connection: socket.socket, settings: FirewallSettings, groups: tuple[str, ...] = ()
+) -> None:
     """Opens the firewall, says which, and answers until the other end closes."""
     try:
-        choice = choose(settings)
+        choice = choose(settings, groups)
     except Refused as error:
         verb = Verb.FORBIDDEN if isinstance(error, Forbidden) else Verb.REFUSED
         _send(connection, 0, verb, str(error).encode())
@@ -99,28 +112,40 @@ def _converse(connection: socket.socket, choice: Choice) -> None:
             _log.error("the firewall's process was sent nonsense: %s", error)
             continue
         if body is not None:
-            _send(connection, packet.number, *answer(choice.firewall, packet.verb, body))
+            said = answer(choice.firewall, packet.verb, body, packet.group)
+            _send(connection, packet.number, *said)
 
 
-def answer(firewall: Firewall, verb: Verb, body: bytes) -> tuple[Verb, bytes]:
+def answer(firewall: Firewall, verb: Verb, body: bytes, group: int = 0) -> tuple[Verb, bytes]:
     """Does what is asked; every failure is an answer too."""
-    if verb not in _DOES:
-        return Verb.REFUSED, f"{verb.name} is not for the firewall's process".encode()
     try:
-        return Verb.DONE, _DOES[verb](firewall, body)
+        if verb in _LAYS:
+            return Verb.DONE, _LAYS[verb](_part(firewall, group), body)
+        if verb in _DOES:
+            return Verb.DONE, _DOES[verb](firewall, body)
+        return Verb.REFUSED, f"{verb.name} is not for the firewall's process".encode()
     except Unavailable as error:
         return Verb.UNAVAILABLE, str(error).encode()
     except (Refused, BadMessage) as error:
         return Verb.REFUSED, str(error).encode()
 
 
-def _apply(firewall: Firewall, body: bytes) -> bytes:
+def _part(firewall: Firewall, group: int) -> Holding:
+    """The firewall itself, or the sets of the group of that number."""
+    if group == 0:
+        return firewall
+    if not isinstance(firewall, Grouping) or group > len(firewall.groups):
+        raise BadMessage(f"there is no group {group}")
+    return firewall.group(firewall.groups[group - 1])
+
+
+def _apply(firewall: Holding, body: bytes) -> bytes:
     now, block, release = wire.read_change(body)
     firewall.apply(list(block), release, now)
     return b""
 
 
-def _replace(firewall: Firewall, body: bytes) -> bytes:
+def _replace(firewall: Holding, body: bytes) -> bytes:
     now, block, release = wire.read_change(body)
     if release:
         raise BadMessage("a replacement that releases")
@@ -129,7 +154,7 @@ def _replace(firewall: Firewall, body: bytes) -> bytes:
     return b""
 
 
-def _blocked(firewall: Firewall, body: bytes) -> bytes:
+def _blocked(firewall: Holding, body: bytes) -> bytes:
     now, _, _ = wire.read_change(body)
     with bulk():
         return wire.change(now, map(Block._make, firewall.blocked(now).items()), [])
@@ -156,11 +181,14 @@ def _able(firewall: Firewall, ability: Any) -> Any:
     return firewall
 
 
-_DOES: dict[Verb, Callable[[Firewall, bytes], bytes]] = {
-    Verb.OPEN: _does(lambda firewall: firewall.open()),
+_LAYS: dict[Verb, Callable[[Holding, bytes], bytes]] = {
     Verb.APPLY: _apply,
     Verb.REPLACE: _replace,
     Verb.BLOCKED: _blocked,
+}
+_DOES: dict[Verb, Callable[[Firewall, bytes], bytes]] = {
+    Verb.OPEN: _does(lambda firewall: firewall.open()),
+    Verb.TIDY: _does(lambda firewall: _able(firewall, Grouping).tidy()),
     Verb.EXPIRE: _expire,
     Verb.FAULTS: _does(lambda firewall: _able(firewall, Checked).faults()),
     Verb.WARNINGS: _does(lambda firewall: _able(firewall, Checked).warnings()),
@@ -174,7 +202,14 @@ def _introduction(choice: Choice) -> bytes:
     firewall, reason = choice
     able = [name for name, ability in ABILITIES.items() if isinstance(firewall, ability)]
     longest = firewall.longest if isinstance(firewall, Capped) else None
-    told = {"name": firewall.name, "reason": reason, "able": able, "longest": longest}
+    groups = firewall.groups if isinstance(firewall, Grouping) else ()
+    told = {
+        "name": firewall.name,
+        "reason": reason,
+        "able": able,
+        "longest": longest,
+        "groups": groups,
+    }
     return json.dumps(told).encode()
 
 
@@ -185,6 +220,14 @@ def _send(connection: socket.socket, number: int, verb: Verb, body: bytes) -> No
 
 def _tuples(told: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+
+
+def _groups(told: list[Any]) -> tuple[str, ...]:
+    """The names of groups, each of which becomes part of a set's name."""
+    names = tuple(map(str, told))
+    if not all(map(is_group, names)):
+        raise SystemExit(f"no names of groups: {names!r}")
+    return names
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from guard.events import Block
 from guard.lib.networks import Network
 
-_HEAD = struct.Struct(">IBB")
+_HEAD = struct.Struct(">IBBH")
 _RECORD = struct.Struct(">BBB16sd")
 _RECORDS_A_PACKET = 4000
 PACKET = _HEAD.size + _RECORDS_A_PACKET * _RECORD.size
@@ -44,6 +44,7 @@ class Verb(IntEnum):
     DISTURBED = 8
     DROPPED = 9
     CLEAR = 10
+    TIDY = 11
     DONE = 20
     REFUSED = 21
     UNAVAILABLE = 22
@@ -51,35 +52,39 @@ class Verb(IntEnum):
     FORBIDDEN = 24
 
 
+_VERBS = {int(verb): verb for verb in Verb}
+
+
 class Packet(NamedTuple):
-    """One packet of message `number`."""
+    """One packet of message `number`; `group` counts the groups of a firewall, itself being 0."""
 
     number: int
     verb: Verb
     first: bool
     last: bool
     body: bytes
+    group: int = 0
 
 
-def packets(number: int, verb: Verb, body: bytes) -> Iterator[bytes]:
+def packets(number: int, verb: Verb, body: bytes, group: int = 0) -> Iterator[bytes]:
     """A message as packets."""
     size = _RECORDS_A_PACKET * _RECORD.size
     for at in range(0, len(body) or 1, size):
         part = body[at : at + size]
         place = (_FIRST if at == 0 else 0) | (_LAST if at + size >= len(body) else 0)
-        yield _HEAD.pack(number & 0xFFFFFFFF, verb, place) + part
+        yield _HEAD.pack(number & 0xFFFFFFFF, verb, place, group) + part
 
 
 def packet(data: bytes) -> Packet:
     """Reads one packet."""
     if len(data) < _HEAD.size:
         raise BadMessage("a packet without a head")
-    number, verb, place = _HEAD.unpack_from(data)
-    try:
-        first, last = bool(place & _FIRST), bool(place & _LAST)
-        return Packet(number, Verb(verb), first, last, data[_HEAD.size :])
-    except ValueError:
-        raise BadMessage(f"there is no verb {verb}") from None
+    number, verb, place, group = _HEAD.unpack_from(data)
+    known = _VERBS.get(verb)
+    if known is None:
+        raise BadMessage(f"there is no verb {verb}")
+    first, last = bool(place & _FIRST), bool(place & _LAST)
+    return Packet(number, known, first, last, data[_HEAD.size :], group)
 
 
 def change(now: float, block: Iterable[Block], release: Iterable[Network]) -> bytes:
@@ -108,15 +113,18 @@ def read_change(body: bytes) -> Change:
     now = _time(next(records)[4])
     if now is None:
         raise BadMessage("a time that is for ever")
-    release = []
+    release: list[Network] = []
+    block: list[Block] = []
+    few = len(body) <= PACKET
     for what, version, length, value, until in records:
-        network = _network(version, length, value)
-        _time(until)
+        network, end = _network(version, length, value), _time(until)
         if what == 0:
             release.append(network)
         elif what != 1:
             raise BadMessage(f"neither block nor release: {what}")
-    return Change(now, _blocks(body), release)
+        elif few:
+            block.append(Block(network, end))
+    return Change(now, iter(block) if few else _blocks(body), release)
 
 
 def _blocks(body: bytes) -> Iterator[Block]:

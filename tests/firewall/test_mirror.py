@@ -14,8 +14,9 @@ from guard.firewall.blackhole import Blackhole
 from guard.firewall.dryrun import DryRun
 from guard.firewall.intervals import SLACK
 from guard.firewall.iptables import IPTables
-from guard.firewall.mirror import Mirror, Report, difference, ends
+from guard.firewall.mirror import Mirror, Report
 from guard.firewall.nftables import NFTables
+from guard.firewall.share import difference, ends
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
 from guard.roles import Firewall, Unavailable
@@ -255,7 +256,7 @@ def test_dropped_packets_are_told_where_they_are_counted(world: World):
         made.claim(A)
         made.mirror.step(time.time())
         assert not world.offender.connects(world.v4)
-        assert made.mirror.dropped()["v4_addresses"] > 0
+        assert made.mirror.dropped()["v4_addresses"][0] > 0
         world.run("nft", "flush", "ruleset")
         assert made.mirror.dropped() == {}
 

@@ -4,7 +4,7 @@ import pytest
 from netns import World, inside
 
 from guard.firewall.nftables import NFTables
-from guard.firewall.nftlayout import SETS, script
+from guard.firewall.nftlayout import SETS, Layout, script
 from guard.lib.networks import parse_network as net
 
 pytestmark = pytest.mark.root
@@ -50,7 +50,7 @@ def test_what_an_older_table_held_stays_blocked(world: World):
 
 def test_todays_table_is_left_as_it_is(world: World):
     """Opening does not make anew what is right, down to the elements' clocks."""
-    world.run("nft", "-f", "-", given=script((25,), forwarded=False))
+    world.run("nft", "-f", "-", given=script(Layout((25,))))
     world.run("nft", "add", "element", "inet", "guard", "v4_addresses", "{ 192.0.2.10 }")
     before = handles(world)
     with inside(world.server):

@@ -146,9 +146,9 @@ def test_nonsense_is_refused_and_changes_nothing(firewall: Separated):
         if junk:
             firewall._socket.send(junk)
     with pytest.raises(Refused, match="list of networks"):
-        firewall._ask(Verb.REPLACE, b"junk")
+        firewall.ask(Verb.REPLACE, b"junk")
     with pytest.raises(Refused, match="not for the firewall"):
-        firewall._ask(Verb.HELLO)
+        firewall.ask(Verb.HELLO)
     assert firewall.blocked(1.0) == {A: None}
 
 

@@ -1,0 +1,260 @@
+"""Each feed has sets of its own in the kernel: what it dropped is counted, and nobody else's moves.
+
+With real packets, for both packet filters, here and in a process of its own.
+"""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from netns import World, inside
+
+from guard.events import Block, Claim
+from guard.firewall.groups import by_feed, groups_of, sorter
+from guard.firewall.iptables import IPTables
+from guard.firewall.mirror import Mirror
+from guard.firewall.nftables import NFTables
+from guard.firewall.separate import separate
+from guard.firewall.settings import FirewallSettings
+from guard.firewall.wire import Verb, change
+from guard.firewall.xtables import Legacy, Nft
+from guard.lib.networks import Network
+from guard.lib.networks import parse_network as net
+from guard.roles import Firewall, Refused
+from guard.stores.embedded_ledger import EmbeddedLedger
+
+pytestmark = pytest.mark.root
+NOW = 1000.0
+FEEDS = ("drop", "Other.list")
+A, WIDE, SIX = net("192.0.2.10"), net("192.0.2.8/29"), net("2001:db8:1::/64")
+Make = Callable[..., Firewall]
+KINDS: dict[str, Make] = {
+    "nftables": lambda groups: NFTables((25,), groups=groups),
+    "iptables-legacy": lambda groups: IPTables((25,), rules=Legacy(), groups=groups),
+    "iptables-nft": lambda groups: IPTables((25,), rules=Nft(), groups=groups),
+    "separate": lambda groups: (
+        separate(FirewallSettings(backend="nftables", ports=(25,)), groups).firewall
+    ),
+}
+
+
+class Shield:
+    """Protects what a test says, and may be carved around."""
+
+    def __init__(self) -> None:
+        self.version, self.kept = 0, set()
+
+    def protects(self, network: Network) -> str | None:
+        return "kept" if any(network.overlaps(each) for each in self.kept) else None
+
+    def carve(self, network: Network) -> list[Network]:
+        if self.protects(network) is None:
+            return [network]
+        if network.is_address:
+            return []
+        half = network.length + 1
+        low = Network(network.version, network.value, half)
+        high = Network(network.version, network.value | 1 << network.bits - half, half)
+        return [*self.carve(low), *self.carve(high)]
+
+
+class Setting:
+    """A ledger and a kernel's firewall with sets for two feeds."""
+
+    def __init__(self, make: Make, feeds=FEEDS, ledger: EmbeddedLedger | None = None) -> None:
+        self.ledger = ledger or EmbeddedLedger(None, 3600.0)
+        self.firewall, self.shield = make(groups_of(feeds)), Shield()
+        self.mirror = Mirror(self.ledger, self.firewall, self.shield, sorter(feeds))
+        self.mirror.start(time.time())
+
+    def claim(self, source: str, *networks: Network, until: float | None = None) -> None:
+        self.ledger.claim([Claim(n, source, "", NOW, until) for n in networks], NOW)
+        self.mirror.step(time.time())
+
+    def withdraw(self, source: str, network: Network) -> None:
+        self.ledger.withdraw(network, source, NOW)
+        self.mirror.step(time.time())
+
+    def held(self, group: str = "") -> set[Network]:
+        holds = self.firewall.group(group) if group else self.firewall
+        return set(holds.blocked(time.time()))
+
+
+@pytest.fixture(params=KINDS)
+def make(request: pytest.FixtureRequest) -> Make:
+    return KINDS[request.param]
+
+
+def test_what_each_feed_dropped_is_counted(make: Make, world: World):
+    """Packets and bytes, of addresses and prefixes of both families, apart from jails'."""
+    with inside(world.server):
+        made = Setting(make)
+        made.claim("feed:drop", WIDE, SIX)
+        assert not world.offender.connects(world.v4)
+        assert not world.offender.connects(world.v6)
+        first = by_feed(made.mirror.dropped(), FEEDS)
+        assert first["drop"][0] >= 2
+        assert first["drop"][1] >= 100
+        assert first["Other.list"] == (0, 0)
+        made.withdraw("feed:drop", WIDE)
+        made.claim("feed:Other.list", A)
+        assert not world.offender.connects(world.v4)
+        second = by_feed(made.mirror.dropped(), FEEDS)
+        assert second["Other.list"][0] >= 1
+        assert second["drop"] == first["drop"]
+        assert made.mirror.dropped()["v4_addresses"] == (0, 0)
+        assert world.innocent.connects(world.v4)
+        made.firewall.close(clear=True)
+
+
+def test_an_address_that_several_claim_is_free_when_the_last_lets_go(make: Make, world: World):
+    """A feed, another and a jail: in whatever order they go, each holds it by itself."""
+    with inside(world.server):
+        made = Setting(make)
+        sources = ["feed:drop", "jail:x", "feed:Other.list"]
+        for turn in range(3):
+            for source in sources:
+                made.claim(source, A)
+            for source in sources[turn:] + sources[:turn]:
+                assert not world.offender.connects(world.v4)
+                made.withdraw(source, A)
+            assert world.offender.connects(world.v4)
+        assert made.held() == made.held("drop") == set()
+        made.firewall.close(clear=True)
+
+
+def test_an_end_is_that_of_the_group_alone(make: Make, world: World):
+    """A jail's ban of an hour does not shorten or lengthen what a feed says."""
+    with inside(world.server):
+        made, now = Setting(make), time.time()
+        made.claim("feed:drop", A)
+        made.claim("jail:x", A, until=now + 3600)
+        assert made.firewall.blocked(now)[A] == pytest.approx(now + 3600, abs=3)
+        assert made.firewall.group("drop").blocked(now) == {A: None}
+        made.firewall.close(clear=True)
+
+
+def test_who_becomes_protected_is_let_in_by_every_group(make: Make, world: World):
+    """Whole, or carved out of a prefix, at the next step; and blocked again afterwards."""
+    with inside(world.server):
+        made = Setting(make)
+        made.claim("feed:drop", WIDE)
+        made.claim("jail:x", A)
+        for _ in range(2):
+            made.shield.kept, made.shield.version = {A}, made.shield.version + 1
+            made.mirror.step(time.time())
+            assert world.offender.connects(world.v4)
+            assert not world.offender.connects(world.v4, source="192.0.2.11")
+            assert made.mirror.spared == 2
+            assert made.mirror.reconcile(time.time()).clean
+            made.shield.kept, made.shield.version = set(), made.shield.version + 1
+            made.mirror.step(time.time())
+            assert not world.offender.connects(world.v4)
+            assert made.held("drop") == {WIDE}
+        made.firewall.close(clear=True)
+
+
+def test_a_reconcile_repairs_the_sets_of_feeds_too(make: Make, world: World):
+    """What somebody flushed or added there is put right, and counted."""
+    with inside(world.server):
+        made = Setting(make)
+        made.claim("feed:drop", A, SIX)
+        made.claim("jail:x", net("203.0.113.9"))
+        feed = made.firewall.group("drop")
+        feed.apply([Block(net("203.0.113.7"), None)], [A], NOW)
+        if made.firewall.name == "nftables":
+            world.run("nft", "add", "table", "inet", "other")  # so that there is reason to look
+        assert made.mirror.reconcile(time.time())[:4] == (3, 3, 1, 1)
+        assert made.held("drop") == {A, SIX}
+        assert not world.offender.connects(world.v4)
+        made.firewall.close(clear=True)
+
+
+def test_sets_come_and_go_with_feeds_and_nobody_gets_in_meanwhile(make: Make, world: World):
+    """A feed that is added takes its networks over from the common sets, and gives them back."""
+    with inside(world.server):
+        made = Setting(make, feeds=())
+        made.claim("feed:drop", A)
+        made.claim("feed:Other.list", SIX)
+        assert made.held() == {A, SIX}
+        for feeds in (("drop",), FEEDS, ("Other.list",), ()):
+            made.firewall.close()
+            made = Watching(make, feeds, made.ledger, world)
+            assert made.looked == 3 + len(feeds)
+            for feed in FEEDS:
+                expected = {A} if feed == "drop" else {SIX}
+                held = made.held(*groups_of([feed])) if feed in feeds else made.held()
+                assert expected <= held
+                assert (feed in feeds) == (f"_{groups_of([feed])[0]}" in kernel(world))
+            assert made.mirror.reconcile(time.time()).clean
+        made.firewall.close(clear=True)
+
+
+class Watching(Setting):
+    """Looks whether the offender gets in at every call to the firewall of a start."""
+
+    def __init__(self, make: Make, feeds, ledger: EmbeddedLedger, world: World) -> None:
+        self.looked = 0
+
+        def made(groups):
+            firewall = make(groups)
+            for name in ("open", "replace", "tidy"):
+                self._watch(firewall, name, world)
+            for name in groups:
+                self._watch(firewall.group(name), "replace", world)
+            return firewall
+
+        super().__init__(made, feeds, ledger)
+
+    def _watch(self, owner, name: str, world: World) -> None:
+        call = getattr(owner, name)
+
+        def watched(*args):
+            for address in (world.v4, world.v6):
+                assert not world.offender.connects(address)
+            call(*args)
+            for address in (world.v4, world.v6):
+                assert not world.offender.connects(address)
+            self.looked += 1
+
+        setattr(owner, name, watched)
+
+
+def kernel(world: World) -> str:
+    """Every set and rule that there is."""
+    listed = world.run("nft", "list", "ruleset") + world.run("ipset", "list", "-n")
+    return listed + world.run("iptables-legacy", "-t", "raw", "-S")
+
+
+def test_a_hundred_feeds(make: Make, world: World):
+    """All are laid and each holds its own; clearing leaves nothing."""
+    feeds = [f"feed-{number}" for number in range(100)]
+    with inside(world.server):
+        ledger = EmbeddedLedger(None, 3600.0)
+        claims = [
+            Claim(Network(4, 0x0B000000 + n * 256, 24 + n % 9), f"feed:feed-{n}", "", NOW, None)
+            for n in range(100)
+        ]
+        ledger.claim([*claims, Claim(A, "feed:feed-99", "", NOW, None)], NOW)
+        made = Setting(make, feeds, ledger)
+        assert not world.offender.connects(world.v4)
+        assert world.innocent.connects(world.v4)
+        assert made.held("feed-7") == {claims[7].network}
+        assert made.held("feed-99") == {claims[99].network, A}
+        assert made.held() == set()
+        assert by_feed(made.mirror.dropped(), feeds)["feed-99"][0] > 0
+        made.firewall.close(clear=True)
+        assert "guard" not in kernel(world)
+
+
+def test_the_privileged_process_takes_no_other_names(world: World):
+    """Neither as an argument nor as a number: nothing that a caller says gets into a command."""
+    with inside(world.server):
+        with pytest.raises(Exception, match="gone"):
+            separate(FirewallSettings(backend="nftables"), ["x; flush ruleset"])
+        firewall = separate(FirewallSettings(backend="nftables"), ["drop"]).firewall
+        with pytest.raises(Refused, match="no group 2"):
+            firewall.ask(Verb.APPLY, change(1.0, [Block(A, None)], []), 2)
+        firewall.ask(Verb.APPLY, change(1.0, [Block(A, None)], []), 1)
+        assert firewall.group("drop").blocked(1.0) == {A: None}
+        firewall.close(clear=True)
