@@ -7,13 +7,13 @@ refresh learns is a file in the state directory, which a running daemon takes up
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def list_(every: bool, config: Path | None, as_json: bool) -> None:
             (layer, shown[layer, why] if number == 1 else f"{number} networks", why)
             for (layer, why), number in counts.items()
         ]
-    _table(("LAYER", "NETWORK", "WHY"), rows)
+    show_table(("LAYER", "NETWORK", "WHY"), rows)
     if protectors.layer("senders"):
         known = shipped()
         click.echo(f"\nshipped ranges of mail senders: {known.source}, as of {known.date}")
@@ -147,18 +147,6 @@ def refresh(config: Path | None, as_json: bool) -> None:
             )
             for name, learnt in book.items()
         ]
-        _table(("SENDER", "NETWORKS", "LEARNT", "STATE"), rows)
+        show_table(("SENDER", "NETWORKS", "LEARNT", "STATE"), rows)
     if not any(learnt.time == now for learnt in book.values()):
         raise click.exceptions.Exit(69)
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=True).print(table, markup=False)

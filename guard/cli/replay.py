@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 from guard.lib.durations import format_duration
 from guard.roles import BadInput
 
@@ -163,25 +164,21 @@ def _print_ban(ban: Ban) -> None:
 def _table(run: Replay) -> None:
     from datetime import UTC, datetime
 
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("TIME (UTC)", "ADDRESS", "JAIL", "REJECTIONS", "BANNED FOR", "ACCEPTED LATER"):
-        table.add_column(title, no_wrap=True)
-    for ban in run.bans:
-        table.add_row(
-            datetime.fromtimestamp(ban.time, UTC).strftime(_STAMP),
-            str(ban.network),
-            ban.jail,
-            str(ban.rejections),
-            format_duration(None if ban.until is None else ban.until - ban.time),
-            "yes" if ban.network in run.later else "",
-        )
-    console = Console(soft_wrap=True)
-    # Where nobody sees it the table need not fit.
-    console.width = console.width if console.is_terminal else 200
-    console.print(table, markup=False)
+    titles = ("TIME (UTC)", "ADDRESS", "JAIL", "REJECTIONS", "BANNED FOR", "ACCEPTED LATER")
+    show_table(
+        titles,
+        (
+            (
+                datetime.fromtimestamp(ban.time, UTC).strftime(_STAMP),
+                str(ban.network),
+                ban.jail,
+                str(ban.rejections),
+                format_duration(None if ban.until is None else ban.until - ban.time),
+                "yes" if ban.network in run.later else "",
+            )
+            for ban in run.bans
+        ),
+    )
 
 
 def _summary(run: Replay, reader: Reader | Aside, jails: list[Jail]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
 from guard.lib.logs import printable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _HEADERS_SHOWN = 16 * 1024
 _ID_SHOWN = 16  # the time and some more: enough to be the only one, and every command takes it
-_WIDTH_OF_A_PIPE = 200
 
 
 @click.group(invoke_without_command=True)
@@ -199,26 +199,21 @@ def _next(moment: float | None) -> str:
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("ID", "AGE", "SIZE", "FROM", "TO", "TRIED", "NEXT", "LAST"):
-        table.add_column(title, overflow="fold", no_wrap=title not in ("FROM", "TO", "LAST"))
+    cells = []
     for row in rows:
         left = row["left"]
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        table.add_row(
-            row["id"][:_ID_SHOWN],
-            format_duration(clock() - row["created"]),
-            str(row["size"]),
-            printable(row["sender"]) or "<>",
-            printable(left[0]) + more if left else "",
-            str(row["attempts"]),
-            _next(row["due"]),
-            printable(row["last"]),
+        cells.append(
+            (
+                row["id"][:_ID_SHOWN],
+                format_duration(clock() - row["created"]),
+                str(row["size"]),
+                printable(row["sender"]) or "<>",
+                printable(left[0]) + more if left else "",
+                str(row["attempts"]),
+                _next(row["due"]),
+                printable(row["last"]),
+            )
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_OF_A_PIPE)
-    console.print(table, markup=False)
+    titles = ("ID", "AGE", "SIZE", "FROM", "TO", "TRIED", "NEXT", "LAST")
+    show_table(titles, cells, folding=("FROM", "TO", "LAST"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from guard.cli.bans import ask
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 
 
 @click.command()
@@ -38,19 +38,12 @@ def _words(value: object) -> str:
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows of one sort, a column for each thing that any of them tells."""
-    from rich.console import Console
-    from rich.table import Table
-
     columns = list(dict.fromkeys(key for row in rows for key in row if row[key] not in (None, "")))
     if not columns:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(f"{name} {column}".upper() if column == "name" else column.upper())
-    for row in rows:
-        table.add_row(*("" if (v := row.get(c)) is None else _words(v) for c in columns))
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    with console.capture() as shown:
-        console.print(table, markup=False)
+    titles = [f"{name} {c}".upper() if c == "name" else c.upper() for c in columns]
     click.echo("" if "name" in columns else f"\n{name.upper()}")
-    click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
+    show_table(
+        titles,
+        [["" if (v := row.get(c)) is None else _words(v) for c in columns] for row in rows],
+    )

@@ -17,6 +17,7 @@ import click
 
 from guard.cli.bans import ask
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration, parse_duration
 
@@ -104,7 +105,7 @@ def top(every: str, looks: int | None, config: Path | None, as_json: bool) -> No
                 }
             )
         else:
-            _print(look)
+            show(_page(look))
 
 
 def _looks(config: Path | None, seconds: float, looks: int | None) -> Iterator[Look]:
@@ -131,15 +132,6 @@ def _live(looks: Iterator[Look]) -> None:
                 screen.update(_page(look), refresh=True)
         except KeyboardInterrupt:
             return
-
-
-def _print(look: Look) -> None:
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    with console.capture() as shown:
-        console.print(_page(look))
-    click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
 
 
 def _page(look: Look) -> Group:
