@@ -24,6 +24,7 @@ from guard.lib.fields import Endpoint, RelativePath
 from guard.mail.settings import DeliverySettings, LogSettings, QueueSettings
 from guard.protect.settings import ProtectSettings
 from guard.reporters.notify.settings import NotifySettings, name_of
+from guard.reporters.settings import ReportSettings
 from guard.roles import ConfigError
 from guard.smtp.settings import ListenerSettings
 from guard.sources.settings import SourceSettings
@@ -49,6 +50,7 @@ class Settings:
     protect: ProtectSettings = field(default_factory=ProtectSettings)
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     feed: tuple[FeedSettings, ...] = ()
+    report: ReportSettings = field(default_factory=ReportSettings)
     notify: tuple[NotifySettings, ...] = ()
     web: WebSettings = field(default_factory=WebSettings)
 

@@ -22,7 +22,8 @@ log = logging.getLogger("guard.control")
 Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
 LIMIT = 1 << 20
 TIMEOUT = 30.0
-PATIENCE = {"feeds_sync": 900.0}  # seconds, for what waits for servers of others
+# Seconds, for what waits for servers of others.
+PATIENCE = {"feeds_sync": 900.0, "report_send": 900.0, "report_clear": 180.0}
 
 
 class NoDaemon(Unavailable):

@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from guard.control import serve
 from guard.events import Claim, Event
 from guard.lib.backoff import FIRST_PAUSE, Backoff
+from guard.lib.beside import in_thread
 from guard.lib.clock import Clock
 from guard.lib.durations import format_duration
 from guard.lib.systemd import notify
@@ -263,6 +264,8 @@ class Daemon:
             return {**await self._in_thread(engine.status, now), **self._status(now)}
         if name in ("feeds", "feeds_sync", "feeds_forget"):
             return await self._feeds(engine, name, arguments)
+        if (verb := engine.verbs.get(name)) is not None:
+            return await in_thread(partial(verb, now=now, **arguments), name)
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
             # The command's answer means that the kernel has it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,3 +98,4 @@ class EngineParts:
     dropped: Callable[[], dict[str, tuple[int, int]]] = dict
     chores: Sequence[Chore] = ()
     lists: Lists | None = None
+    verbs: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from guard.assemble.deciding import allowed, lists_by_hand, operations
 from guard.assemble.engine import daemon, up
 from guard.assemble.listening import listener
 from guard.assemble.made import Assembled
+from guard.assemble.reporting import reports_by_hand
 from guard.assemble.workers import Seat, Workers
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "listener",
     "lists_by_hand",
     "operations",
+    "reports_by_hand",
     "up",
 ]

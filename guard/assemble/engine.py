@@ -22,6 +22,7 @@ from guard.assemble.deciding import (
 from guard.assemble.door import tell
 from guard.assemble.listening import Front, front, sinks
 from guard.assemble.made import Assembled
+from guard.assemble.reporting import reporting
 from guard.chronicle import Chronicle
 from guard.config import Settings
 from guard.control import call
@@ -124,7 +125,8 @@ def _engine(
         feeds.drop_orphans(clock.now())
     deciding, watch = _deciding(settings, path, store, protectors, feeds, stack)
     logs = _logs(settings, stack)
-    chronicle = Chronicle(store.ledger, logs)
+    reports = reporting(settings, deciding.key, protectors.protects, stack)
+    chronicle = Chronicle(store.ledger, [*logs, *reports.told])
     switch = Pause(protectors, settings.state.dir)
     mirror = _mirror(store, walls, switch)
     hand = allowed(settings, protectors, stack)
@@ -156,13 +158,14 @@ def _engine(
             *([Chore("door", 1.0, lambda _: door.step)] if door else []),
         ],
         lists=feeds,
+        verbs=reports.verbs,
     )
     return Assembled(
         parts=Parts(
             listeners=answering.servers,
             sources=[*heard, *_sources(settings)],
             engine=engine,
-            jobs=[*answering.jobs, *_web(settings)],
+            jobs=[*answering.jobs, *reports.jobs, *_web(settings)],
             reload=answering.reload,
             close=stack.close,
         ),

@@ -39,6 +39,7 @@ COMMANDS = {
     "filter": "guard.cli.filter:filter_",
     "demo": "guard.cli.demo:demo",
     "protect": "guard.cli.protect:protect",
+    "report": "guard.cli.report:report",
     "feeds": "guard.cli.feeds:feeds",
     "relay-check": "guard.cli.relay_check:relay_check",
     "passwd": "guard.cli.passwd:passwd",

@@ -56,7 +56,7 @@ def categories(
         return sorted(set(overrides[jail.name]))
     if not jail.kinds:
         return list(FILTERS.get(jail.filter.partition("[")[0], ()))
-    table = {**KINDS, **{Kind(k): tuple(v) for k, v in overrides.items() if k in KINDS}}
+    table: dict[str, Sequence[int]] = {**KINDS, **overrides}
     counted = [kind for kind in seen if kind in jail.kinds] or sorted(jail.kinds)
     return sorted({number for kind in counted for number in table[kind]})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 
@@ -42,15 +43,16 @@ class Intake:
         outbox: Outbox,
         jails: Iterable[Jail],
         key: Callable[[Network], Network],
-        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._settings, self._outbox, self._wake = settings, outbox, wake
+        self.wake: Callable[[], None] = lambda: None  # called when there is something to keep
+        self._settings, self._outbox = settings, outbox
         self._jails: Mapping[str, Jail] = {f"jail:{jail.name}": jail for jail in jails}
         self._seen = Seen(key)
         self._banned: deque[tuple[Facts, float]] = deque()
         self._freed: deque[tuple[Network, float]] = deque()
         self._counts: Counter[str] = Counter()  # what the outbox has yet to be told
         self._trouble = ""
+        self._keeping = threading.Lock()
 
     def heard(self, events: Iterable[Event]) -> None:
         """Remembers what addresses were refused."""
@@ -66,7 +68,7 @@ class Intake:
         for claim in told:
             self._seen.forget(claim.network)
         if told:
-            self._wake()
+            self.wake()
 
     def _take(self, claim: Claim) -> str:
         """Why `claim` is not told, empty when it is."""
@@ -100,13 +102,14 @@ class Intake:
         """Remembers that these are free; one before its time was let go by hand."""
         self._freed.extend((network, now) for network in networks)
         if self._freed:
-            self._wake()
+            self.wake()
 
     def keep(self, now: float) -> float:
         """Writes what came to the outbox; returns when to come again, in seconds."""
         try:
-            self._write(now)
-            self._forgive()
+            with self._keeping:
+                self._write(now)
+                self._forgive()
         except GuardError as error:
             if str(error) != self._trouble:
                 log.error("reports wait in memory: %s", error)
