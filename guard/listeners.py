@@ -25,6 +25,7 @@ from guard.relay.live import Live, Rules, examine
 from guard.relay.reports import ReportReader
 from guard.relay.traps import forgeable
 from guard.roles import ConfigError, Refused, Sink, Spool
+from guard.smtp.naming import Naming
 from guard.smtp.server import Server, check_files
 from guard.smtp.settings import ListenerSettings
 
@@ -90,6 +91,7 @@ class Parts:
     clock: Clock
     reports: ReportReader
     board: Callable[[str], Board | None] = lambda name: None
+    naming: Naming | None = None
 
 
 class Listeners:
@@ -209,6 +211,7 @@ def _server(item: ListenerSettings, live: Live, parts: Parts) -> Server:
         authenticator=live if live.authenticates else None,
         reports=parts.reports,
         board=parts.board(str(item.listen)) if item.workers > 1 else None,
+        naming=parts.naming,
     )
 
 

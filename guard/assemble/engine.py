@@ -166,6 +166,7 @@ def _engine(
             sources=[*heard, *_sources(settings)],
             engine=engine,
             jobs=[*answering.jobs, *reports.jobs, *_web(settings)],
+            chores=answering.chores,
             reload=answering.reload,
             close=stack.close,
         ),

@@ -15,6 +15,7 @@ from guard.assemble.workers import Seat
 from guard.config import DEFAULT_PATH, Settings
 from guard.lib import clock
 from guard.lib.faults import Fault
+from guard.lib.prefixes import Prefixes
 from guard.listeners import Listeners
 from guard.listeners import Parts as ListenerParts
 from guard.mail.collapsed import CollapsedRecords
@@ -26,9 +27,13 @@ from guard.mail.reports import read_report
 from guard.mail.resolver import DnsResolver
 from guard.mail.settings import QueueSettings
 from guard.mail.spool import FileSpool
-from guard.parts import Job, Parts
+from guard.parts import Chore, Job, Parts
+from guard.protect import dns
+from guard.protect.reserved import reserved
 from guard.records import Record
 from guard.roles import ConfigError, Sink
+from guard.smtp.naming import EVERY as NAMES_EVERY
+from guard.smtp.naming import Naming
 from guard.smtp.server import Server
 from guard.stores.stream import StreamSink
 
@@ -53,6 +58,7 @@ class Front:
 
     servers: Sequence[Server] = ()
     jobs: Sequence[Job] = ()
+    chores: Sequence[Chore] = ()
     reload: Callable[[], None] = lambda: None
 
 
@@ -70,7 +76,9 @@ def front(
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
     names = QueueNames(sink, settings.queue)
     board = seat.board if seat else lambda name: None
-    around_listeners = ListenerParts(spool, names, nodeid, clock.now, read_report, board)
+    naming = Naming(dns.resolver(settings.protect.name_servers), Prefixes(n for n, _ in reserved()))
+    stack.callback(naming.stop)
+    around_listeners = ListenerParts(spool, names, nodeid, clock.now, read_report, board, naming)
     listeners = Listeners(settings, path, around_listeners, shape)
     stack.callback(listeners.close)
     reloader = listeners.reloader()
@@ -89,7 +97,12 @@ def front(
 
         listeners.tell_queues(reconfigure)
         jobs.append(Job("delivery", deliverer))
-    return Front(servers=listeners.servers, jobs=jobs, reload=reloader.request)
+    return Front(
+        servers=listeners.servers,
+        jobs=jobs,
+        chores=[Chore("names of scanners", NAMES_EVERY, naming.step)],
+        reload=reloader.request,
+    )
 
 
 def sinks(
@@ -134,7 +147,7 @@ def listener(
     parts = Parts(
         listeners=made.servers,
         jobs=made.jobs,
-        chores=door(settings, path, made.servers, stack),
+        chores=[*made.chores, *door(settings, path, made.servers, stack)],
         reload=made.reload,
         close=stack.close,
     )

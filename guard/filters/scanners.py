@@ -1,7 +1,7 @@
 """Scanners and other protocols, told by their own words: etc/scanners.toml, compiled.
 
-Pure once it is read. Knows no address: what a name or a first byte says is said by the peer of
-itself, and all that follows is its own.
+Pure once it is read. What a name or a first byte says is said by the peer of itself, and all that
+follows is its own; a reverse name says something only when somebody has confirmed it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from guard.roles import ConfigError
 log = logging.getLogger("guard.scanners")
 
 _KINDS = {"scanner": Kind.SCANNER, "protocol": Kind.NON_SMTP}
-_KEYS = {"name", "ehlo", "agent", "line", "first", "seen", "source"}
+_SORTS = ("ehlo", "agent", "line", "first", "reverse")
+_KEYS = {"name", *_SORTS, "seen", "source"}
+_DOMAIN = re.compile(r"([a-z0-9_-]{1,63}\*\.)?([a-z0-9_-]{1,63}\.)+[a-z][a-z0-9-]*[a-z0-9]")
 _LOOKED_AT = 512
 
 
@@ -41,8 +43,10 @@ class Signatures:
     def __init__(self, rules: dict[str, list[tuple[str, Sign]]]) -> None:
         self._signs: dict[str, list[Sign]] = {}
         self._patterns: dict[str, re.Pattern[str] | None] = {}
-        for sort in ("ehlo", "agent", "line"):
+        for sort in ("ehlo", "agent", "line", "reverse"):
             found = rules.get(sort, [])
+            if sort == "reverse":
+                found = [(_below(text), sign) for text, sign in found]
             self._signs[sort] = [sign for _, sign in found]
             # A group of its own around each expression, none inside: lastindex tells which.
             joined = "|".join(f"({text})" for text, _ in found)
@@ -51,6 +55,8 @@ class Signatures:
         self._first = [(prefix, sign) for prefix, sign in first if b"\n" not in prefix]
         self.openers = frozenset(prefix[:1] for prefix, _ in first if b"\n" in prefix)
         self._openings = {prefix: sign for prefix, sign in first if b"\n" in prefix}
+        names = [text for text, _ in rules.get("reverse", [])]
+        self.domains = frozenset(text.partition("*.")[2] or text for text in names)
         # Few names, and few user agents, come with most of the sessions.
         self.greeting = lru_cache(maxsize=4096)(self._greeting)
         self.agent = lru_cache(maxsize=1024)(self._agent)
@@ -59,6 +65,10 @@ class Signatures:
     def _greeting(self, name: str) -> Sign | None:
         """Whom the name after EHLO gives away."""
         return self._search("ehlo", name[:_LOOKED_AT])
+
+    def reverse(self, name: str) -> Sign | None:
+        """Whom a reverse name that was confirmed gives away."""
+        return self._search("reverse", name)
 
     def _agent(self, text: str) -> Sign | None:
         """Whom an HTTP user agent gives away."""
@@ -124,7 +134,8 @@ def load_signatures(paths: Sequence[Path]) -> Signatures:
             if wrong:
                 faults.append(Fault(str(path), key, wrong))
             else:
-                rules.setdefault(sort, []).append((_no_groups(text), sign))
+                plain = text if sort == "reverse" else _no_groups(text)
+                rules.setdefault(sort, []).append((plain, sign))
     if faults:
         raise ConfigError(faults)
     return Signatures(rules)
@@ -145,7 +156,7 @@ def _rules(
                 faults.append(Fault(file, f"{key}.name", "is missing, or is no text"))
                 continue
             faults += [Fault(file, f"{key}.{k}", "unknown key") for k in row.keys() - _KEYS]
-            for sort in ("ehlo", "agent", "line", "first"):
+            for sort in _SORTS:
                 texts = row.get(sort, [])
                 if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
                     faults.append(Fault(file, f"{key}.{sort}", "must be a list of texts"))
@@ -158,12 +169,19 @@ def _wrong(sort: str, text: str) -> str | None:
     try:
         if sort == "first":
             return None if bytes.fromhex(text) else "needs at least one byte"
+        if sort == "reverse":
+            return None if _DOMAIN.fullmatch(text) else f"{text!r} is no domain in small letters"
         pattern = re.compile(text, re.IGNORECASE)
     except (ValueError, re.error) as error:
         return f"{text!r}: {error}"
     if pattern.match("") or pattern.groupindex or re.search(r"\\[1-9]", text):
         return f"{text!r}: matches everything, or has named groups or back-references"
     return None
+
+
+def _below(text: str) -> str:
+    """A domain and all below it, or what begins so in front of it, as an expression."""
+    return r"(?:^|\.)" + re.escape(text).replace(r"\*", "[^.]*") + "$"
 
 
 def _no_groups(text: str) -> str:

@@ -49,6 +49,10 @@ class Reverse:
                     found[name] = (*found.get(name, ()), address)
         return found
 
+    def knows(self, address: Network) -> bool:
+        """Whether `address` was asked for and is remembered. Takes no lock."""
+        return address in self._known
+
     def noticed(self, address: Network) -> None:
         """Has `address` asked for soon, unless it is known. Never waits."""
         if not address.is_address:

@@ -42,10 +42,14 @@ class Request:
 
 def address(dialogue: Dialogue) -> bool:
     """Looks at where a client comes from; whether that was the end of it."""
-    name = dialogue.listener.ranges.find(dialogue.peer.address)
-    if name is not None:
-        _dismiss(dialogue, Sign(name, Kind.SCANNER), None)
-    return name is not None
+    listener, client = dialogue.listener, dialogue.peer.address
+    name = listener.ranges.find(client)
+    sign = Sign(name, Kind.SCANNER) if name is not None else None
+    if sign is None and (reverse := listener.reverse(client)):
+        sign = listener.signatures.reverse(reverse)
+    if sign:
+        _dismiss(dialogue, sign, None)
+    return sign is not None
 
 
 def first_bytes(dialogue: Dialogue, data: bytes) -> bool:

@@ -65,6 +65,11 @@ class Facts(Session):
         self.loop, self.peer = loop, peer
 
 
+def nameless(_address: Network) -> str | None:
+    """The reverse name of `_address`, where nobody asks for any."""
+    return None
+
+
 @dataclass(frozen=True)
 class Listener:
     """The parts and texts of one `[[listener]]`. `counts` says how often each limit was met."""
@@ -79,6 +84,7 @@ class Listener:
     signatures: Signatures = NOTHING
     ranges: PrefixMap = NOWHERE
     board: Board | None = None
+    reverse: Callable[[Network], str | None] = nameless
     counts: Counter[str] = field(default_factory=Counter)
     banner: bytes = field(init=False)
     technical: Reply = field(init=False)

@@ -21,6 +21,7 @@ import asyncio
 import logging
 from typing import Any, cast
 
+from guard.smtp import knowing
 from guard.smtp.link import Link, peer_of
 from guard.smtp.listener import Facts, Peer, Tls
 from guard.smtp.pending import Pause, Question, Work
@@ -136,11 +137,22 @@ class Connection(Link):
         else:
             self._greet()
 
+    def recognise(self) -> None:
+        """The client's reverse name has become known, which may be the end of the session."""
+        dialogue = self.dialogue
+        if dialogue is None or dialogue.trusted or not self.audible or self._silence:
+            return
+        if dialogue.pending or dialogue.receiving or dialogue.exchange or dialogue.closing:
+            return
+        dialogue.now = self.server.clock()
+        if knowing.address(dialogue):
+            self._flush()
+
     def _greet(self) -> None:
         """Says the banner, and hears what a Thunderbird may have said already."""
         early, self._early, self._silence = self._early, b"", None
         if self.dialogue and self.transport and not self.dialogue.closing:
-            self.dialogue.greet()
+            self.dialogue.greet(self.server.clock())
             self._flush()
             if early:
                 self.data_received(early)
@@ -185,7 +197,7 @@ class Connection(Link):
             self.dialogue.answer(tls, self.server.clock())
         else:
             self.dialogue.encrypt(tls)
-            self.dialogue.greet()
+            self.dialogue.greet(self.server.clock())
         self._heard = self.loop.time()
         self._flush()
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from guard.filters.scanners import load_ranges, load_signatures
@@ -26,7 +27,8 @@ from guard.smtp.auth import Authenticator
 from guard.smtp.deadlines import Deadlines
 from guard.smtp.incoming import no_reports
 from guard.smtp.limits import Gate
-from guard.smtp.listener import Listener
+from guard.smtp.listener import Listener, nameless
+from guard.smtp.naming import Naming
 from guard.smtp.protocol import Connection
 from guard.smtp.replies import Reply
 from guard.smtp.settings import ListenerSettings
@@ -56,10 +58,12 @@ class Server:
         trusted: Callable[[Network], bool] | None = None,
         blocked: Callable[[Network], bool] | None = None,
         board: Board | None = None,
+        naming: Naming | None = None,
     ) -> None:
         """`trusted` says who besides relay_hosts is served whatever the limits; `blocked`, who is
         turned away although its packets still come: no firewall, a dry run, or a proxy in front.
-        Both are asked for every connection. `board` is where several processes count together.
+        Both are asked for every connection. `board` is where several processes count together,
+        `naming` finds out strangers' reverse names.
 
         Raises ConfigError for a list of scanners that is of no use.
         """
@@ -75,9 +79,13 @@ class Server:
             signatures=load_signatures(settings.scanners),
             ranges=load_ranges(settings.scanner_networks),
             board=board,
+            reverse=naming.name if naming else nameless,
         )
         self.held = 0
         self._board = board
+        self._naming = naming
+        if naming:
+            naming.serve(self)
         self.stopping = False
         self._proxies = Prefixes(settings.proxies)
         self._relay_hosts = Prefixes(settings.relay_hosts)
@@ -254,7 +262,25 @@ class Server:
         """Whether `address` is trusted; and the limit that keeps it out, by its setting."""
         if self._relay_hosts.covers(address) or (self._trusted and self._trusted(address)):
             return True, None
+        if self._naming and self.settings.scanner_names:
+            self._naming.noticed(address)
         return False, self._gate.enter(address, self._total, self.loop.time(), self.settings)
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The reverse names that say something here: those below them do too."""
+        return self.listener.signatures.domains if self.settings.scanner_names else frozenset()
+
+    def named(self, addresses: Collection[Network]) -> None:
+        """The reverse names of `addresses` are known now. Called in any thread."""
+
+        def look() -> None:
+            for connection in tuple(self._connections):
+                if connection.dialogue and connection.dialogue.peer.address in addresses:
+                    connection.recognise()
+
+        with suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(look)
 
     def leave(self, address: Network) -> None:
         """A stranger that got in is gone."""

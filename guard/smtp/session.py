@@ -103,8 +103,9 @@ class Dialogue:
         """The connection is a TLS one from the start."""
         self.recorder.tls = tls
 
-    def greet(self) -> None:
+    def greet(self, now: float) -> None:
         """The first reply."""
+        self.now = now
         if self.trusted or not knowing.address(self):
             self._out.append(self.listener.banner)
 

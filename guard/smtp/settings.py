@@ -81,6 +81,7 @@ class ListenerSettings:
     tarpit_sessions: int = 1000
     scanners: tuple[FilePath, ...] = field(default_factory=shipped_scanners)
     scanner_networks: tuple[FilePath, ...] = ()
+    scanner_names: bool = True
     require_ehlo: bool = False
     refuse_own_name: bool = False
     forbid_early_pipelining: bool = False

@@ -1,5 +1,7 @@
 """guard/filters/scanners.py and etc/scanners.toml: who is told by which words."""
 
+import tomllib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +157,49 @@ def test_faults_in_ranges(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_ranges(paths)
     assert [fault.file for fault in caught.value.faults] == [str(path) for path in paths[1:]]
+
+
+REVERSE = {
+    "census12.shodan.io": "Shodan",
+    "scanner-27.ch1.censys-scanner.com": "Censys",
+    "scan-59a.shadowserver.org": "Shadowserver",
+    "zg-0823b-12.stretchoid.com": "stretchoid",
+    "a.monitoring.internet-measurement.com": "internet-measurement",
+    "zx18.quadmetrics.com": "quadmetrics",
+    "zl-dal-us.internet-census.org": "internet-census",
+    "a.binaryedge.ninja": "binaryedge",
+    "security.ipip.net": "IPIP",
+    # Those who write to mail servers, or only sound alike.
+    "mail.shadowserver.org": None,
+    "shadowserver.org": None,
+    "notshodan.io": None,
+    "shodan.io.example.org": None,
+    "mail-ej1-f65.google.com": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("name", REVERSE)
+def test_reverse_names(name):
+    """A name that was confirmed says it, of hosts that do nothing but scan."""
+    sign = SHIPPED.reverse(name)
+    assert (sign and sign.name) == REVERSE[name]
+    assert sign is None or sign.kind is Kind.SCANNER
+    assert "shadowserver.org" in SHIPPED.domains
+
+
+@pytest.mark.parametrize("text", ["", "com", "*.com", "*.example.org", "Shodan.io", "a b.org", "."])
+def test_what_is_no_reverse_name(tmp_path, text):
+    """Neither a whole top level, nor a star alone, nor what no name is."""
+    path = tmp_path / "own.toml"
+    path.write_text(f"[[scanner]]\nname = 'x'\nreverse = ['{text}']\n")
+    with pytest.raises(ConfigError) as caught:
+        load_signatures([path])
+    assert "scanner[0].reverse" in str(caught.value)
+
+
+def test_every_row_that_is_shipped_says_whence():
+    """A scanner has a date and a source."""
+    (path,) = shipped_scanners()
+    rows = tomllib.loads(path.read_text())["scanner"]
+    assert all(row.get("seen") and row.get("source") for row in rows)

@@ -46,7 +46,9 @@ class Running:
 
     def __init__(self, loops, folder, *, policy=None, relay_hosts=(), now=None, **more):
         parts = {
-            name: more.pop(name) for name in ("authenticator", "reports", "spool") if name in more
+            name: more.pop(name)
+            for name in ("authenticator", "reports", "spool", "naming")
+            if name in more
         }
         self.notes = Notes()
         self.spool = parts.pop("spool", None) or FileSpool(folder / "spool")

@@ -107,7 +107,7 @@ class Play:
         if tls:
             self.dialogue.encrypt(Tls("AES", "TLSv1.3"))
         self.out, self.records, self.pauses = b"", [], []
-        self.dialogue.greet()
+        self.dialogue.greet(1757675281.0)
         self._take()
         self.out = b""
 
@@ -323,10 +323,11 @@ def test_published_ranges():
         (True, b"220 "),
     ):
         dialogue = Dialogue(listener, PEER, Facts(None, ""), trusted=trusted)
-        dialogue.greet()
+        dialogue.greet(1757675281.0)
         out, records = dialogue.take()
         assert out.startswith(begun)
-        assert [record.kind for record in records] == ([] if trusted else ["scanner"])
+        told = [(record.kind, record.timestamp) for record in records]
+        assert told == ([] if trusted else [("scanner", 1757675281)])
 
 
 def test_the_tarpit_is_slower_with_each_error():
