@@ -26,7 +26,12 @@ class Choice(NamedTuple):
 def _nftables(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
     from guard.firewall.nftables import NFTables
 
-    return NFTables(settings.closed, forwarded=settings.forwarded, groups=groups)
+    return NFTables(
+        settings.closed,
+        forwarded=settings.forwarded,
+        groups=groups,
+        devices=settings.devices,
+    )
 
 
 def _iptables(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
@@ -78,7 +83,7 @@ def choose(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
             refusals.setdefault(str(error), []).append(name)
             continue
         why = f"works here, unlike {_told(refusals)}" if refusals else "the best that there is"
-        return Choice(firewall, f"{why}, closing {_ports(name, settings)} to whom is banned")
+        return Choice(firewall, f"{why}, closing {_closed(name, settings)}")
     return Choice(DryRun(), f"nobody is blocked, it only says who would be; {_told(refusals)}")
 
 
@@ -101,7 +106,16 @@ def _named(settings: FirewallSettings) -> str:
         return "nobody is blocked; it only says who would be"
     if settings.backend == "exec":
         return f"as configured, by {settings.command[0]}"
-    return f"as configured, closing {_ports(settings.backend, settings)} to whom is banned"
+    return f"as configured, closing {_closed(settings.backend, settings)}"
+
+
+def _closed(name: str, settings: FirewallSettings) -> str:
+    said = f"{_ports(name, settings)} to whom is banned"
+    if not settings.devices:
+        return said
+    if name != "nftables":
+        return f"{said}, not at ingress, which only nftables has"
+    return f"{said}, at the ingress of {', '.join(settings.devices)}"
 
 
 def _ports(name: str, settings: FirewallSettings) -> str:

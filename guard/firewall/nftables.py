@@ -9,7 +9,9 @@ Trusts whoever may write into the table `inet guard`. Touches no other table. Ne
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from guard.events import Block
 from guard.firewall import commands, nftrules
@@ -33,9 +35,13 @@ class NFTables:
         forwarded: bool = False,
         table: str = TABLE,
         groups: Sequence[str] = (),
+        devices: Sequence[str] = (),
     ) -> None:
-        """`forwarded` drops what this machine would pass on to others too."""
-        self.groups = tuple(groups)
+        """`forwarded` drops what this machine would pass on to others too.
+
+        What comes in by `devices` is dropped at their own hook, which asks for `forwarded`.
+        """
+        self.groups, self._devices = tuple(groups), tuple(devices)
         self._layout = Layout(ports, self.groups, forwarded, table)
         self._link = Link(table)
         self._groups = {name: Group(self._link, sets_of(name)) for name in ("", *groups)}
@@ -44,6 +50,7 @@ class NFTables:
     def open(self) -> None:
         """Makes table, sets and rules, or repairs them. The sets keep what they hold."""
         self._link.open()
+        self._layout = replace(self._layout, devices=self._present())
         try:
             nftrules.generation(self._link.netlink)
             laid, anew = upgrade(self._link.netlink, self._layout)
@@ -71,11 +78,20 @@ class NFTables:
         """What somebody removed or changed of the table since it was made."""
         with self._link.explained():
             now = nftrules.shape(self._link.netlink, self._layout.table)
-            return nftrules.compare(self._shape, now)
+            found = nftrules.compare(self._shape, now)
+        new = set(self._present()) - set(self._layout.devices)
+        return found + [f"the device {name} is back" for name in sorted(new)]
 
     def warnings(self) -> list[str]:
-        """Nothing: an accepting rule of another table ends that table's work, not ours."""
-        return []
+        """Devices that are not there.
+
+        An accepting rule of another table is none: it ends that table's work, not ours.
+        """
+        gone = set(self._devices) - set(self._present())
+        return [
+            f"there is no device {name}: what comes in by it later is dropped at prerouting first"
+            for name in sorted(gone)
+        ]
 
     def disturbed(self) -> bool:
         """Whether another program changed nftables since this was last asked."""
@@ -109,6 +125,13 @@ class NFTables:
         self._link.close()
         for group in self._groups.values():
             group.forget()
+
+    def _present(self) -> tuple[str, ...]:
+        """The devices that are there."""
+        if not self._devices:
+            return ()
+        names = {name for _, name in socket.if_nameindex()}
+        return tuple(name for name in self._devices if name in names)
 
     def _look(self) -> None:
         """Remembers what the table is made of now."""

@@ -55,12 +55,17 @@ def sets_of(group: str) -> tuple[Set, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the table is made like. `ports` None is every port and protocol; else TCP ports."""
+    """What the table is made like. `ports` None is every port and protocol; else TCP ports.
+
+    What comes in by one of `devices` is dropped before it gets as far as prerouting. The kernel
+    cannot tell there what is `forwarded`, so that it is.
+    """
 
     ports: Ports
     groups: tuple[str, ...] = ()
     forwarded: bool = False
     table: str = TABLE
+    devices: tuple[str, ...] = ()
 
     @property
     def sets(self) -> list[Set]:
@@ -104,6 +109,23 @@ def _chains(layout: Layout) -> list[str]:
         f"flush chain {table} arrivals",
         f"flush chain {table} blocked",
         f"add rule {table} arrivals {match}jump blocked",
+        # Made anew each time: older kernels cannot change which devices a chain is hooked into.
+        f"add chain {table} entrance",
+        f"flush chain {table} entrance",
+        f"delete chain {table} entrance",
+        *_entrance(layout, match),
+    ]
+
+
+def _entrance(layout: Layout, match: str) -> list[str]:
+    """What else is to drop, at the devices' own hook; prerouting stays for whatever passes."""
+    if not layout.devices:
+        return []
+    table, devices = f"inet {layout.table}", ", ".join(f'"{name}"' for name in layout.devices)
+    return [
+        f"add chain {table} entrance "
+        f"{{ type filter hook ingress devices = {{ {devices} }} priority -300; policy accept; }}",
+        f"add rule {table} entrance {match}jump blocked",
     ]
 
 
