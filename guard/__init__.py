@@ -9,7 +9,8 @@ The floors, from the ground up; imports run downward only, and tests/test_floors
     events, records                         what flows, and its KumoMTA form
     roles                                   the plug-in points
     relay, filters, jails, protect          pure decisions
-    smtp, mail, sources, stores, firewall, feeds, reporters, web, pipeline, chronicle, exchange
+    smtp, mail, sources, stores, firewall, feeds, enrichment, reporters, web, pipeline, chronicle,
+    exchange
                                             the parts; they never import each other
     operations, control, lists              what the operator can do
     parts, daemon                           what runs

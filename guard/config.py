@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from guard.enrichment.settings import CheckSettings
 from guard.feeds.settings import FeedSettings
 from guard.firewall.settings import FirewallSettings
 from guard.jails.settings import JailsSettings
@@ -51,6 +52,7 @@ class Settings:
     firewall: FirewallSettings = field(default_factory=FirewallSettings)
     feed: tuple[FeedSettings, ...] = ()
     report: ReportSettings = field(default_factory=ReportSettings)
+    check: CheckSettings = field(default_factory=CheckSettings)
     notify: tuple[NotifySettings, ...] = ()
     web: WebSettings = field(default_factory=WebSettings)
 

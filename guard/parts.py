@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from guard.chronicle import Chronicle
+from guard.enrichment.checks import Checks
 from guard.lists import Lists
 from guard.operations import Operations
 from guard.roles import Source
@@ -99,3 +100,4 @@ class EngineParts:
     chores: Sequence[Chore] = ()
     lists: Lists | None = None
     verbs: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    checks: Checks | None = None

@@ -17,6 +17,8 @@ EXAMPLES = {
     "state.dir", "state.socket", "store.url", "log.records", "log.events", "listener.hostname",
     "listener.policy", "listener.credentials", "listener.tls_certificate",
     "listener.tls_private_key", "delivery.hostname", "jails.path", "jails.filters", "web.listen",
+    "check.abuseipdb.key_file", "check.virustotal.key_file", "check.greynoise.key_file",
+    "check.zen.key_file",
 }  # fmt: skip
 # One of many kinds, documented on their own page.
 KINDS = {"queue", "source", "feed", "notify"}

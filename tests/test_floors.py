@@ -9,7 +9,7 @@ FLOORS = [
     {"events", "records"},
     {"roles"},
     {"relay", "filters", "jails", "protect"},
-    {"smtp", "mail", "sources", "stores", "firewall", "feeds", "reporters", "web"}
+    {"smtp", "mail", "sources", "stores", "firewall", "feeds", "enrichment", "reporters", "web"}
     | {"pipeline", "chronicle", "exchange"},
     {"operations", "control", "lists"},
     {"parts"},

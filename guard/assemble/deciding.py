@@ -5,7 +5,7 @@ For the daemon, and for a command that works on the store when no daemon runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -32,7 +32,7 @@ from guard.protect.protection import Protectors
 from guard.protect.restraint import Restraint
 from guard.protect.settings import ProtectSettings
 from guard.protect.watch import Config, Watch
-from guard.roles import ConfigError, Permits, Refused
+from guard.roles import ConfigError, Permits, Refused, Suspects
 from guard.stores.open import Store, open_store
 from guard.stores.permits import FilePermits, RedisPermits
 
@@ -69,6 +69,7 @@ def pipeline(
     protectors: Protectors,
     noticed: Callable[[Network], None] = lambda address: None,
     feeds: Lists | None = None,
+    suspects: Sequence[Suspects] = (),
 ) -> Pipeline:
     """Rejections to claims; `noticed` is told each address that is new."""
     running = jails(settings)
@@ -84,7 +85,7 @@ def pipeline(
         settings=settings.jails,
         restraint=restraint,
         crowd=Crowd(settings.jails.crowd, store.crowds, store.ledger, protectors),
-        suspects=[feeds.suspects] if feeds and feeds.suspects else [],
+        suspects=[*([feeds.suspects] if feeds and feeds.suspects else []), *suspects],
     )
 
 

@@ -15,6 +15,7 @@ import click
 from guard.cli.options import config_option, json_option, print_json
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
+from guard.lib.logs import printable
 from guard.lib.networks import parse_network
 
 
@@ -30,6 +31,9 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
     except NoDaemon:
         if name == "status":
             raise
+        if name == "opinions":
+            with assemble.checks_by_hand(settings) as checks:
+                return checks.opinions(**arguments) if checks is not None else []
         with assemble.operations(settings) as operations:
             answer = operations.do(name, arguments, clock())
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
@@ -142,11 +146,16 @@ def _not_banned(config: Path | None, network: str | None) -> list[str]:
 
 @click.command()
 @click.argument("address")
+@click.option("--offline", is_flag=True, help="Ask none of the services of [check].")
 @config_option
 @json_option
-def explain(address: str, config: Path | None, as_json: bool) -> None:
-    """Say all that is held against ADDRESS. Exit code 1 when it is not blocked."""
+def explain(address: str, offline: bool, config: Path | None, as_json: bool) -> None:
+    """Say all that is held against ADDRESS, and what others know of it.
+
+    Exit code 1 when it is not blocked.
+    """
     answer = ask(config, "explain", address=address)
+    answer["opinions"] = [] if offline else ask(config, "opinions", address=address)
     if as_json:
         print_json(answer)
     else:
@@ -174,3 +183,18 @@ def _explain(answer: dict[str, Any]) -> None:
         ago = format_duration(now - row["time"])
         click.echo(f"  {row['rejections']} rejections {ago} ago, counted by {row['jail']}")
     click.echo(f"  strikes so far: {answer['strikes']}")
+    for row in answer["opinions"]:
+        click.echo(f"  {row['name']}: {printable(_opinion(row))}")
+
+
+def _opinion(row: dict[str, Any]) -> str:
+    """What a service says: `score 87, reported (reports 12, ISP Example)`."""
+    if row["error"] is not None:
+        return str(row["error"])
+    if row["verdict"] is None:
+        return "has not heard of it"
+    score = "" if row["score"] is None else f"score {row['score']}, "
+    facts = ", ".join(f"{name} {value}" for name, value in row["facts"].items())
+    ago = f", asked {format_duration(row['age'])} ago" if row["age"] >= 60 else ""
+    veto = ", never blocked" if row["veto"] else ""
+    return f"{score}{row['verdict']}{veto}" + (f" ({facts})" if facts else "") + ago

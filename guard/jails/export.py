@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from guard.jails.files import CONDITIONS
 from guard.jails.jail import Jail
 from guard.lib.conffile import Conf, Unresolved
 from guard.lib.conftags import find_definition, split_call
 from guard.lib.networks import Network
 
-_OURS = frozenset(("guard", "ignoregood", "enabled", "ignoreip", "logpath"))
+_OURS = frozenset(("guard", "ignoregood", "enabled", "ignoreip", "logpath", *CONDITIONS))
 _HEAD = """\
 # Written by `guard export fail2ban`. Change the jails where they came from, and export again.
 # fail2ban counts lines: where these are records of Guard's listener, set `collapse = "0s"` there.

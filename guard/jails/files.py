@@ -1,13 +1,15 @@
 """jail.d/*.conf -> Jail values: the same files that a stock fail2ban reads.
 
 The options are fail2ban's (jail.conf(5)): `enabled filter maxretry findtime bantime ignoreip
-ignoreself ignorecommand` and `bantime.increment` with its family. Two are ours, and a stock
+ignoreself ignorecommand` and `bantime.increment` with its family. Some are ours, and a stock
 fail2ban passes over them as it does over every name it does not know:
 
 * `guard = true`: Guard runs this jail though `enabled` is false, so that one file can be off for
   fail2ban and on for Guard. Of the two, the word in the later file counts, so `enabled = false`
   in a `.local` turns the jail off; within one file `guard` does.
 * `ignoregood = true`: the evidence is weak, a peer in good standing is spared.
+* `abuseipdb.score = 75`, `abuseipdb.maxretry = 1`: of an address with this score or a higher one
+  so many rejections are enough; likewise `virustotal`, `greynoise` and `zen`.
 
 What else fail2ban knows (logpath, port, action, backend ...) is for fail2ban and no mistake here.
 What would spare an address and cannot be obeyed is a fault, never silence: nobody is banned
@@ -25,7 +27,7 @@ from typing import TypeVar
 
 from guard.events import Kind, Window
 from guard.jails.escalation import length_of
-from guard.jails.jail import Escalation, Jail
+from guard.jails.jail import Condition, Escalation, Jail
 from guard.jails.values import (
     parse_bantime,
     parse_bool,
@@ -35,6 +37,7 @@ from guard.jails.values import (
     parse_networks,
     parse_not_negative,
     parse_positive,
+    parse_score,
 )
 from guard.lib.conffile import Conf, Unresolved, load
 from guard.lib.conftags import Definition, find_definition, join_call, split_call
@@ -50,11 +53,13 @@ _OBEYED = (
     "ignorecommand", "ignoregood", _INCREMENT, "bantime.factor", "bantime.formula",
     "bantime.multipliers", "bantime.maxtime", "bantime.rndtime", "bantime.overalljails",
 )  # fmt: skip
+SERVICES = ("abuseipdb", "virustotal", "greynoise", "zen")
+CONDITIONS = tuple(f"{name}.{what}" for name in SERVICES for what in ("score", "maxretry"))
 # fail2ban lets a jail change its filter; Guard reads these from the filter file alone.
 _OF_THE_FILTER = (
     "failregex", "prefregex", "ignoreregex", "datepattern", "maxlines", "journalmatch",
 )  # fmt: skip
-_KNOWN = frozenset((*_OBEYED, *_OF_THE_FILTER, "ignorecache", "maxmatches"))
+_KNOWN = frozenset((*_OBEYED, *CONDITIONS, *_OF_THE_FILTER, "ignorecache", "maxmatches"))
 
 
 _TEN_MINUTES: float | None = 600.0
@@ -207,12 +212,24 @@ class _Section:
             ignoreself=self.read("ignoreself", parse_bool, default=True),
             ignorecommand=self.read("ignorecommand", parse_command, ""),
             weak=self.read("ignoregood", parse_bool, default=False),
+            conditions=tuple(self.conditions()),
         )
+
+    def conditions(self) -> Iterator[Condition]:
+        """The scores that lower the bar."""
+        for name in SERVICES:
+            score = self.read(f"{name}.score", parse_score, 0)
+            maxretry = self.read(f"{name}.maxretry", parse_count, 0)
+            if score:
+                yield Condition(name=name, score=score, maxretry=maxretry or 1)
+            elif maxretry and f"{name}.score" not in self.written:
+                self.fault(f"{name}.maxretry", f"means nothing without {name}.score")
 
     def slips(self) -> None:
         """Notes options that look like another, and those that only fail2ban obeys."""
         for option in self.conf.sections.get(self.name, {}):
-            near = [] if option in _KNOWN else difflib.get_close_matches(option, _OBEYED, 1, 0.75)
+            ours = (*_OBEYED, *CONDITIONS)
+            near = [] if option in _KNOWN else difflib.get_close_matches(option, ours, 1, 0.75)
             if near:
                 self.warnings.append(self.place(option, f"unknown option, did you mean {near[0]}?"))
             if option in _OF_THE_FILTER:

@@ -24,12 +24,21 @@ class Escalation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Of an address whose score at the service `name` is at least `score`, fewer are enough."""
+
+    name: str
+    score: int
+    maxretry: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Jail:
     """One section of jail.d, resolved. `bantime` None is for ever (fail2ban writes -1).
 
     `filter` is the name that text sources use; `kinds` is what structured rejections are matched
     by (the filter file's `kinds =`). `ignorecommand` is a program that says whom to spare, split
-    without a shell. `weak` marks evidence that good standing outweighs.
+    without a shell. `weak` marks evidence that good standing outweighs. `conditions` lower the bar.
     """
 
     name: str
@@ -42,3 +51,4 @@ class Jail:
     ignoreself: bool = True
     ignorecommand: str = ""
     weak: bool = False
+    conditions: tuple[Condition, ...] = ()

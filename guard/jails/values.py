@@ -36,6 +36,13 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_score(text: str) -> int:
+    """A score of 1 to 100."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 3 or not 1 <= int(text) <= 100:
+        raise ValueError(f"{text!r} is not a score from 1 to 100")
+    return int(text)
+
+
 def parse_positive(text: str) -> float:
     """Seconds, more than none."""
     seconds = parse_duration(text)

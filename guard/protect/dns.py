@@ -18,8 +18,11 @@ MOST_RECORDS = 64
 MOST_NAMES = 5
 
 
-def resolver(servers: Sequence[tuple[str, int]] = ()) -> Ask:
-    """Asks `servers` (address, port), or those of resolv.conf, for A, AAAA, MX, PTR or TXT."""
+def resolver(servers: Sequence[tuple[str, int]] = (), lifetime: float = LIFETIME) -> Ask:
+    """Asks `servers` (address, port), or those of resolv.conf, for A, AAAA, MX, PTR or TXT.
+
+    An answer has `lifetime` seconds to come.
+    """
     from dns.exception import DNSException
     from dns.name import from_text
     from dns.resolver import NXDOMAIN, NoAnswer, NoResolverConfiguration, Resolver
@@ -30,7 +33,7 @@ def resolver(servers: Sequence[tuple[str, int]] = ()) -> Ask:
         if servers:
             found.nameservers = [address for address, _ in servers]
             found.nameserver_ports = dict(servers)
-        found.timeout, found.lifetime = TRY, LIFETIME
+        found.timeout, found.lifetime = min(TRY, lifetime), lifetime
         return found
 
     def ask(name: str, kind: str) -> list[str]:

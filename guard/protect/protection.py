@@ -1,6 +1,6 @@
 """Who is never blocked, and why: layers of networks, asked as one.
 
-    self > reserved > proxies > relay_hosts > ssh > allow (networks, names, rDNS) > senders
+    self > reserved > proxies > relay_hosts > ssh > allow (networks, names, rDNS) > vetoes > senders
 
 A layer comes from settings, from the kernel, from DNS or from a file; whoever watches it gives the
 whole layer anew with `replace`. All layers are cut into one map, which is swapped in one
@@ -32,6 +32,7 @@ LAYERS = (
     "allow_hand",
     "allow_names",
     "allow_rdns",
+    "vetoes",
     "senders",
 )
 

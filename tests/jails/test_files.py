@@ -8,6 +8,7 @@ import pytest
 
 from guard.events import Kind, Window
 from guard.jails.files import JailError, load_jails, read_jails, traps
+from guard.jails.jail import Condition
 
 PROJECT = Path(__file__).parent.parent.parent
 ORACLE = PROJECT / "tests" / "oracles" / "fail2ban_reader.py"
@@ -293,3 +294,60 @@ def test_an_ignorecommand_is_kept_as_it_is_written(base):
     found = read(base)
     assert [jail.ignorecommand for jail in found.jails][:2] == ["/bin/x '<ip> a' <family>", ""]
     assert "cannot be split" in str(found.faults[0])
+
+
+CONDITIONS = """\
+[DEFAULT]
+abuseipdb.score = 75
+[one]
+enabled = true
+filter = kinds
+maxretry = 10
+abuseipdb.maxretry = %(half)s
+half = 5
+zen.score = 100
+[two]
+enabled = true
+filter = kinds
+"""
+
+
+def test_a_score_is_a_condition_of_a_jail(base):
+    """Inherited and interpolated as any option; of whom it holds one rejection is enough."""
+    write(base, a_conf=CONDITIONS)
+    found = read(base)
+    assert not found.faults and not found.warnings
+    one, two = found.jails
+    assert one.conditions == (Condition(name="abuseipdb", score=75, maxretry=5),
+                              Condition(name="zen", score=100))  # fmt: skip
+    assert two.conditions == (Condition(name="abuseipdb", score=75, maxretry=1),)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("abuseipdb.score = 101", "'101' is not a score from 1 to 100"),
+        ("abuseipdb.score = 0", "'0' is not a score from 1 to 100"),
+        ("zen.maxretry = 2", "means nothing without zen.score"),
+        ("zen.score = 100\nzen.maxretry = 0", "not a whole number of at least 1"),
+    ],
+)
+def test_a_condition_that_cannot_hold_is_a_fault(base, line, said):
+    """With file, jail and option."""
+    write(base, a_conf=f"[one]\nenabled = true\nfilter = kinds\n{line}\n")
+    (fault,) = read(base).faults
+    assert said in str(fault)
+    write(base, a_conf="[one]\nenabled = true\nfilter = kinds\nabuseipd.score = 9\n")
+    assert "did you mean abuseipdb.score" in str(read(base).warnings[0])
+
+
+@pytest.mark.fail2ban
+def test_fail2ban_passes_over_conditions(base):
+    """It reads the same jails from the same file, and says nothing of what it does not know."""
+    write(base, a_conf=CONDITIONS.replace("kinds", "text"))
+    commands = theirs(base)
+    assert list(commands) == ["one", "two"]
+    said = {c[2]: c[3] for c in commands["one"] if c[0] == "set"}
+    assert said["maxretry"] == 10
+    assert not [name for name in said if "." in name and not name.startswith("bantime.")]
+    assert ["config-error"] not in [c[:1] for c in commands["one"]]

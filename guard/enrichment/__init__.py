@@ -1,0 +1,1 @@
+"""What others know of an address: score, reports, owner. Asked beside the ban path, never on it."""
