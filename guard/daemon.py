@@ -19,14 +19,14 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from guard.control import serve
-from guard.events import Claim, Event
+from guard.events import Claim, Event, Mark
 from guard.lib.backoff import FIRST_PAUSE, Backoff
 from guard.lib.beside import in_thread
 from guard.lib.clock import Clock
 from guard.lib.durations import format_duration
 from guard.lib.systemd import notify
 from guard.parts import Chore, EngineParts, Job, Parts
-from guard.roles import Finishing, GuardError, Source, Telling, Unavailable
+from guard.roles import Finishing, GuardError, Marking, Source, Telling, Unavailable
 
 log = logging.getLogger("guard.daemon")
 P = ParamSpec("P")
@@ -157,8 +157,15 @@ class Daemon:
         backoff = Backoff()
 
         async def hear() -> None:
-            async for batch in watched.source.batches():
-                await self._count(batch, engine)
+            source, pipeline = watched.source, engine.operations.pipeline
+            marking = source if isinstance(source, Marking) else None
+            if marking is not None:
+                marking.resume(await self._in_thread(pipeline.marked, marking.key))
+            async for batch in source.batches():
+                mark = None
+                if marking is not None:
+                    mark = Mark(marking.key, await asyncio.to_thread(marking.mark))
+                await self._count(batch, mark, engine)
                 watched.note(len(batch), self.clock())
                 backoff.reset()
 
@@ -187,21 +194,23 @@ class Daemon:
                 log.exception("%s failed; again in %gs", name, backoff.pause)
             await backoff.wait()
 
-    async def _count(self, batch: Sequence[Event], engine: EngineParts) -> None:
+    async def _count(self, batch: Sequence[Event], mark: Mark | None, engine: EngineParts) -> None:
         """Has `batch` counted, however long the store is gone.
 
         One batch at a time: the pipeline goes on where the same batch was cut off.
         """
         async with self._counting:
-            if await self._hear(batch, engine):
+            if await self._hear(batch, mark, engine):
                 self._changed.set()
 
-    async def _hear(self, batch: Sequence[Event], engine: EngineParts) -> Sequence[Claim]:
+    async def _hear(
+        self, batch: Sequence[Event], mark: Mark | None, engine: EngineParts
+    ) -> Sequence[Claim]:
         backoff = Backoff()
         while True:
             try:
                 hear = engine.operations.pipeline.hear
-                claims = await self._in_thread(hear, batch, self.clock())
+                claims = await self._in_thread(hear, batch, self.clock(), mark)
                 break
             except Unavailable as error:
                 if not self._held_back:
@@ -266,6 +275,9 @@ class Daemon:
             return await self._feeds(engine, name, arguments)
         if (verb := engine.verbs.get(name)) is not None:
             return await in_thread(partial(verb, now=now, **arguments), name)
+        if name == "opinions":
+            checks = engine.checks
+            return [] if checks is None else await asyncio.to_thread(checks.opinions, **arguments)
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
             # The command's answer means that the kernel has it.

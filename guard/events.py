@@ -9,7 +9,7 @@ made by the hundred thousand a second, which msgspec's structs do several times 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -79,15 +79,27 @@ class Permit(NamedTuple):
     reason: str
 
 
+# Between the names of jails that count the same rejection; no jail has it in its name.
+JOIN = "+"
+
+
 class Window(NamedTuple):
-    """A jail's threshold: `maxretry` rejections within `findtime` seconds."""
+    """A jail's threshold: `maxretry` rejections within `findtime` seconds.
+
+    `span` is the longest findtime of all jails that may share an offence with this one, for they
+    are counted in one place; 0 is that of this jail.
+    """
 
     maxretry: int
     findtime: float
+    span: float = 0.0
 
 
 class Offence(NamedTuple):
-    """What one jail counts: so many `rejections` of `network` at `time`."""
+    """What a jail counts: so many `rejections` of `network` at `time`.
+
+    `jail` may name several with JOIN between, which is the same as an offence for each in turn.
+    """
 
     jail: str
     network: Network
@@ -103,6 +115,31 @@ class Suspicion(NamedTuple):
 
     maxretry: int
     why: str
+
+
+class Mark(NamedTuple):
+    """How far `source` had been heard when a batch was counted; `place` is its own word for it."""
+
+    source: str
+    place: bytes
+
+
+class Part(NamedTuple):
+    """Offences that are counted by the same windows."""
+
+    offences: Sequence[Offence]
+    windows: Mapping[str, Window]
+
+
+class Batch(NamedTuple):
+    """What is counted at once: wholly or not at all, and with `mark`, once whatever happens.
+
+    `settled` says that what came of every overflow told so far is in the ledger.
+    """
+
+    parts: Sequence[Part] = ()
+    mark: Mark | None = None
+    settled: bool = False
 
 
 class Overflow(NamedTuple):

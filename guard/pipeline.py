@@ -13,7 +13,7 @@ same). Without `now` an old log is replayed as if it were happening.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
 
@@ -22,19 +22,22 @@ from guard.events import (
     Event,
     Good,
     Kind,
+    Mark,
     Offence,
     Overflow,
+    Part,
     Past,
     Rejection,
-    Suspicion,
-    Window,
 )
+from guard.jails.bars import Bars
 from guard.jails.crowd import Crowd
 from guard.jails.escalation import ban_length
 from guard.jails.jail import Jail
+from guard.jails.once import Once
 from guard.jails.reasons import reason
+from guard.jails.routes import Route, route_of, windows_of
 from guard.jails.settings import JailsSettings
-from guard.lib.networks import Network, read_address
+from guard.lib.networks import Network, read_addresses
 from guard.lib.prefixes import Prefixes
 from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
@@ -42,13 +45,10 @@ from guard.roles import Carving, Counters, Ledger, Protection, Suspects, Unavail
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 5000
-KNOWN = 50_000
+FULL = {4: 32, 6: 128}
 MANUAL = "manual"
 # The filters that read bans: fail2ban's own, and guard.conf in its first mode.
 RECIDIVE = ("recidive", "guard", "guard[mode=ban]")
-
-Routes = tuple[tuple[str, float], ...]
-Due = tuple[Sequence[Offence], Mapping[str, Window]]
 
 
 @dataclass(slots=True)
@@ -72,10 +72,12 @@ class _Work:
 
     events: Sequence[Event]
     at: int = 0
-    due: list[Due] | None = None
+    due: list[Part] | None = None
+    new: bool = False
     overflows: list[Overflow] = field(default_factory=list)
     bans: list[Claim] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    again: bool = False  # these overflows may have led to claims before a crash
 
 
 class Pipeline:
@@ -98,110 +100,109 @@ class Pipeline:
         self._counters, self._ledger, self._protection = counters, ledger, protection
         self.restraint = restraint
         self._crowd = crowd
-        self._suspects = suspects  # who lowers the bar for whom he knows as an offender
         widths = settings or JailsSettings(path=(), filters=())
         self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
         self._chance = chance or SystemRandom().random
         self._jails = {jail.name: jail for jail in jails}
-        self._windows = {name: jail.window for name, jail in self._jails.items()}
         self._ignored = {name: Prefixes(jail.ignoreip) for name, jail in self._jails.items()}
         running = self._jails.values()
-        self._by_kind = {
-            kind: _routes(jail for jail in running if kind in jail.kinds) for kind in Kind
-        }
-        self._by_filter = {
-            name: _routes(jail for jail in running if jail.filter == name)
+        by_filter = {
+            name: route_of(jail for jail in running if jail.filter == name)
             for name in {jail.filter for jail in running}
         }
-        self._on_bans = [route for name in RECIDIVE for route in self._by_filter.pop(name, ())]
-        self._known: dict[str, Network] = {}
+        self._on_bans = [
+            jail for name in RECIDIVE if name in by_filter for jail, _ in by_filter.pop(name).jails
+        ]
+        self._by_filter = by_filter
+        by_kind = {kind: route_of(jail for jail in running if kind in jail.kinds) for kind in Kind}
+        self._by_kind = {kind: route for kind, route in by_kind.items() if route.jails}
+        self._windows = windows_of(running, [*by_filter.values(), *by_kind.values()])
+        self._bars = Bars(suspects, self._windows)
+        self._met: dict[str, Network | None] = {}
         self._doubt = Doubt()
         self._work: _Work | None = None
+        self._once = Once(counters)
+        self._left: _Work | None = _Work(())
 
-    def _address(self, text: str) -> Network | None:
-        """The key of the address `text`; None when it is none."""
-        known = self._known
-        return known[text] if text in known else self._masked(text)
-
-    def _masked(self, text: str) -> Network | None:
-        """The same for one that is not known, or no longer."""
-        try:
-            network = read_address(text)
-        except ValueError:
-            return None
+    def _meet(self, events: Sequence[Event]) -> None:
+        """Reads the addresses of `events`, each once: there is nothing to remember of them."""
+        read = read_addresses({event.address for event in events})
         if self.restraint is not None:
-            self.restraint.noticed(network)
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-        masked = self._known[text] = self.key(network)
-        return masked
+            for network in read.values():
+                if network is not None:
+                    self.restraint.noticed(network)
+        if self._widths != FULL:
+            read = {text: network and self.key(network) for text, network in read.items()}
+        self._met = read
 
     def key(self, network: Network) -> Network:
         """The network that `network` is counted under: /32 and /64 unless configured otherwise."""
         return network.supernet(self._widths[network.version])
 
-    def hear(self, events: Sequence[Event], now: float | None) -> list[Claim]:
+    def hear(
+        self, events: Sequence[Event], now: float | None, mark: Mark | None = None
+    ) -> list[Claim]:
         """Counts `events`, in order, and returns the claims that came of them; None replays.
 
-        Raises Unavailable when the store is gone. Called again with the very same `events` it goes
-        on where it was: nothing is counted twice.
+        With a `mark` they are counted at once: then all of them were, or none, whenever the process
+        is killed. Raises Unavailable when the store is gone. Called again with the very same
+        `events` it goes on where it was: nothing is counted twice.
         """
         work = self._work
         if work is None or work.events is not events:
             work = self._work = _Work(events)
+        work.claims += self._recover(now)
+        size = SLICE if mark is None else max(1, len(events))
         while work.at < len(events):
             if work.due is None:
-                self._hear_good(events[work.at : work.at + SLICE], now)
-                work.due = self._due(self._offences(events[work.at : work.at + SLICE], now))
-            while work.due:
-                offences, windows = work.due[0]
-                work.overflows += self._counters.count(offences, windows)
+                some = events[work.at : work.at + size]
+                self._meet(some)
+                self._hear_good(some, now)
+                offences = self._offences(some, now)
+                work.due = self._bars.parts(offences)
                 self.tally.counted += len(offences)
-                del work.due[0]
-            while work.overflows or work.bans:
-                self._settle(work, now)
+                work.new = True
+            if work.due or work.new:
+                work.overflows += self._once.count(work.due, mark)
+                work.new = False
+            self._settle_all(work, now)
             work.due = None
-            work.at += SLICE
+            work.at += size
         self._work = None
         self.tally.heard += len(events)
         return work.claims
 
     def catch_up(self, now: float) -> list[Claim]:
         """Claims for windows that filled while nobody was told: in a store that was away."""
-        work = _Work((), overflows=self._counters.count((), self._windows))
+        if self._work is not None:  # a batch that met a lost store comes first
+            return []
+        claims = self._recover(now)
+        work = _Work((), overflows=self._once.late(self._windows))
+        self._settle_all(work, now)
+        return claims + work.claims
+
+    def _recover(self, now: float | None) -> list[Claim]:
+        """Claims for windows that had filled when the process before this one was killed."""
+        if self._left is None:
+            return []
+        if self._left.at == 0:
+            told = [overflow for overflow in self._once.left() if overflow.jail in self._jails]
+            self._left = _Work((), at=1, overflows=told, again=True)
+        left = self._left
+        self._settle_all(left, now)
+        self._left = None
+        return left.claims
+
+    def _settle_all(self, work: _Work, now: float | None) -> None:
         while work.overflows or work.bans:
             self._settle(work, now)
-        return work.claims
-
-    def _due(self, offences: list[Offence]) -> list[Due]:
-        """What is counted at once: everybody by the jails' windows, but for the suspects."""
-        if not self._suspects:
-            return [(offences, self._windows)] if offences else []
-        rest: list[Offence] = []
-        lowered: dict[int, list[Offence]] = {}
-        for offence in offences:
-            found = self._suspicion(offence)
-            (rest if found is None else lowered.setdefault(found.maxretry, [])).append(offence)
-        due: list[Due] = [(rest, self._windows)] if rest else []
-        for maxretry, some in lowered.items():
-            windows = {o.jail: self._windows[o.jail]._replace(maxretry=maxretry) for o in some}
-            due.append((some, windows))
-        return due
-
-    def _suspicion(self, offence: Offence) -> Suspicion | None:
-        """What lowers the bar most for this offence."""
-        best, bar = None, self._windows[offence.jail].maxretry
-        for suspects in self._suspects:
-            found = suspects.suspicion(offence, bar)
-            if found is not None and found.maxretry < bar:
-                best, bar = found, found.maxretry
-        return best
+        self._once.settle()
 
     def _settle(self, work: _Work, now: float | None) -> None:
         """Makes claims of the overflows, and lets the claims count where bans count."""
         if work.overflows:
-            made = self._claim(work.overflows, now)
-            work.overflows = []
+            made = self._claim(work.overflows, now, again=work.again)
+            work.overflows, work.again = [], False
             work.bans += made
             work.claims += made
         if work.bans:
@@ -215,16 +216,16 @@ class Pipeline:
         offences = [
             Offence(jail, ban.network, ban.since)
             for ban in bans
-            for jail, _ in self._on_bans
+            for jail in self._on_bans
             if ban.source != f"jail:{jail}"
         ]
-        return self._counters.count(offences, self._windows) if offences else []
+        return self._once.count_on(offences, self._windows)
 
     def _hear_good(self, events: Sequence[Event], now: float | None) -> None:
         """Has signs of good standing remembered; one of the future is taken as of now."""
         if self.restraint is None:
             return
-        goods = self._doubt.sure(events, self._address, now)
+        goods = self._doubt.sure(events, self._met.__getitem__, now)
         try:
             self.restraint.heard(goods)
         except Unavailable:
@@ -234,52 +235,69 @@ class Pipeline:
     def _offences(self, events: Sequence[Event], now: float | None) -> list[Offence]:
         """What each jail counts of `events`."""
         found: list[Offence] = []
-        by_kind, by_filter, known = self._by_kind, self._by_filter, self._known
+        by_kind, by_filter, met = self._by_kind, self._by_filter, self._met
         append, new = found.append, tuple.__new__  # half the cost of a named tuple's own
         for event in events:
             if not isinstance(event, Rejection):
                 continue
             kind = event.kind
-            routes = by_kind[kind] if kind is not None else by_filter.get(event.filter, ())
-            if not routes:
+            route = by_kind.get(kind) if kind is not None else by_filter.get(event.filter)
+            if route is None:
                 continue
-            address = event.address
-            network = known[address] if address in known else self._masked(address)
+            network = met[event.address]
             if network is None:
                 continue
-            time, rejections = event.time, event.count
+            time = event.time
+            if now is not None and not time > now - route.shortest:
+                found += self._fresh(event, network, route, now)
+                continue
             if now is not None and not time <= now:
                 time = now
-            for jail, findtime in routes:
-                if now is None or time > now - findtime:
-                    append(new(Offence, (jail, network, time, rejections)))
-                else:
-                    self.tally.stale += 1
+            append(new(Offence, (route.name, network, time, event.count)))
         return found
 
-    def _claim(self, overflows: Sequence[Overflow], now: float | None) -> list[Claim]:
-        """Claims for those overflows that mean one."""
+    def _fresh(
+        self, event: Rejection, network: Network, route: Route, now: float
+    ) -> Iterator[Offence]:
+        """One for each jail whose window reaches back to `event`; one of no time is of now."""
+        time = event.time
+        if not time <= now:
+            time = now
+        for jail, findtime in route.jails:
+            if time > now - findtime:
+                yield Offence(jail, network, time, event.count)
+            else:
+                self.tally.stale += 1
+
+    def _claim(
+        self, overflows: Sequence[Overflow], now: float | None, *, again: bool = False
+    ) -> list[Claim]:
+        """Claims for those overflows that mean one; with `again` those that were made as well."""
         networks = list(dict.fromkeys(overflow.network for overflow in overflows))
         first = min(overflow.time for overflow in overflows)
         last = max(overflow.time for overflow in overflows)
         pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
         goods = self.restraint.goods(networks, last) if self.restraint is not None else {}
         wanted: list[Claim] = []
+        made_before: dict[Claim, None] = {}
         for overflow in overflows:
             past = pasts[overflow.network]
+            if again and (before := _claimed(overflow, past)) is not None:
+                made_before[before] = None
+                continue
             claim = self._judge(overflow, past, goods.get(overflow.network), now)
             if claim is not None:
                 wanted.append(claim)
                 strikes = {**past.strikes, claim.source: past.strikes.get(claim.source, 0) + 1}
                 pasts[overflow.network] = Past((*past.claims, claim), strikes)
         if not wanted:
-            return []
+            return [*made_before]
         made = self._ledger.claim(wanted, last if now is None else now)
         # Where another host was faster its claim stands, and is not ours to tell of.
         new = [m for m, asked in zip(made, wanted, strict=True) if m.since == asked.since]
         self.tally.already += len(wanted) - len(new)
         self.tally.claimed += len(new)
-        return new
+        return [*made_before, *new]
 
     def _judge(
         self, overflow: Overflow, past: Past, good: Good | None, now: float | None
@@ -305,7 +323,7 @@ class Pipeline:
     def _reason(self, overflow: Overflow, jail: Jail) -> str:
         suspicion = None
         if overflow.rejections < jail.window.maxretry:
-            suspicion = self._suspicion(Offence(jail.name, overflow.network, overflow.time))
+            suspicion = self._bars.suspicion(Offence(jail.name, overflow.network, overflow.time))
         what = "ban" if jail.filter in RECIDIVE else "rejection"
         return reason(overflow, jail.window, suspicion, what=what)
 
@@ -333,6 +351,10 @@ class Pipeline:
         length = ban_length(jail.bantime, jail.escalation, strikes, self._chance())
         return None if length is None else overflow.time + length
 
+    def marked(self, source: str) -> bytes | None:
+        """The place in the last batch of `source` that was counted, where that is kept."""
+        return self._once.mark(source)
+
     # By hand --------------------------------------------------------------------------------------
 
     def ban(self, network: Network, *, until: float | None, reason: str, now: float) -> Claim:
@@ -352,8 +374,11 @@ class Pipeline:
         return ended
 
 
-def _routes(jails: Iterable[Jail]) -> Routes:
-    return tuple((jail.name, jail.window.findtime) for jail in jails)
+def _claimed(overflow: Overflow, past: Past) -> Claim | None:
+    """The claim that this very overflow led to."""
+    source = f"jail:{overflow.jail}"
+    found = (c for c in past.claims if c.source == source and c.since == overflow.time)
+    return next(found, None)
 
 
 def _holds(claim: Claim, time: float) -> bool:

@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from guard.events import (
+    Batch,
     Block,
     Claim,
     Event,
@@ -111,6 +112,25 @@ class Enricher(Protocol):
 
 
 @runtime_checkable
+class Marking(Protocol):
+    """A source that can be counted exactly once, over crashes.
+
+    The mark that it gives with a batch is kept by the counters in the same step as the counts; the
+    place that the source keeps by itself, after that, may therefore be one batch behind.
+    """
+
+    key: str
+
+    def resume(self, place: bytes | None) -> None:
+        """Before `batches`: the place of the last mark that was counted. Older ones are ignored."""
+        ...
+
+    def mark(self) -> bytes:
+        """The place after the batch that was yielded last."""
+        ...
+
+
+@runtime_checkable
 class Finishing(Protocol):
     """A source that can be told that no more will come."""
 
@@ -159,6 +179,28 @@ class Counters(Protocol):
 
     def close(self) -> None:
         """Writes what is not yet durable and lets go of files and connections."""
+        ...
+
+
+@runtime_checkable
+class ExactCounters(Counters, Protocol):
+    """Counters that count a batch exactly once, whatever is killed or gone."""
+
+    def count_once(self, batch: Batch) -> list[Overflow]:
+        """As `count`, for all parts of `batch` at once; durable with its mark when this returns.
+
+        Whatever is killed or gone, a batch whose mark is kept was counted, once, and one whose mark
+        is not was not. The overflows told are kept until a batch says that they are settled: what
+        had not been when the process ended is told by `unsettled` of the next.
+        """
+        ...
+
+    def mark(self, source: str) -> bytes | None:
+        """The place in the last batch of `source` that was counted on this host; None: unknown."""
+        ...
+
+    def unsettled(self) -> list[Overflow]:
+        """Overflows told before this process began and not settled; perhaps claimed already."""
         ...
 
 

@@ -1,81 +1,250 @@
 """The exact sliding window: when has an address done enough?
 
-A window's state is the times of its rejections: None for none, the time itself for one, as most
-windows are, and little-endian doubles, oldest first, for more. These are small values, for there
-are millions of them. Nothing here reads a clock: time is the time of the rejection, so that an old
-log gives the bans it would have given.
+What one address did is kept once, however many jails count it: a bytes value of ENTRY bytes per
+rejection, oldest first, each the time and the number of the set of jails that still hold it
+against the address. A window that fills is emptied by taking its jail out of those sets. These
+are small values, for there are millions of them. Nothing here reads a clock: time is the time of
+the rejection, so that an old log gives the bans it would have given.
 
-fail2ban (1.1) rescales one counter instead and bans a little earlier or later at the edge.
+fail2ban (1.1) rescales one counter per jail instead and bans a little earlier or later at the edge.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from struct import Struct, unpack
+from collections.abc import Iterable, Mapping
+from struct import Struct
 
-from guard.events import Window
+from guard.events import JOIN, Window
 
-Hits = float | bytes
-_ONE, _TWO = Struct("<d"), Struct("<dd")
-_one, _first = _ONE.pack, _ONE.unpack_from
+_ENTRY = Struct("<dH")
+ENTRY = _ENTRY.size
+pack, unpack_from = _ENTRY.pack, _ENTRY.unpack_from
+_unpack_all = _ENTRY.iter_unpack
+BYTE = 256
+
+Hits = bytes
+Entry = tuple[float, int]
 
 
-def add(hits: Hits | None, time: float, rejections: int, window: Window) -> tuple[Hits | None, int]:
-    """Adds `rejections` at `time`: the new state, and the sum that filled the window or 0.
+class Sets:
+    """Sets of jails as small numbers; 0 is the empty one."""
 
-    The window reaches `findtime` seconds back from the newest rejection; one exactly that old is
-    out. A rejection that comes late is put in its place, or ignored when it is out of the window.
-    A window that fills starts anew, empty; it never holds `maxretry` rejections or more.
+    def __init__(self, names: Iterable[str] = ("",)) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._without: dict[tuple[int, str], int] = {}
+        self.jails: list[tuple[str, ...]] = []
+        self._holds: dict[str, bytes] = {}
+        self._less: dict[str, bytes] = {}
+        for name in names:
+            self.number(name)
+
+    def number(self, name: str) -> int:
+        """The number of the set `name`: jails with JOIN between them."""
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self.names)
+            self.names.append(name)
+            self.jails.append(tuple(name.split(JOIN)) if name else ())
+            self._holds, self._less = {}, {}
+        return number
+
+    def without(self, number: int, jail: str) -> int:
+        """The number of the set less `jail`."""
+        key = number, jail
+        left = self._without.get(key)
+        if left is None:
+            rest = JOIN.join(name for name in self.jails[number] if name != jail)
+            left = self._without[key] = self.number(rest)
+        return left
+
+    @property
+    def small(self) -> bool:
+        """Whether every number fits into a byte, and bytes.translate can change them."""
+        return len(self.names) <= BYTE
+
+    def holds(self, jail: str) -> bytes:
+        """For each number whether the set has `jail`."""
+        held = self._holds.get(jail)
+        if held is None:
+            held = bytes(jail in jails for jails in self.jails).ljust(BYTE, b"\0")
+            self._holds[jail] = held
+        return held
+
+    def less(self, jail: str) -> bytes:
+        """For each number that of the set less `jail`. There may be too many: see `small`."""
+        left = self._less.get(jail)
+        if left is None:
+            numbers = [self.without(number, jail) for number in range(len(self.names))]
+            left = bytes(number % BYTE for number in numbers).ljust(BYTE, b"\0")
+            self._less[jail] = left
+        return left
+
+
+class Rule:
+    """How one call judges the rejections of the set `name` of jails, by its `windows`.
+
+    `known` has a window of every jail that was ever counted, for what others hold.
+    With less than `least` bytes held no window can fill; from `most` on what is old is thrown away.
     """
-    maxretry, findtime = window
-    # The common cases first: one rejection, later than all before, that fills nothing.
-    if rejections == 1 and maxretry > 2:
-        if hits is None:
-            return time, 0
-        if not isinstance(hits, bytes):
-            if time >= hits:
-                return (_TWO.pack(hits, time) if hits > time - findtime else time), 0
-        elif (
-            _first(hits)[0] > time - findtime
-            and len(hits) < 8 * maxretry - 8
-            and time >= _first(hits, len(hits) - 8)[0]
-        ):
-            return hits + _one(time), 0
-    packed = _packed(hits)
-    if packed and time < _first(packed, len(packed) - 8)[0]:
-        return _add_late(packed, time, rejections, window)
-    oldest = time - findtime
-    if packed and _first(packed)[0] <= oldest:
-        packed = packed[8 * bisect_right(times_of(packed), oldest) :]
-    held = len(packed) // 8 + rejections
-    if held >= maxretry:
-        return None, held
-    return (time if held == 1 else packed + _one(time) * rejections), 0
+
+    __slots__ = ("jails", "least", "longest", "most", "number", "sets", "windows")
+
+    def __init__(
+        self, name: str, windows: Mapping[str, Window], sets: Sets, known: Mapping[str, Window]
+    ) -> None:
+        self.sets, self.windows = sets, known
+        self.number = sets.number(name)
+        self.jails = [(jail, *windows[jail][:2]) for jail in sets.jails[self.number]]
+        self.least = ENTRY * min(maxretry for _, maxretry, _ in self.jails)
+        self.longest = max(findtime for _, _, findtime in self.jails)
+        self.most = 2 * ENTRY * sum(maxretry for _, maxretry, _ in self.jails)
 
 
-def _add_late(
-    packed: bytes, time: float, rejections: int, window: Window
-) -> tuple[Hits | None, int]:
-    """The same for a rejection older than the newest."""
-    times = times_of(packed)
-    oldest = times[-1] - window.findtime
-    if time <= oldest:
-        return packed, 0
-    first = bisect_right(times, oldest)
-    held = len(times) - first + rejections
-    if held >= window.maxretry:
-        return None, held
-    place = 8 * bisect_right(times, time)
-    return packed[8 * first : place] + _one(time) * rejections + packed[place:], 0
+Filled = list[tuple[str, int]]
 
 
-def _packed(hits: Hits | None) -> bytes:
-    if hits is None:
+def add(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits, Filled]:
+    """Adds `rejections` at `time`: what is then held, and the jails filled, each with its sum.
+
+    A window reaches `findtime` seconds back from the jail's newest rejection; one exactly that old
+    is out. A rejection that comes late is put in its place, or ignored when it is out of the
+    window. A window that fills starts anew, empty; it never holds `maxretry` rejections or more.
+    """
+    size = len(hits)
+    if rule.sets.small and (not size or time >= unpack_from(hits, size - ENTRY)[0]):
+        after = size + ENTRY * rejections
+        if after < rule.least:
+            return hits + pack(time, rule.number) * rejections, []
+        if after <= rule.most:
+            return _add_next(hits, time, rejections, rule)
+    return _add_exactly(hits, time, rejections, rule)
+
+
+def _add_next(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits, Filled]:
+    """The same for one that is not before the last, without a look at each entry."""
+    sets, size, number = rule.sets, len(hits), rule.number
+    numbers = b""
+    filled: Filled = []
+    for jail, maxretry, findtime in rule.jails:
+        # As many as are missing must be there, the first of them within the window ...
+        first = size - ENTRY * (maxretry - rejections)
+        if first < 0 or (first < size and unpack_from(hits, first)[0] <= time - findtime):
+            continue
+        # ... and held by this jail: each low byte is the number of a set.
+        numbers = numbers or hits[8::ENTRY]
+        held = numbers.translate(sets.holds(jail))
+        if held.count(1) + rejections < maxretry:
+            continue
+        total = held.count(1, _first_after(hits, time - findtime)) + rejections
+        if total >= maxretry:
+            filled.append((jail, total))
+            number = sets.without(number, jail)
+            numbers = numbers.translate(sets.less(jail))
+    if not filled:
+        return _less_old(hits, time, rule) + pack(time, number) * rejections, filled
+    return _renumbered(hits, numbers) + (pack(time, number) * rejections if number else b""), filled
+
+
+def _first_after(hits: Hits, time: float) -> int:
+    """How many entries are of `time` or before."""
+    count = 0
+    for at, _ in _unpack_all(hits):
+        if at > time:
+            break
+        count += 1
+    return count
+
+
+def _renumbered(hits: Hits, numbers: bytes) -> Hits:
+    """The entries with other sets, and without those of the empty set."""
+    if not any(numbers):
         return b""
-    return hits if isinstance(hits, bytes) else _one(hits)
+    entries = bytearray(hits)
+    entries[8::ENTRY] = numbers
+    if 0 not in numbers:
+        return bytes(entries)
+    kept = (bytes(entries[at * ENTRY : at * ENTRY + ENTRY]) for at, n in enumerate(numbers) if n)
+    return b"".join(kept)
 
 
-def times_of(hits: Hits | None) -> tuple[float, ...]:
-    """The times of the rejections in a state, oldest first."""
-    packed = _packed(hits)
-    return unpack(f"<{len(packed) // 8}d", packed)
+def _less_old(hits: Hits, time: float, rule: Rule) -> Hits:
+    """Without the oldest that are of the same jails, and out of all their windows."""
+    first = 0
+    while first < len(hits):
+        at, number = unpack_from(hits, first)
+        if at > time - rule.longest or number != rule.number:
+            break
+        first += ENTRY
+    return hits[first:] if first else hits
+
+
+def _add_exactly(
+    hits: Hits, time: float, rejections: int, rule: Rule
+) -> tuple[Hits, list[tuple[str, int]]]:
+    """The same whatever is held, entry by entry."""
+    sets, number = rule.sets, rule.number
+    entries: list[Entry] = list(_unpack_all(hits))
+    filled: Filled = []
+    for jail, maxretry, findtime in rule.jails:
+        holds = sets.holds(jail)
+        times = [at for at, held in entries if holds[held]]
+        oldest = (max(times[-1], time) if times else time) - findtime
+        if time <= oldest:
+            number = sets.without(number, jail)
+            continue
+        total = len(times) - bisect_right(times, oldest) + rejections
+        if total >= maxretry:
+            filled.append((jail, total))
+            number = sets.without(number, jail)
+            entries = [(at, sets.without(held, jail)) for at, held in entries]
+    if number:
+        place = bisect_right(entries, time, key=_time)
+        entries[place:place] = [(time, number)] * rejections
+    return _packed(_still_held(entries, rule)), filled
+
+
+def _time(entry: Entry) -> float:
+    return entry[0]
+
+
+def _still_held(entries: list[Entry], rule: Rule) -> list[Entry]:
+    """Without what no jail holds, or what is out of the windows of all that do."""
+    jails, windows = rule.sets.jails, rule.windows
+    newest = {jail: at for at, held in entries for jail in jails[held]}
+    oldest = {jail: at - windows[jail].findtime for jail, at in newest.items()}
+    return [entry for entry in entries if any(entry[0] > oldest[jail] for jail in jails[entry[1]])]
+
+
+def _packed(entries: Iterable[Entry]) -> Hits:
+    return b"".join([pack(at, number) for at, number in entries])
+
+
+def times_of(hits: Hits, sets: Sets, windows: Mapping[str, Window]) -> list[tuple[str, float]]:
+    """Each jail in whose window a rejection is, and when that was; oldest first."""
+    held = [(jail, at) for at, number in _unpack_all(hits) for jail in sets.jails[number]]
+    newest = dict(held)
+    return [pair for pair in held if pair[1] > newest[pair[0]] - windows[pair[0]].findtime]
+
+
+def merged(one: Hits, other: Hits) -> Hits:
+    """What both hold, in order."""
+    return _packed(sorted([*_unpack_all(one), *_unpack_all(other)]))
+
+
+def span_of(window: Window) -> float:
+    """How long what a jail counts is kept together with what others do."""
+    return window.span or window.findtime
+
+
+def parts(hits: Hits, sets: Sets, windows: Mapping[str, Window]) -> dict[float, Hits]:
+    """`hits` by how long their jails keep them, where `windows` now says so differently."""
+    found: dict[float, list[Entry]] = {}
+    for at, number in _unpack_all(hits):
+        by_span: dict[float, list[str]] = {}
+        for jail in sets.jails[number]:
+            by_span.setdefault(span_of(windows[jail]), []).append(jail)
+        for span, jails in by_span.items():
+            found.setdefault(span, []).append((at, sets.number(JOIN.join(jails))))
+    return {span: _packed(entries) for span, entries in found.items()}

@@ -1,7 +1,8 @@
 """Several growing streams as one source: read in a thread, in order of time, places kept.
 
 What is a stream, and how a place looks, is its own affair: lane.py and tail.py. A place is saved
-when the next batch is asked for, because then the last one has been counted.
+when the next batch is asked for, because then the last one has been counted; before that it can be
+had as a mark, to be kept with the counts.
 """
 
 from __future__ import annotations
@@ -96,6 +97,11 @@ class Following(Generic[P]):
         """Saves the place of everything read so far; False when it has not moved."""
         with self._lock:
             return self._checkpoint.save(dict(self._streams.places()))
+
+    def mark(self) -> bytes:
+        """The place after everything read so far, for whoever counts it."""
+        with self._lock:
+            return self._checkpoint.mark(dict(self._streams.places()))
 
     def close(self) -> None:
         """Lets go of all files."""

@@ -60,6 +60,7 @@ class Journal:
         self._folder, self._clock = folder, clock
         self._process: asyncio.subprocess.Process | None = None
         self._finished = False
+        self._place: dict[str, Cursor] = {}
         digest = blake2b(f"{self._called}\0{match}\0{folder}".encode(), digest_size=8).hexdigest()
         self._checkpoint = Checkpoint(checkpoints / f"journal-{digest}.json", Cursor)
 
@@ -80,10 +81,12 @@ class Journal:
         try:
             while block := await process.stdout.read(_BLOCK):
                 events, last = self._hear(lines.feed(block))
-                if events:
-                    yield events
                 if last is not None:
                     place = Cursor(last.cursor, last.time or self._clock())
+                self._place = {} if place is None else {"": place}
+                if events:
+                    yield events
+                if last is not None and place is not None:
                     await asyncio.to_thread(self._checkpoint.save, {"": place})
             if self._finished:
                 return
@@ -96,6 +99,19 @@ class Journal:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    @property
+    def key(self) -> str:
+        """The role's."""
+        return self._checkpoint.key
+
+    def resume(self, place: bytes | None) -> None:
+        """The role's."""
+        self._checkpoint.resume(place)
+
+    def mark(self) -> bytes:
+        """The role's."""
+        return self._checkpoint.mark(self._place)
 
     def finish(self) -> None:
         """Lets `batches` end with its cursor saved, so that nothing is heard twice."""

@@ -62,6 +62,20 @@ class KumomtaLog:
             yield batch
 
     @property
+    def key(self) -> str:
+        """The role's."""
+        return self._checkpoint.key
+
+    def resume(self, place: bytes | None) -> None:
+        """The role's."""
+        self._checkpoint.resume(place)
+
+    def mark(self) -> bytes:
+        """The role's."""
+        assert self._following is not None
+        return self._following.mark()
+
+    @property
     def behind(self) -> int:
         """How many bytes of log, packed as they are, have not been read."""
         return self._following.behind if self._following else 0

@@ -1,8 +1,12 @@
 """Rejections from the Redis stream `guard:rejections`: our listener's, or anybody's.
 
-A consumer group shares the entries among all daemons, each to one of them. An entry is let go when
-the next batch is asked for, so that what a crash leaves uncounted is read again, by whoever asks
-first. Its bytes are strangers' in part: what is no record is counted and skipped.
+A consumer group shares the entries among all daemons, each to one of them. What a crash leaves
+uncounted is read again, by whoever asks first. Counters that take marks let go of the entries of a
+batch in the step that counts it, and count no batch whose entries are gone: so an entry counts once
+in the whole fleet. In a cluster that cannot be one step; there the mark tells this daemon what it
+had counted before a crash, and only another that takes over just then counts it again. Without
+marks, entries are let go of when the next batch is asked for. An entry's bytes are strangers' in
+part: what is no record is counted and skipped.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ Entries = list[tuple[bytes, dict[bytes, bytes]]]
 class RedisStream:
     """The role `Source`. `tally` says what was read and what could not be."""
 
+    key = KEY
+
     def __init__(
         self, url: str, *, name: str = "redis", consumer: str = "", abandoned_ms: int = ABANDONED_MS
     ) -> None:
@@ -40,8 +46,25 @@ class RedisStream:
         self._url = parse_redis_url(url)
         self._abandoned = abandoned_ms
         self._consumer = consumer or socket.gethostname()
+        self._batch: list[bytes] = []
         # Counted, and perhaps not let go of yet when Redis went away.
         self._done: list[bytes] = []
+        # Let go of by the counters, now or when Redis has them.
+        self._theirs: set[bytes] = set()
+
+    def resume(self, place: bytes | None) -> None:
+        """The role's."""
+        counted = place.split() if place else []
+        if self._url.way == "cluster":
+            self._done += counted
+        else:
+            self._theirs = set(counted)
+
+    def mark(self) -> bytes:
+        """The role's: the entries of the batch."""
+        if self._url.way != "cluster":
+            self._theirs = set(self._batch)
+        return b" ".join(self._batch)
 
     async def batches(self) -> AsyncIterator[Sequence[Event]]:
         """Events as entries come. Raises Unavailable when Redis does not answer."""
@@ -52,16 +75,18 @@ class RedisStream:
             await asyncio.to_thread(self._join, client)
             await asyncio.to_thread(self._let_go, client)
             # What Redis handed us before the connection broke never came, or was never counted.
-            entries = await asyncio.to_thread(self._read, client, "0")
+            held = await asyncio.to_thread(self._read, client, "0")
+            entries = [pair for pair in held if pair[0] not in self._theirs]
             while True:
                 entries = entries or await asyncio.to_thread(self._next, client)
                 records = [fields.get(b"record", b"{}") for _, fields in entries]
                 # JSON of several lines becomes one: inside its strings there are no line ends.
                 run = b"\n".join(record.replace(b"\n", b" ") for record in records)
                 events = hear([run], self.tally, self.name) if records else []
+                self._batch = [entry for entry, _ in entries]
                 if events:
                     yield events
-                self._done = [entry for entry, _ in entries]
+                self._done = [entry for entry in self._batch if entry not in self._theirs]
                 await asyncio.to_thread(self._let_go, client)
                 entries = []
         except redis_errors() as error:

@@ -73,6 +73,19 @@ class Webhook:
             self._inbox.close()
 
     @property
+    def key(self) -> str:
+        """The role's."""
+        return self._log.key
+
+    def resume(self, place: bytes | None) -> None:
+        """The role's."""
+        self._log.resume(place)
+
+    def mark(self) -> bytes:
+        """The role's."""
+        return self._log.mark()
+
+    @property
     def behind(self) -> int:
         """How many bytes were received and not counted yet."""
         return self._log.behind

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from guard.events import Offence, Overflow, Window
-from guard.jails.window import add, times_of
+from guard.events import Batch, Offence, Overflow, Window
 from guard.lib.networks import Network
-from guard.stores.journal import Batch, Journal, Limits
+from guard.stores.journal import Batch as Counted
+from guard.stores.journal import Forgotten, Journal, Kept, Limits, Older, Once, Sets
 from guard.stores.journal import Table as Stored
-from guard.stores.keys import Key, key_of
-from guard.stores.tables import Generation, Table
+from guard.stores.keys import key_of
+from guard.stores.shelves import Shelves
 
 
 class EmbeddedCounters:
@@ -18,7 +18,9 @@ class EmbeddedCounters:
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal
-        self._tables: dict[str, Table] = {}
+        self._shelves = Shelves()
+        self._marks: dict[str, bytes] = {}
+        self._open: list[Overflow] = []  # told and not settled
         if journal is not None:
             self._load(journal)
 
@@ -26,53 +28,41 @@ class EmbeddedCounters:
         """The role's. Durable against the end of this process when it returns."""
         if self._journal is not None and offences:
             self._journal.note(offences, windows)
-        overflows = self._count(offences, windows)
+        overflows = self._shelves.count(offences, windows)
         if self._journal is not None:
             self._journal.tidy(self._snapshot)
         return overflows
 
-    def _count(self, offences: Iterable[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
-        overflows: list[Overflow] = []
-        tables = self._tables
-        last: Network | None = None
-        key: Key = 0
-        for jail, window in windows.items():
-            table = tables.get(jail)
-            if table is not None:
-                table.window = window
-        for jail, network, time, rejections in offences:
-            table = tables.get(jail)
-            if table is None:
-                window = windows[jail]
-                table = tables[jail] = Table(window, time + window.findtime)
-            elif time >= table.turn:
-                table.move_on(time)
-            if network is not last:
-                last = network
-                version, value, length = network
-                key = value << 6 | length if version == 4 else key_of(network)
-            young = table.young
-            hits = young.get(key)
-            if hits is None and table.elders:
-                hits = table.take(key)
-            hits, filled = add(hits, time, rejections, table.window)
-            if filled:
-                overflows.append(Overflow(jail, network, time, filled))
-            if hits is None:
-                young.pop(key, None)
-            else:
-                young[key] = hits
+    def count_once(self, batch: Batch) -> list[Overflow]:
+        """The role's. Durable against the end of this process when it returns."""
+        if self._journal is not None:
+            self._journal.once(batch)
+        overflows = self._count_once(batch)
+        if self._journal is not None:
+            self._journal.tidy(self._snapshot)
         return overflows
+
+    def _count_once(self, batch: Batch) -> list[Overflow]:
+        overflows: list[Overflow] = []
+        for part in batch.parts:
+            overflows += self._shelves.count(part.offences, part.windows)
+        if batch.mark is not None:
+            self._marks[batch.mark.source] = batch.mark.place
+        self._open = [] if batch.settled else self._open
+        self._open += overflows
+        return overflows
+
+    def mark(self, source: str) -> bytes | None:
+        """The role's."""
+        return self._marks.get(source)
+
+    def unsettled(self) -> list[Overflow]:
+        """The role's."""
+        return list(self._open)
 
     def counted(self, network: Network) -> list[Offence]:
         """The role's."""
-        key = key_of(network)
-        held = [
-            Offence(jail, network, time)
-            for jail, table in self._tables.items()
-            for time in times_of(table.find(key))
-        ]
-        return sorted(held, key=lambda offence: offence.time)
+        return self._shelves.counted(network)
 
     def forget(self, network: Network) -> None:
         """The role's."""
@@ -81,13 +71,12 @@ class EmbeddedCounters:
         self._forget(network)
 
     def _forget(self, network: Network) -> None:
-        key = key_of(network)
-        for table in self._tables.values():
-            table.drop(key)
+        self._shelves.forget(network)
+        self._open = [overflow for overflow in self._open if overflow.network != network]
 
     def tracked(self) -> int:
-        """How many windows are held, of all jails."""
-        return sum(map(len, self._tables.values()))
+        """How many addresses are held; one of several jails may be held more than once."""
+        return len(self._shelves)
 
     def close(self) -> None:
         """The role's."""
@@ -96,21 +85,30 @@ class EmbeddedCounters:
             self._journal.close()
             self._journal = None
 
-    def _snapshot(self) -> Iterable[tuple[str, float, Generation]]:
-        for jail, table in self._tables.items():
+    def _snapshot(self) -> Iterable[Stored | Kept | Sets]:
+        yield Kept(self._marks, [(o.jail, key_of(o.network), *o[2:]) for o in self._open])
+        yield Sets(self._shelves.sets.names, dict(self._shelves.known()))
+        for table in self._shelves.tables():
             for generation in table.generations():
-                yield jail, table.turn, generation
+                yield Stored(table.span, table.turn, generation)
 
     def _load(self, journal: Journal) -> None:
         windows: dict[str, Window] = {}
         for entry in journal.entries():
             if isinstance(entry, Stored):
-                # The limits that follow bring the jail's real window.
-                table = self._tables.setdefault(entry.jail, Table(Window(1, 0.0), entry.turn))
-                table.young.update(entry.windows)
+                self._shelves.table(entry.span, entry.turn).young.update(entry.windows)
+            elif isinstance(entry, Older):
+                # Nothing fills: what had filled was not held any more.
+                self._shelves.count(entry.offences(), {entry.jail: Window(1 << 30, 1e9)})
+            elif isinstance(entry, Sets):
+                self._shelves.restore(entry.names, entry.windows())
             elif isinstance(entry, Limits):
-                windows = {name: Window(*window) for name, window in entry.windows.items()}
-            elif isinstance(entry, Batch):
-                self._count(entry.offences(), windows)
-            else:
+                windows = entry.read()
+            elif isinstance(entry, Counted):
+                self._shelves.count(entry.offences(), windows)
+            elif isinstance(entry, Once):
+                self._count_once(entry.batch())
+            elif isinstance(entry, Forgotten):
                 self._forget(entry.network())
+            else:
+                self._marks, self._open = dict(entry.marks), entry.unsettled()

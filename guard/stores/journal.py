@@ -1,44 +1,59 @@
 """What was counted, in one file: a snapshot of all windows, and every batch counted since.
 
-Entries are `length, CRC-32, MessagePack`. A batch is one entry, written before it is counted, and
-is there after SIGKILL; a power cut may take the last ones. Reading the file is counting again. When
-the batches outgrow the snapshot, a new file with a new snapshot takes its place. A damaged end is
-cut off with a word in the log: better to forget some rejections than not to start.
+A batch is one entry (frames.py), written before it is counted, and is there after SIGKILL; a power
+cut may take the last ones. The mark of the source that it came from is in the same entry, so that
+one cannot be there without the other. Reading the file is counting again, and finds again which
+windows filled: those that were not settled are told. When the batches outgrow the snapshot, a new
+file with a new snapshot takes its place. A damaged end is cut off with a word in the log: better
+to forget some rejections than not to start.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from struct import Struct
-from typing import BinaryIO
-from zlib import crc32
+from struct import unpack
 
 import msgspec
 
-from guard.events import Offence, Window
+from guard.events import Batch as Counted
+from guard.events import Mark, Offence, Overflow, Part, Window
 from guard.lib.networks import Network
-from guard.roles import Forbidden, Refused, Unavailable
+from guard.roles import Unavailable
+from guard.stores.frames import Frames
 from guard.stores.keys import Key, key_of, network_of
 from guard.stores.tables import Generation
 
 log = logging.getLogger("guard.stores.journal")
 
-MAGIC = b"guard counters 2\n"
+MAGIC = b"guard counters 3\n"
+OLDER = (b"guard counters 2\n",)  # without marks
 SMALLEST_REWRITE = 16 << 20
-_HEAD = Struct("<II")
 _pack = msgspec.msgpack.Encoder().encode
 
 Packed = tuple[str, tuple[int, int | bytes, int], float, int]
+Sizes = dict[str, tuple[float, ...]]
 
 
-class Table(msgspec.Struct, frozen=True, array_like=True, tag=0):
-    """Some windows of one jail, as of the snapshot."""
+class Older(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """Some windows of one jail, as the format before wrote them: a time, or packed times."""
 
     jail: str
+    turn: float
+    windows: dict[Key, float | bytes]
+
+    def offences(self) -> Iterator[Offence]:
+        """What was counted, as if anew."""
+        for key, held in self.windows.items():
+            times = [held] if isinstance(held, float) else _times(held)
+            yield from (Offence(self.jail, network_of(key), time) for time in times)
+
+
+class Table(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """Some windows of one shelf, as of the snapshot."""
+
+    span: float
     turn: float
     windows: Generation
 
@@ -46,7 +61,11 @@ class Table(msgspec.Struct, frozen=True, array_like=True, tag=0):
 class Limits(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """The windows' sizes that the batches after it were counted by."""
 
-    windows: dict[str, tuple[int, float]]
+    windows: Sizes
+
+    def read(self) -> dict[str, Window]:
+        """As they were given."""
+        return _windows(self.windows)
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -69,7 +88,46 @@ class Forgotten(msgspec.Struct, frozen=True, array_like=True, tag=3):
         return network_of(self.key)
 
 
-Entry = Table | Limits | Batch | Forgotten
+class Once(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A batch of several parts, with its mark."""
+
+    parts: list[tuple[list[Packed], Sizes]]
+    source: str
+    place: bytes
+    settled: bool
+
+    def batch(self) -> Counted:
+        """As it was counted."""
+        parts = [
+            Part([_unpacked(p) for p in packed], _windows(sizes)) for packed, sizes in self.parts
+        ]
+        mark = Mark(self.source, self.place) if self.source else None
+        return Counted(parts, mark, self.settled)
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Marks of sources, and overflows that were not settled, as of the snapshot."""
+
+    marks: dict[str, bytes]
+    overflows: list[tuple[str, Key, float, int]]
+
+    def unsettled(self) -> list[Overflow]:
+        """As they were told."""
+        return [Overflow(jail, network_of(key), t, n) for jail, key, t, n in self.overflows]
+
+
+class Sets(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """What the numbers in the tables that follow mean, and the windows of all jails in them."""
+
+    names: list[str]
+    known: Sizes
+
+    def windows(self) -> dict[str, Window]:
+        """As they were last given."""
+        return _windows(self.known)
+
+
+Entry = Sets | Older | Table | Limits | Batch | Forgotten | Once | Kept
 _read = msgspec.msgpack.Decoder(Entry).decode
 # What `_pack(Batch(offences))` gives, without building one: an array of tag and offences.
 _BATCH = b"\x92\x02"
@@ -82,121 +140,67 @@ class Journal:
         self._path = path
         self._threshold = SMALLEST_REWRITE
         self._limits: dict[str, Window] = {}
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            raise Forbidden(f"cannot write {path}: {error.strerror}") from None
-        try:
-            self._end = self._begin()
-        except BaseException:
-            os.close(self._file)
-            raise
-
-    def _begin(self) -> int:
-        """Checks the first line; returns where the file ends."""
-        size = os.fstat(self._file).st_size
-        first = os.pread(self._file, len(MAGIC), 0)
-        if MAGIC.startswith(first):
-            os.pwrite(self._file, MAGIC, 0)
-        elif first != MAGIC:
-            raise Refused(f"{self._path} was written by another release")
-        return max(size, len(MAGIC))
+        self._frames = Frames(path, MAGIC, OLDER)
 
     def entries(self) -> Iterator[Entry]:
         """All that is in the file, in order. To be read before anything is written."""
-        with open(self._path, "rb") as stream:  # noqa: PTH123 a path of our own, read as a stream
-            at = stream.seek(len(MAGIC))
-            while head := stream.read(_HEAD.size):
-                entry = self._entry(head, stream)
-                if entry is None:
-                    log.warning("%s is damaged at byte %d: cut off there", self._path, at)
-                    os.ftruncate(self._file, at)
-                    self._end = at
-                    return
-                yield entry
-                at = stream.tell()
-
-    def _entry(self, head: bytes, stream: BinaryIO) -> Entry | None:
-        """The entry after `head`; None when it is not whole."""
-        if len(head) < _HEAD.size:
-            return None
-        length, check = _HEAD.unpack(head)
-        payload = stream.read(min(length, self._end))
-        if len(payload) != length or crc32(payload) != check:
-            return None
-        try:
-            entry: Entry = _read(payload)
-        except msgspec.DecodeError:
-            return None
-        return entry
+        return self._frames.read(_read)
 
     def note(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> None:
-        """Writes a batch. Raises Unavailable, with nothing written."""
-        data = b""
-        if windows != self._limits:
-            data = _framed(_pack(Limits(dict(windows))))
+        """Writes what is counted. Raises Unavailable, with nothing written."""
+        limits = [_pack(Limits(dict(windows)))] if windows != self._limits else []
         try:
             packed = _pack(offences)
         except OverflowError:
             packed = _pack([_packed(offence) for offence in offences])
-        self._append(data + _framed(_BATCH + packed))
+        self._frames.append(*limits, _BATCH + packed)
         self._limits = dict(windows)
+
+    def once(self, batch: Counted) -> None:
+        """Writes a batch. Raises Unavailable, with nothing written."""
+        self._frames.append(pack_batch(batch))
 
     def forget(self, network: Network) -> None:
         """Writes that `network` was forgotten. Raises Unavailable."""
-        self._append(_framed(_pack(Forgotten(key_of(network)))))
+        self._frames.append(_pack(Forgotten(key_of(network))))
 
-    def _append(self, data: bytes) -> None:
-        try:
-            written = 0
-            while written < len(data):
-                written += os.pwrite(self._file, data[written:], self._end + written)
-        except OSError as error:
-            with suppress(OSError):  # else the next entry overwrites what was written of this one
-                os.ftruncate(self._file, self._end)
-            raise Unavailable(f"{self._path}: {error.strerror}") from None
-        self._end += len(data)
-
-    def tidy(self, tables: Callable[[], Iterable[tuple[str, float, Generation]]]) -> None:
+    def tidy(self, snapshot: Callable[[], Iterable[Table | Kept | Sets]]) -> None:
         """Rewrites the file when that is worth its cost; never raises, for nothing is lost."""
-        if self._end <= self._threshold:
+        if self._frames.size <= self._threshold:
             return
         try:
-            self.rewrite(tables())
+            self.rewrite(snapshot())
         except Unavailable as error:
-            self._threshold = 2 * self._end
+            self._threshold = 2 * self._frames.size
             log.warning("%s; the file grows on", error)
 
-    def rewrite(self, tables: Iterable[tuple[str, float, Generation]]) -> None:
+    def rewrite(self, snapshot: Iterable[Table | Kept | Sets]) -> None:
         """Replaces the file by a snapshot. Raises Unavailable, with the old file as it was."""
-        fresh = self._path.with_suffix(".new")
-        try:
-            descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-            try:
-                end = os.write(descriptor, MAGIC)
-                for jail, turn, windows in tables:
-                    data = _framed(_pack(Table(jail, turn, windows)))
-                    while data:
-                        written = os.pwrite(descriptor, data, end)
-                        end, data = end + written, data[written:]
-                os.fsync(descriptor)
-                fresh.replace(self._path)
-            except BaseException:
-                os.close(descriptor)
-                raise
-        except OSError as error:
-            raise Unavailable(f"{fresh}: {error.strerror}") from None
-        os.close(self._file)
-        self._file, self._end, self._limits = descriptor, end, {}
-        self._threshold = max(SMALLEST_REWRITE, 2 * end)
+        self._frames.replace(_pack(entry) for entry in snapshot)
+        self._limits = {}
+        self._threshold = max(SMALLEST_REWRITE, 2 * self._frames.size)
 
     def close(self) -> None:
         """Closes the file."""
-        os.close(self._file)
+        self._frames.close()
 
 
-def _framed(payload: bytes) -> bytes:
-    return _HEAD.pack(len(payload), crc32(payload)) + payload
+def pack_batch(batch: Counted) -> bytes:
+    """What Once reads, without building one."""
+    source, place = batch.mark or ("", b"")
+    try:
+        return _pack((4, batch.parts, source, place, batch.settled))
+    except OverflowError:
+        parts = [([_packed(offence) for offence in p.offences], p.windows) for p in batch.parts]
+        return _pack((4, parts, source, place, batch.settled))
+
+
+def _times(packed: bytes) -> tuple[float, ...]:
+    return unpack(f"<{len(packed) // 8}d", packed)
+
+
+def _windows(sizes: Sizes) -> dict[str, Window]:
+    return {name: Window(int(size[0]), *size[1:]) for name, size in sizes.items()}
 
 
 def _packed(offence: Offence) -> Packed:

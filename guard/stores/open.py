@@ -41,15 +41,18 @@ class Store(Protocol):
         ...
 
 
-def open_store(settings: StoreSettings, state_dir: Path) -> Store:
+def open_store(settings: StoreSettings, state_dir: Path, *, counting: bool = False) -> Store:
     """The store that `settings` name; the embedded one lies in `state_dir`.
+
+    `counting` is for the daemon: what it owes Redis is kept in `state_dir` as well.
 
     Raises Unavailable when Redis does not answer, Refused when it or the files are not for us.
     """
     if settings.url is not None:
         from guard.stores.shelter import ShelteredStore
 
-        return ShelteredStore(settings.url, strikes_kept=settings.strikes)
+        folder = state_dir if counting else None
+        return ShelteredStore(settings.url, folder, strikes_kept=settings.strikes)
     from guard.stores.embedded import EmbeddedStore
 
     return EmbeddedStore(state_dir, strikes_kept=settings.strikes)

@@ -6,18 +6,22 @@ most 64 calls in Redis Cluster and all of a network is in one slot. docs/redis.m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
+from operator import itemgetter
 from socket import inet_ntoa
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from guard.events import Offence, Overflow, Window
+from guard.events import JOIN, Batch, Offence, Overflow, Part, Window
 from guard.lib.networks import Network
 from guard.roles import Unavailable
+from guard.stores.outbox import Owed
 from guard.stores.redis_link import RedisLink
+from guard.stores.stream import KEY as STREAM
 
 LATE = 3600.0
 _pack = msgspec.msgpack.Encoder().encode
@@ -26,6 +30,8 @@ _pack = msgspec.msgpack.Encoder().encode
 _read = msgspec.msgpack.Decoder(dict[str, list[float]]).decode
 KNOWN = 50_000
 MOST_LATE = 100_000
+
+Stamp = tuple[str, int]
 
 
 def hits_key(network: Network) -> str:
@@ -36,72 +42,166 @@ def hits_key(network: Network) -> str:
     return f"guard:hits:{{{crc32(text.encode()) & 63:02x}}}:{text}"
 
 
+class _Call(NamedTuple):
+    """What one call of the script counts, and where each offence stands in its batch."""
+
+    parts: list[Part]
+    places: list[int]
+    stamp: Stamp | None = None
+    entries: Sequence[bytes] = ()
+
+
 class RedisCounters:
-    """The role `Counters`, shared by all who use the same Redis."""
+    """The role `Counters`, shared by all who use the same Redis.
+
+    Alone it forgets marks, and counts twice what is told again; a Shelter has an outbox for that,
+    and tells each batch with the host and number that it has there.
+    """
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._keys: dict[Network, str] = {}
-        self._late: list[tuple[Offence, Window]] = []
+        self._late: dict[str, deque[_Call]] = {}
+        self._rest: list[Overflow] = []
+        self.dropped = 0
 
     def count(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
         """The role's. One script for all, in which Redis does nothing else: 5000 take it 10 ms."""
-        if self._link.clustered:
-            return self._count_by_slot(offences, windows)
-        return [overflow for _, overflow in self._call(offences, windows)] if offences else []
+        parts = [Part(offences, windows)] if offences else []
+        return self._asked_for(self._tell(parts), windows)
 
-    def _count_by_slot(
-        self, offences: Sequence[Offence], windows: Mapping[str, Window]
+    def count_once(self, batch: Batch) -> list[Overflow]:
+        """The role's, as far as it goes without an outbox."""
+        found = [*self._rest, *self._tell(batch.parts)]
+        self._rest = []
+        return found
+
+    def _asked_for(
+        self, found: Sequence[Overflow], windows: Mapping[str, Window]
     ) -> list[Overflow]:
-        """Slot by slot, each a call of its own.
+        """What is told now; what comes late of other jails, when somebody asks who knows them."""
+        held = [*self._rest, *found] if self._rest else found
+        self._rest = [overflow for overflow in held if overflow.jail not in windows]
+        return [overflow for overflow in held if overflow.jail in windows]
+
+    def mark(self, source: str) -> bytes | None:
+        """The role's: unknown."""
+        del source
+        return None
+
+    def unsettled(self) -> list[Overflow]:
+        """The role's: unknown."""
+        return []
+
+    def tell(self, owed: Owed) -> list[Overflow]:
+        """Counts a batch that may have been told before. Batches of a host come in order.
+
+        Entries of the stream that it was made of are let go of in the same step, but in a cluster.
+        Raises Unavailable with nothing counted, or not known to be.
+        """
+        mark = owed.batch.mark
+        entries = mark.place.split() if mark is not None and mark.source == STREAM else ()
+        return self._tell(owed.batch.parts, owed[:2], entries)
+
+    @property
+    def late(self) -> set[Stamp]:
+        """Which batches are not counted wholly, because nodes of the cluster are gone."""
+        return {call.stamp for calls in self._late.values() for call in calls if call.stamp}
+
+    def _tell(
+        self, parts: Sequence[Part], stamp: Stamp | None = None, entries: Sequence[bytes] = ()
+    ) -> list[Overflow]:
+        if self._link.clustered:
+            return self._tell_by_slot(parts, stamp)
+        if not parts and not entries:
+            return []
+        return [found for _, found in self._run(_Call(list(parts), [], stamp, entries))]
+
+    def _tell_by_slot(self, parts: Sequence[Part], stamp: Stamp | None) -> list[Overflow]:
+        """Slot by slot, each a call of its own; those of one slot stay in order.
 
         Where some nodes are gone, what is theirs is kept for the next call; Unavailable is only
         said when nothing at all was counted.
         """
-        ripe = [o for o, window in self._late if _may_judge(windows.get(o.jail), window)]
-        due = [*ripe, *offences]
-        slots: dict[str, list[int]] = {}
-        for index, offence in enumerate(due):
-            slots.setdefault(self._key(offence.network)[:15], []).append(index)
+        calls = self._split(parts, stamp)
+        for slot, call in calls.items():
+            self._late.setdefault(slot, deque()).append(call)
         found: list[tuple[int, Overflow]] = []
-        late: list[tuple[Offence, Window]] = []
         errors: list[Unavailable] = []
-        for indices in slots.values():
-            part = [due[index] for index in indices]
+        for slot, queue in self._late.items():
             try:
-                answer = self._call(part, windows)
+                while queue:
+                    found += self._run(queue[0], late=queue[0] is not calls.get(slot))
+                    queue.popleft()
             except Unavailable as error:
-                late += [(offence, windows[offence.jail]) for offence in part]
                 errors.append(error)
-            else:
-                found += [(indices[at], overflow) for at, overflow in answer]
-        if errors and len(errors) == len(slots):
+        if calls and all(self._late[slot] for slot in calls):
+            for slot in calls:
+                self._late[slot].pop()
+            self._forget_empty()
             raise errors[0]
-        left = [(o, w) for o, w in self._late if not _may_judge(windows.get(o.jail), w)]
-        self._late = [*left, *late][:MOST_LATE]
-        return [overflow for _, overflow in sorted(found, key=lambda pair: pair[0])]
+        self._forget_empty()
+        return [overflow for _, overflow in sorted(found, key=itemgetter(0))]
 
-    def _call(
-        self, offences: Sequence[Offence], windows: Mapping[str, Window]
-    ) -> list[tuple[int, Overflow]]:
-        """The windows filled, each with the index of the offence that filled it."""
+    def _forget_empty(self) -> None:
+        """Leaves out slots that wait for nothing, and the newest of what is more than the bound."""
+        self._late = {slot: queue for slot, queue in self._late.items() if queue}
+        waiting = sum(len(call.places) for queue in self._late.values() for call in queue)
+        while waiting > MOST_LATE:
+            longest = max(self._late.values(), key=len)
+            number = len(longest.pop().places)
+            waiting, self.dropped = waiting - number, self.dropped + number
+            self._late = {slot: queue for slot, queue in self._late.items() if queue}
+
+    def _split(self, parts: Sequence[Part], stamp: Stamp | None) -> dict[str, _Call]:
+        calls: dict[str, _Call] = {}
+        place = 0
+        for part in parts:
+            slots: dict[str, list[Offence]] = {}
+            for offence in part.offences:
+                slot = self._key(offence.network)[11:15]
+                call = calls.get(slot) or calls.setdefault(slot, _Call([], [], stamp))
+                call.places.append(place)
+                slots.setdefault(slot, []).append(offence)
+                place += 1
+            for slot, offences in slots.items():
+                calls[slot].parts.append(Part(offences, part.windows))
+        return calls
+
+    def _run(self, call: _Call, *, late: bool = False) -> list[tuple[int, Overflow]]:
+        """The windows filled, each with the place of the offence that filled it."""
         keys: dict[Network, int] = {}
-        jails = {jail: index for index, jail in enumerate(windows, 1)}
+        limits: list[tuple[str, int, float, int]] = []
         flat: list[float] = []
         extend = flat.extend
-        for jail, network, time, rejections in offences:
-            key = keys.get(network) or keys.setdefault(network, len(keys) + 1)
-            extend((key, jails[jail], time, rejections))
-        limits = [
-            (jail, window.maxretry, float(window.findtime), kept(window))
-            for jail, window in windows.items()
-        ]
-        full = self._link.run("count", [*map(self._key, keys)], [_pack((limits, flat))])
+        for offences, windows in call.parts:
+            jails = {jail: index for index, jail in enumerate(windows, len(limits) + 1)}
+            limits += [(j, w.maxretry, float(w.findtime), kept(w)) for j, w in windows.items()]
+            for jail, network, time, rejections in offences:
+                key = keys.get(network) or keys.setdefault(network, len(keys) + 1)
+                for name in (jail,) if jail in jails else jail.split(JOIN):
+                    extend((key, jails[name], time, rejections))
+        full = self._link.run("count", *self._words(call, keys, _pack((limits, flat))))
+        places = () if late or not call.places else _places(call)
+        networks = list(keys)
         found = []
         for index, total in zip(full[::2], full[1::2], strict=True):
-            jail, network, time, _ = offences[index - 1]
-            found.append((index - 1, Overflow(jail, network, time, total)))
+            which, whose, when, _ = flat[4 * index - 4 : 4 * index]
+            filled = Overflow(limits[int(whose) - 1][0], networks[int(which) - 1], when, total)
+            found.append((places[index - 1] if places else -1, filled))
         return found
+
+    def _words(
+        self, call: _Call, keys: Iterable[Network], packed: bytes
+    ) -> tuple[list[str], list[bytes | int]]:
+        """Keys and arguments of the script."""
+        names = [*map(self._key, keys)]
+        if call.stamp is None:
+            return names, [packed]
+        host, number = call.stamp
+        slot = names[0][11:15] if self._link.clustered else "{last}"
+        names += [STREAM] if call.entries else []
+        return [*names, f"guard:last:{slot}:{host}"], [packed, number, *call.entries]
 
     def _key(self, network: Network) -> str:
         """The key of `network`, remembered within a bound."""
@@ -136,9 +236,11 @@ class RedisCounters:
         """Nothing: everything is in Redis, and the store closes the connection."""
 
 
-def _may_judge(window: Window | None, own: Window) -> bool:
-    """Whether `window` may take what is late, and was to be judged by `own`: never by less."""
-    return window is not None and window.maxretry >= own.maxretry
+def _places(call: _Call) -> list[int]:
+    """The place of each offence, once for each jail that counts it."""
+    places = iter(call.places)
+    jails = (offence.jail.count(JOIN) + 1 for part in call.parts for offence in part.offences)
+    return [place for number, place in zip(jails, places, strict=True) for _ in range(number)]
 
 
 def _times(value: bytes | None) -> dict[str, list[float]]:

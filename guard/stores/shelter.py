@@ -1,7 +1,8 @@
 """A store in Redis that goes on while Redis is gone.
 
-What is counted meanwhile is counted here, in windows that begin empty, and remembered; claims of
-jails are made here and remembered. When Redis answers again both are brought to it: nothing is lost
+What is counted meanwhile is counted here, in windows that begin empty, and owed to Redis; claims of
+jails are made here and owed, too. Both are on disk (outbox.py), so that a process that is killed
+loses nothing. When Redis answers again both are brought to it: nothing is lost
 within the bounds, nothing counted twice, and whom this host banned is banned everywhere. What the
 operator or a feed asks is Unavailable meanwhile. Bans of before stay: in the kernel, and in what
 was last read. Who is in good standing is not known then, so that everybody counts as good.
@@ -11,15 +12,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TypeVar
 
-from guard.events import Claim, Good, Offence, Overflow, Past, Remembered, Window
+from guard.events import Batch, Claim, Good, Offence, Overflow, Part, Past, Remembered, Window
 from guard.lib.networks import Network
 from guard.roles import Unavailable
 from guard.stores.book import Book
 from guard.stores.embedded_counters import EmbeddedCounters
+from guard.stores.outbox import Outbox
 from guard.stores.redis_store import RedisStore
 from guard.stores.settings import STRIKES_KEPT
 
@@ -27,7 +30,6 @@ log = logging.getLogger("guard.stores")
 T = TypeVar("T")
 
 BOUND = 200_000
-PIECE = 2000
 AGAIN = 2.0
 # Later than any event: whoever asks finds it recent.
 _ALWAYS = 1e12
@@ -43,6 +45,7 @@ class Shelter:
     def __init__(
         self,
         store: RedisStore,
+        outbox: Outbox | None = None,
         *,
         bound: int = BOUND,
         again: float = AGAIN,
@@ -52,11 +55,12 @@ class Shelter:
         self.error = ""
         self.dropped = 0
         self._next_try = 0.0
-        self._owed: deque[tuple[Offence, Mapping[str, Window]]] = deque()
-        self._owed_claims: deque[tuple[Claim, float]] = deque()
-        self._late: list[Overflow] = []
+        self._outbox = outbox or Outbox()
+        self._before = list(self._outbox.open)
+        self._told: list[Overflow] = []
         self._known: list[Claim] = []
         self._begin()
+        self._settle()
 
     def _begin(self) -> None:
         """Empties what is counted and claimed here."""
@@ -66,11 +70,12 @@ class Shelter:
     @property
     def owed(self) -> int:
         """How many offences Redis has yet to hear of."""
-        return len(self._owed)
+        return self._outbox.size
 
     def said(self) -> str:
         """For the status."""
-        dropped = f"; {self.dropped} rejections dropped" if self.dropped else ""
+        number = self.dropped + self._store.counters.dropped
+        dropped = f"; {number} rejections dropped" if number else ""
         if not self.error:
             return "answers" + dropped
         return f"{self.error}; counting here, {self.owed} to be brought to it{dropped}"
@@ -99,18 +104,22 @@ class Shelter:
 
     def _settle(self) -> None:
         """Brings Redis what it missed; what it took is owed no more. Raises Unavailable."""
-        while self._owed_claims:
-            claim, now = self._owed_claims[0]
+        while self._outbox.claims:
+            claim, now = self._outbox.claims[0]
             self._store.ledger.claim([claim], now)
-            self._owed_claims.popleft()
-        while self._owed:
-            piece = [self._owed[i] for i in range(min(PIECE, len(self._owed)))]
-            windows = _strictest(known for _, known in piece)
-            full = self._store.counters.count([offence for offence, _ in piece], windows)
-            # Names with a stroke are windows of others than jails, whose moment has gone.
-            self._late += [overflow for overflow in full if "/" not in overflow.jail]
-            for _ in piece:
-                self._owed.popleft()
+            self._outbox.brought()
+        self._bring()
+
+    def _bring(self) -> list[Overflow]:
+        """Has Redis count what it is owed; all that filled and was not told yet."""
+        while self._outbox.owed:
+            owed, counters = self._outbox.head(), self._store.counters
+            found = counters.tell(owed)
+            late = counters.late
+            self._outbox.answered(owed, found, wholly=owed[:2] not in late)
+            self._outbox.completed(late)
+            self._told += found
+        return self._told
 
     def _tell(self, act: Callable[[], None]) -> bool:
         """Whether Redis was told."""
@@ -131,16 +140,51 @@ class Shelter:
 
     def count(self, offences: Sequence[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
         """The role's; never Unavailable."""
-        overflows = self._ask(lambda: self._store.counters.count(offences, windows))
-        if overflows is None:
-            known = dict(windows)
-            room = self._bound - len(self._owed)
-            self._owed += [(offence, known) for offence in offences[:room]]
+        found = self._count(Batch([Part(offences, windows)] if offences else ()))
+        # Late ones of other jails are for whoever asks and knows them.
+        self._told = [overflow for overflow in found if overflow.jail not in windows]
+        return [overflow for overflow in found if overflow.jail in windows]
+
+    def count_once(self, batch: Batch) -> list[Overflow]:
+        """The role's; never Unavailable.
+
+        Names with a stroke are windows of others than jails, whose moment has gone.
+        """
+        if batch.settled and self._told:  # not yet, for these
+            batch = batch._replace(settled=False)
+        found, self._told = self._count(batch), []
+        return [overflow for overflow in found if "/" not in overflow.jail]
+
+    def _count(self, batch: Batch) -> list[Overflow]:
+        """What `batch` filled, and late ones before it; counted here while Redis is gone."""
+        if self.error and not self._ask(lambda: True):
+            batch = self._bounded(batch)
+        owed = self._outbox.note(batch)
+        if (found := self._ask(self._bring)) is not None:
+            return found
+        if owed is not None:
+            for offences, windows in batch.parts:
+                self._told += self._here.count(offences, windows)
+        return self._told
+
+    def _bounded(self, batch: Batch) -> Batch:
+        """As much of `batch` as there is room for."""
+        room = max(0, self._bound - self._outbox.size)
+        parts: list[Part] = []
+        for offences, windows in batch.parts:
+            if offences[:room]:
+                parts.append(Part(offences[:room], windows))
             self.dropped += sum(offence.rejections for offence in offences[room:])
-            return self._here.count(offences, windows)
-        late = [overflow for overflow in self._late if overflow.jail in windows]
-        self._late = [overflow for overflow in self._late if overflow.jail not in windows]
-        return [*late, *overflows]
+            room = max(0, room - len(offences))
+        return batch._replace(parts=parts)
+
+    def mark(self, source: str) -> bytes | None:
+        """The role's."""
+        return self._outbox.marks.get(source)
+
+    def unsettled(self) -> list[Overflow]:
+        """The role's."""
+        return self._before
 
     def counted(self, network: Network) -> list[Offence]:
         """The role's; what was counted here while Redis is gone."""
@@ -151,6 +195,7 @@ class Shelter:
         """The role's."""
         if not self._tell(lambda: self._store.counters.forget(network)):
             raise Unavailable(self.error)
+        self._outbox.forget(network)
 
     # Ledger --------------------------------------------------------------------------------------
 
@@ -161,7 +206,8 @@ class Shelter:
             return made
         if any(not claim.source.startswith("jail:") for claim in claims):
             raise Unavailable(self.error)
-        self._owed_claims += [(claim, now) for claim in claims]
+        for claim in claims:
+            self._outbox.banned(claim, now)
         return [self._book.claim(claim, now) for claim in claims]
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
@@ -238,26 +284,25 @@ class Shelter:
         if self.error:
             self._next_try = 0.0
             self._ask(lambda: True)
-        if self.error and (self.owed or self._owed_claims):
-            log.warning("%d rejections were never brought to Redis", self.owed)
+        if self.error and (self.owed or self._outbox.claims):
+            log.warning("%d rejections are %s", self.owed, self._outbox.kept)
+        self._outbox.close()
         self._store.close()
 
 
-def _strictest(several: Iterable[Mapping[str, Window]]) -> dict[str, Window]:
-    """Of each jail the window that asks for most: suspects had lower ones, others must not."""
-    found: dict[str, Window] = {}
-    for windows in several:
-        for name, window in windows.items():
-            if name not in found or found[name].maxretry < window.maxretry:
-                found[name] = window
-    return found
-
-
 class ShelteredStore:
-    """A store whose parts are all one Shelter."""
+    """A store whose parts are all one Shelter. With `folder`, what it owes Redis is kept there."""
 
-    def __init__(self, url: str, *, strikes_kept: float = STRIKES_KEPT) -> None:
-        self.shelter = Shelter(RedisStore(url, strikes_kept=strikes_kept))
+    def __init__(
+        self, url: str, folder: Path | None = None, *, strikes_kept: float = STRIKES_KEPT
+    ) -> None:
+        with ExitStack() as stack:
+            outbox = Outbox(folder)
+            stack.callback(outbox.close)
+            store = RedisStore(url, strikes_kept=strikes_kept)
+            stack.callback(store.close)
+            self.shelter = Shelter(store, outbox)
+            stack.pop_all()
         self.counters = self.ledger = self.standing = self.crowds = self.shelter
 
     def said(self) -> str:

@@ -1,8 +1,9 @@
 """The listener's way to a daemon in another process: the Redis stream `guard:rejections`.
 
 `put` only remembers; a thread of its own sends, so that a Redis that is slow or gone never holds
-up a session. What waits is bounded, what finds no room is dropped and counted. Entries carry one
-field, `record`: the JSON of docs/redis.md. They are numbered, so that a batch whose answer was lost
+up a session. It lets records gather for a moment, because each time it wakes a session waits for
+the interpreter. What waits is bounded, what finds no room is dropped and counted. Entries carry one
+field, `record`: of the record, the members that count (docs/redis.md). They are numbered, so that a batch whose answer was lost
 is sent again and yet is there once. Raises nothing after it is made: it goes on trying.
 """
 
@@ -14,7 +15,7 @@ import threading
 from collections import deque
 
 from guard.lib.redis_url import parse_redis_url
-from guard.records import Record, encode
+from guard.records import Record, encode_heard
 from guard.roles import GuardError
 from guard.stores.redis_link import RedisLink
 
@@ -23,6 +24,7 @@ log = logging.getLogger("guard.stores.stream")
 KEY = "guard:rejections"
 LONGEST = 100_000
 BATCH = 200
+GATHER = 0.05  # seconds that the first record waits for others
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
@@ -33,7 +35,7 @@ class StreamSink:
         self.sent = self.dropped = 0
         self.error = ""
         self._patience = patience
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Record] = deque()
         self._bound = bound
         # In the hash slot of the stream.
         self._numbers = f"{{{KEY}}}:sent:{secrets.token_hex(8)}"
@@ -53,8 +55,9 @@ class StreamSink:
         if len(self._waiting) >= self._bound:
             self.dropped += 1
             return
-        self._waiting.append(encode(record))
-        self._news.set()
+        self._waiting.append(record)
+        if not self._news.is_set():
+            self._news.set()
 
     @property
     def waiting(self) -> int:
@@ -76,10 +79,14 @@ class StreamSink:
         pause = FIRST_PAUSE
         while self._waiting or not self._closing.is_set():
             self._news.wait()
+            self._closing.wait(GATHER)
             self._news.clear()
             try:
-                while self._waiting:
+                self._send()
+                while len(self._waiting) >= BATCH:
                     self._send()
+                if self._waiting:
+                    self._news.set()
                 pause = FIRST_PAUSE
             except GuardError as error:
                 self._failed(str(error))
@@ -92,10 +99,13 @@ class StreamSink:
     def _send(self) -> None:
         """Sends one batch. What fails stays, to be sent again."""
         batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
-        self._link.run("add", [KEY, self._numbers], [self.sent + 1, LONGEST, *batch])
+        lines = [line for record in batch if (line := _line(record))]
+        if lines:
+            self._link.run("add", [KEY, self._numbers], [self.sent + 1, LONGEST, *lines])
         for _ in batch:
             self._waiting.popleft()
-        self.sent += len(batch)
+        self.sent += len(lines)
+        self.dropped += len(batch) - len(lines)
         if self.error:
             log.warning("Redis takes records again; %d were dropped so far", self.dropped)
             self.error = ""
@@ -104,3 +114,11 @@ class StreamSink:
         if not self.error:
             log.error("%s; records wait, %d at most", error, self._bound)
         self.error = error
+
+
+def _line(record: Record) -> bytes:
+    """The record as it is sent; nothing for one that has no JSON form."""
+    try:
+        return encode_heard(record)
+    except ValueError:
+        return b""

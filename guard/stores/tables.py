@@ -1,13 +1,12 @@
-"""One jail's windows in memory, in three generations, so that what is old goes without a search.
+"""Windows in memory, in three generations, so that what is old goes without a search.
 
-A window that is touched moves to the youngest generation; each time the newest rejection has gone
-on by `findtime` the oldest generation is dropped. A window therefore stays for two to three
-`findtime` after its last rejection, which leaves room for rejections that come late by one.
+What is touched moves to the youngest generation; each time the newest rejection has gone on by
+`span` the oldest generation is dropped. A window therefore stays for two to three `span` after its
+last rejection, which leaves room for rejections that come late by one.
 """
 
 from __future__ import annotations
 
-from guard.events import Window
 from guard.jails.window import Hits
 from guard.stores.keys import Key
 
@@ -15,31 +14,31 @@ Generation = dict[Key, Hits]
 
 
 class Table:
-    """The windows of one jail.
+    """The windows of jails that share them, for `span` seconds.
 
     `turn` is the time at which the generations move on; `elders` is false while there are none.
     """
 
-    __slots__ = ("elders", "middle", "old", "turn", "window", "young")
+    __slots__ = ("elders", "middle", "old", "span", "turn", "young")
 
-    def __init__(self, window: Window, turn: float) -> None:
-        self.window, self.turn = window, turn
+    def __init__(self, span: float, turn: float) -> None:
+        self.span, self.turn = span, turn
         self.young: Generation = {}
         self.middle: Generation = {}
         self.old: Generation = {}
         self.elders = False
 
-    def take(self, key: Key) -> Hits | None:
-        """The window of `key` out of the elder generations; None when there is none."""
+    def take(self, key: Key) -> Hits:
+        """The window of `key` out of the elder generations; empty when there is none."""
         hits = self.middle.pop(key, None)
-        return self.old.pop(key, None) if hits is None else hits
+        return self.old.pop(key, b"") if hits is None else hits
 
-    def find(self, key: Key) -> Hits | None:
+    def find(self, key: Key) -> Hits:
         """The window of `key`, wherever it is."""
         for generation in self.generations():
             if (hits := generation.get(key)) is not None:
                 return hits
-        return None
+        return b""
 
     def drop(self, key: Key) -> None:
         """Forgets the window of `key`."""
@@ -48,7 +47,7 @@ class Table:
 
     def move_on(self, time: float) -> None:
         """Begins a young generation at `time`."""
-        self.turn = time + self.window.findtime
+        self.turn = time + self.span
         self.young, self.middle, self.old = {}, self.young, self.middle
         self.elders = bool(self.middle or self.old)
 

@@ -130,7 +130,7 @@ class Model:
     def count(self, offences, windows):
         overflows = []
         for jail, network, time, rejections in offences:
-            maxretry, findtime = windows[jail]
+            maxretry, findtime = windows[jail][:2]
             times = self.held.get((jail, network), [])
             newest = max([*times, time])
             if time <= newest - findtime:

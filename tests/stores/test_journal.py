@@ -1,7 +1,11 @@
 """The journal of the embedded counters: what is damaged costs rejections, never the start."""
 
+import os
 import random
+import struct
+import zlib
 
+import msgspec
 import pytest
 
 from guard.events import Offence, Window
@@ -10,6 +14,7 @@ from guard.roles import Forbidden, Refused, Unavailable
 from guard.stores import journal as module
 from guard.stores.embedded_counters import EmbeddedCounters
 from guard.stores.journal import Journal
+from guard.stores.keys import key_of
 
 NOW = 1_757_675_281.5
 WINDOWS = {"relay": Window(5, 600.0)}
@@ -107,11 +112,12 @@ def test_a_full_disk_is_unavailable_and_counts_nothing(tmp_path):
     journal = Journal(tmp_path / "j")
     counters = EmbeddedCounters(journal)
     counters.count([Offence("relay", NETWORKS[0], NOW)], WINDOWS)
-    real, journal._file = journal._file, module.os.open("/dev/full", module.os.O_RDWR)
+    frames = journal._frames
+    real, frames._file = frames._file, os.open("/dev/full", os.O_RDWR)
     with pytest.raises(Unavailable):
         counters.count([Offence("relay", NETWORKS[0], NOW)], WINDOWS)
-    module.os.close(journal._file)
-    journal._file = real
+    os.close(frames._file)
+    frames._file = real
     counters.count([Offence("relay", NETWORKS[0], NOW + 1)], WINDOWS)
     journal.close()
     again = EmbeddedCounters(Journal(tmp_path / "j"))
@@ -127,3 +133,24 @@ def test_strange_files_are_refused(tmp_path):
     assert (tmp_path / "other").read_bytes() == b"guard counters 99\nsomething"
     with pytest.raises(Forbidden):
         Journal(tmp_path)
+
+
+def test_what_the_format_before_held_is_taken_over(tmp_path):
+    """A snapshot of windows by jail, a time or several of each network, and a batch after it."""
+    path, (one, two, _) = tmp_path / "j", NETWORKS
+    table = {key_of(one): NOW, key_of(two): struct.pack("<2d", NOW, NOW + 1)}
+    entries = [
+        (0, "relay", NOW + 600, table),
+        (1, {"relay": (5, 600.0)}),
+        (2, [("relay", tuple(one), NOW + 5, 1)]),
+    ]
+    packed = [msgspec.msgpack.encode(entry) for entry in entries]
+    frames = [struct.pack("<II", len(p), zlib.crc32(p)) + p for p in packed]
+    path.write_bytes(b"guard counters 2\n" + b"".join(frames))
+    counters = EmbeddedCounters(Journal(path))
+    assert [[o.time for o in held] for held in counted(counters)] == [
+        [NOW, NOW + 5],
+        [NOW, NOW + 1],
+        [],
+    ]
+    counters.close()

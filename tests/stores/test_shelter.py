@@ -81,7 +81,7 @@ def test_what_is_owed_is_judged_by_nobodys_lower_bar(shelter, redis_server, cloc
         Overflow("relay", B, NOW + 1, 1)
     ]
     back(redis_server, clock)
-    assert shelter.count(hit(C, 2), WINDOWS) == []
+    assert shelter.count(hit(C, 2), WINDOWS) == [Overflow("relay", B, NOW + 1, 1)]
     assert shelter.count(hit(A, 3), WINDOWS) == [Overflow("relay", A, NOW + 3, 3)]
 
 

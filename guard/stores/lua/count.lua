@@ -1,10 +1,30 @@
 -- Counts offences in exact sliding windows; the same function as guard/jails/window.py.
 --
--- KEYS     one string per network: MessagePack { jail = { times, oldest first } }
+-- KEYS     one string per network: MessagePack { jail = { times, oldest first } }; with ARGV[2]
+--          one more: MessagePack { number, answer } of the last call of that host; with ARGV[3]
+--          the stream of rejections before that one
 -- ARGV[1]  MessagePack: { { {jail, maxretry, findtime, kept}, ... },
 --                         { key index, jail index, time, rejections, ... } }, indices from 1
+-- ARGV[2]  the number of this call, which goes up; one that was made is answered, not made again
+-- ARGV[3]  and so on: the entries of the stream that it was made of, which are let go of with it;
+--          where nobody holds any of them any more it was counted already
 -- Returns  { offence index, sum, ... } of the windows that filled, in order
 local unpack_value, pack_value, call = cmsgpack.unpack, cmsgpack.pack, redis.call
+local number = tonumber(ARGV[2])
+if number then
+  local good, last = pcall(unpack_value, call('GET', KEYS[#KEYS]) or '')
+  if good and type(last) == 'table' and number <= last[1] then
+    return number == last[1] and last[2] or {}
+  end
+end
+local gone = 0
+for first = 3, #ARGV, 1000 do
+  local last = math.min(first + 999, #ARGV)
+  gone = gone + call('XACK', KEYS[#KEYS - 1], 'guard', unpack(ARGV, first, last))
+  call('XDEL', KEYS[#KEYS - 1], unpack(ARGV, first, last))
+end
+-- Another host was given these entries when this one was away, and has counted them.
+if ARGV[3] and gone == 0 then return {} end
 local asked = unpack_value(ARGV[1])
 local jails, offences = asked[1], asked[2]
 local names, limits, spans, kept = {}, {}, {}, {}
@@ -71,4 +91,5 @@ for key, record in pairs(records) do
     call('DEL', KEYS[key])
   end
 end
+if number then call('SET', KEYS[#KEYS], pack_value({ number, full }), 'EX', 604800) end
 return full

@@ -1,0 +1,136 @@
+"""Windows in memory: one small value per address, on a shelf for each length of time.
+
+Jails that may count the same rejection have the same `span`, and what an address did is kept once
+for all of them. What is old goes without a search: each shelf is a table of three generations.
+Nothing in the tables is an object that Python's garbage collector looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from guard.events import Offence, Overflow, Window
+from guard.jails.window import Rule, Sets, add, merged, pack, parts, span_of, times_of, unpack_from
+from guard.lib.networks import Network
+from guard.stores.keys import Key, key_of
+from guard.stores.tables import Table
+
+_ONE = 10
+assert len(pack(0.0, 0)) == _ONE
+
+
+class Shelves:
+    """What `Counters` does, without a file."""
+
+    def __init__(self) -> None:
+        self.sets = Sets()
+        self._tables: dict[float, Table] = {}
+        self._known: dict[str, Window] = {}  # of every jail that ever was
+        self._windows: dict[str, Window] = {}
+        self._rules: dict[str, tuple[Rule, Table]] = {}
+
+    def count(self, offences: Iterable[Offence], windows: Mapping[str, Window]) -> list[Overflow]:
+        """The role's."""
+        if windows != self._windows:
+            self._learn(windows)
+        overflows: list[Overflow] = []
+        rules, last = self._rules, None
+        for jail, network, time, rejections in offences:
+            if jail is not last:
+                last = jail
+                rule, table = rules.get(jail) or self._rule(jail, time)
+                least, number = rule.least, rule.number
+            if time >= table.turn:
+                table.move_on(time)
+            version, value, length = network
+            key: Key = value << 6 | length if version == 4 else key_of(network)
+            young = table.young
+            hits = young.get(key)
+            if hits is None:
+                hits = table.take(key) if table.elders else b""
+            # The common case first: one more, later than all before, that fills nothing.
+            held = len(hits)
+            if (
+                rejections == 1
+                and held + _ONE < least
+                and (not held or time >= unpack_from(hits, held - _ONE)[0])
+            ):
+                young[key] = hits + pack(time, number)
+                continue
+            hits, filled = add(hits, time, rejections, rule)
+            if filled:
+                overflows += [Overflow(name, network, time, total) for name, total in filled]
+            if hits:
+                young[key] = hits
+            else:
+                young.pop(key, None)
+        return overflows
+
+    def _rule(self, name: str, time: float) -> tuple[Rule, Table]:
+        """The rule and the shelf of a set of jails."""
+        rule = Rule(name, self._windows, self.sets, self._known)
+        span = span_of(self._windows[rule.jails[0][0]])
+        table = self._tables.get(span)
+        if table is None:
+            table = self._tables[span] = Table(span, time + span)
+        found = self._rules[name] = rule, table
+        return found
+
+    def _learn(self, windows: Mapping[str, Window]) -> None:
+        """Takes up other windows; where a span is another, all finds its new place."""
+        self._windows, self._rules = dict(windows), {}
+        moved = any(
+            jail in self._known and span_of(self._known[jail]) != span_of(window)
+            for jail, window in windows.items()
+        )
+        self._known.update(windows)
+        if moved:
+            self._move()
+
+    def _move(self) -> None:
+        """Puts everything where the spans of now say."""
+        held, self._tables = self._tables, {}
+        for table in held.values():
+            for generation in reversed(table.generations()):
+                for key, hits in generation.items():
+                    for span, part in parts(hits, self.sets, self._known).items():
+                        now = self._tables.setdefault(span, Table(span, table.turn))
+                        other = now.young.get(key)
+                        now.young[key] = merged(other, part) if other else part
+
+    def counted(self, network: Network) -> list[Offence]:
+        """The role's."""
+        key = key_of(network)
+        held = [
+            Offence(jail, network, time)
+            for table in self._tables.values()
+            for jail, time in times_of(table.find(key), self.sets, self._known)
+        ]
+        return sorted(held, key=lambda offence: offence.time)
+
+    def forget(self, network: Network) -> None:
+        """The role's."""
+        key = key_of(network)
+        for table in self._tables.values():
+            table.drop(key)
+
+    def __len__(self) -> int:
+        """How many addresses are held, once for each shelf."""
+        return sum(map(len, self._tables.values()))
+
+    def tables(self) -> Iterator[Table]:
+        """All shelves, for a snapshot."""
+        yield from self._tables.values()
+
+    def known(self) -> Mapping[str, Window]:
+        """The last window of every jail that ever was, for a snapshot."""
+        return self._known
+
+    def restore(self, names: Sequence[str], known: Mapping[str, Window]) -> None:
+        """Begins anew with the sets and windows of a snapshot, whose tables follow."""
+        self.sets, self._known = Sets(names), dict(known)
+        self._tables, self._windows, self._rules = {}, {}, {}
+
+    def table(self, span: float, turn: float) -> Table:
+        """The shelf of a snapshot, to be filled."""
+        return self._tables.setdefault(span, Table(span, turn))
