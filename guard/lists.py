@@ -37,6 +37,7 @@ class Lists:
     def __init__(self, feeds: Feeds, ledger: Ledger) -> None:
         self._feeds, self._ledger = feeds, ledger
         self._lock = threading.Lock()
+        self._changed: Callable[[str, int, int], object] = lambda feed, came, went: None
         self._known: dict[str, FeedStatus] = {}  # as of the last look; replaced, not changed
 
     @property
@@ -49,6 +50,13 @@ class Lists:
         """The feeds, as they are configured."""
         return list(self._feeds.recipes)
 
+    def tell(self, changed: Callable[[str, int, int], object]) -> None:
+        """Has `changed` told, in the ledger's thread, how many came to a feed and went from it."""
+        self._changed = changed
+
+    def _apply(self, plan: Plan, now: float) -> None:
+        self._changed(plan.recipe.name, *self._feeds.apply(plan, self._ledger, now))
+
     def step(self, now: float) -> Callable[[float], object] | None:
         """Does what is due; the rest, for the ledger's thread, or None when there is nothing."""
         with self._lock:
@@ -59,7 +67,7 @@ class Lists:
 
         def finish(then: float) -> None:
             for plan in plans:
-                self._feeds.apply(plan, self._ledger, then)
+                self._apply(plan, then)
             self._look()
 
         return finish
@@ -107,7 +115,7 @@ class Lists:
         plan = collected.plan
         found = self._feeds.difference(plan, self._ledger, now)
         if not dry_run:
-            self._feeds.apply(plan, self._ledger, now)
+            self._apply(plan, now)
         return {
             **self.row(plan.recipe.name),
             "asked": collected.asked,

@@ -10,6 +10,7 @@ from guard.assemble.deciding import allowed, lists_by_hand, operations
 from guard.assemble.engine import daemon, up
 from guard.assemble.listening import listener
 from guard.assemble.made import Assembled
+from guard.assemble.notifying import host_of, receivers
 from guard.assemble.reporting import reports_by_hand
 from guard.assemble.workers import Seat, Workers
 
@@ -20,9 +21,11 @@ __all__ = [
     "allowed",
     "check",
     "daemon",
+    "host_of",
     "listener",
     "lists_by_hand",
     "operations",
+    "receivers",
     "reports_by_hand",
     "up",
 ]

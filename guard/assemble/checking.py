@@ -12,6 +12,7 @@ from guard.lib.faults import Fault
 from guard.listeners import check as check_listeners
 from guard.mail.check import check_queues
 from guard.protect.traps import traps
+from guard.reporters.notify.check import check_notify
 from guard.roles import ConfigError
 from guard.sources.check import check_sources
 
@@ -28,6 +29,7 @@ def check(path: Path | None) -> list[Fault]:
         lambda: check_listeners(settings, path),
         lambda: check_sources(settings.source, settings.jails.filters, where),
         lambda: check_queues(settings.queue, where),
+        lambda: check_notify(settings.notify, where),
     ]
     found: list[Fault] = []
     faults: list[Fault] = []

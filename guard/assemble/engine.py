@@ -22,6 +22,7 @@ from guard.assemble.deciding import (
 from guard.assemble.door import tell
 from guard.assemble.listening import Front, front, sinks
 from guard.assemble.made import Assembled
+from guard.assemble.notifying import office
 from guard.assemble.reporting import reporting
 from guard.chronicle import Chronicle
 from guard.config import Settings
@@ -42,6 +43,7 @@ from guard.protect.pause import Pause
 from guard.protect.protection import Protectors
 from guard.protect.watch import FAR_EVERY, NEAR_EVERY, Watch
 from guard.reporters.eventlog import EventLog
+from guard.reporters.notify.office import SWEEP_EVERY, Office
 from guard.roles import Firewall, Source
 from guard.smtp.blocks import Blocks
 from guard.smtp.server import Server
@@ -125,8 +127,11 @@ def _engine(
         feeds.drop_orphans(clock.now())
     deciding, watch = _deciding(settings, path, store, protectors, feeds, stack)
     logs = _logs(settings, stack)
+    telling = office(settings, stack)
     reports = reporting(settings, deciding.key, protectors.protects, stack)
-    chronicle = Chronicle(store.ledger, [*logs, *reports.told])
+    chronicle = Chronicle(store.ledger, [*logs, telling, *reports.told])
+    telling.follow(chronicle.kinds)
+    feeds.tell(telling.list_changed)
     switch = Pause(protectors, settings.state.dir)
     mirror = _mirror(store, walls, switch)
     hand = allowed(settings, protectors, stack)
@@ -137,7 +142,7 @@ def _engine(
         for log in logs:
             log.flush(now)
 
-    told = _Status(store, deciding, mirror, walls, switch, chronicle, feeds, answering.servers)
+    told = _Status(store, deciding, mirror, walls, switch, chronicle, feeds, telling, answering.servers)
     engine = EngineParts(
         operations=Operations(
             deciding, store.counters, store.ledger, protectors, chronicle, switch, hand
@@ -156,6 +161,7 @@ def _engine(
             Chore("protection by name", FAR_EVERY, watch.far),
             *([Chore("feeds", FEEDS_EVERY, feeds.step)] if settings.feed else []),
             *([Chore("door", 1.0, lambda _: door.step)] if door else []),
+            Chore("notify", SWEEP_EVERY, telling.sweep(store.ledger)),
         ],
         lists=feeds,
         verbs=reports.verbs,
@@ -165,7 +171,7 @@ def _engine(
             listeners=answering.servers,
             sources=[*heard, *_sources(settings)],
             engine=engine,
-            jobs=[*answering.jobs, *reports.jobs, *_web(settings)],
+            jobs=[*answering.jobs, *reports.jobs, Job("notify", telling), *_web(settings)],
             chores=answering.chores,
             reload=answering.reload,
             close=stack.close,
@@ -254,6 +260,7 @@ class _Status:
     switch: Pause
     chronicle: Chronicle
     feeds: Lists
+    telling: Office
     servers: Sequence[Server]
 
     def __call__(self, now: float) -> dict[str, Any]:
@@ -273,6 +280,7 @@ class _Status:
                 for address in server.addresses[:1]
             ],
             "feed": self._feeds(now, dropped),
+            "notify": self.telling.rows(),
             "stopped jails": self._stopped(now),
         }
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "protect": "guard.cli.protect:protect",
     "report": "guard.cli.report:report",
     "feeds": "guard.cli.feeds:feeds",
+    "notify": "guard.cli.notify:notify",
     "relay-check": "guard.cli.relay_check:relay_check",
     "passwd": "guard.cli.passwd:passwd",
     "sources": "guard.cli.sources:sources",

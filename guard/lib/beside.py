@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -55,8 +56,9 @@ class Beside:
         finally:
             self._stopping.set()
             self.wake()
+            deadline = time.monotonic() + GRACE
             for thread in threads:
-                thread.join(GRACE)
+                thread.join(max(0.0, deadline - time.monotonic()))
             if any(thread.is_alive() for thread in threads):
                 log.info("%s is still waiting for an answer, which nobody waits for", self._name)
 

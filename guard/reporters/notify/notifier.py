@@ -78,8 +78,12 @@ class Notifier:
         self._kinds = dict(kinds)
         self._take([count for count in more if count.number > 0])
 
-    def keep(self) -> None:
-        """Writes down what came. Raises what the book raises, with nothing lost."""
+    def keep(self) -> bool:
+        """Writes down what came, and says whether anything did.
+
+        Raises what the book raises, with nothing lost.
+        """
+        came = bool(self._inbox)
         while self._inbox:
             batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), AT_ONCE))]
             try:
@@ -87,6 +91,7 @@ class Notifier:
             except GuardError:
                 self._inbox.extendleft(reversed(batch))
                 raise
+        return came
 
     def step(self, now: float) -> float:
         """Tells the next thing that is due; returns how many seconds to wait for the one after."""

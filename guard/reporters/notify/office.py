@@ -1,31 +1,28 @@
 """Runs notifiers beside the ban path: one thread that writes down, and one for each that tells.
 
-Threads of our own, which the end of the process does not wait for: a receiver that hangs for an
-hour delays no ban, no other receiver, and no stop. What it had not taken yet is on disk.
+The end of the process waits for none of them: a receiver that hangs for an hour delays no ban, no
+other receiver, and no stop. What it had not taken yet is on disk.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from guard.events import Claim, Event
+from guard.lib.beside import Beside, Turn
 from guard.lib.clock import Clock
 from guard.lib.networks import Network
-from guard.reporters.notify.notifier import IDLE, Notifier
+from guard.reporters.notify.notifier import Notifier
 from guard.reporters.notify.values import FeedChange
 from guard.roles import GuardError, Ledger
 
 log = logging.getLogger("guard.notify")
 
-GRACE = 0.5  # seconds that the end waits for what is being told
 SWEEP_EVERY = 30.0
+AGAIN = 5.0  # after a fault of the disk
 _KINDS_EVERY = 5.0
-_AGAIN = 5.0  # after a fault of the disk, or of ours
 
 
 class Office:
@@ -33,9 +30,10 @@ class Office:
 
     def __init__(self, notifiers: Sequence[Notifier], clock: Clock) -> None:
         self._notifiers, self._clock = notifiers, clock
-        self._came, self._stopping = threading.Event(), threading.Event()
         self._kinds: Callable[[], Mapping[str, int]] = dict
-        self._threads: dict[str, threading.Thread] = {}
+        self._kept = self._turn("all", self._keep)
+        turns = [self._turn(notifier.name, notifier.step) for notifier in notifiers]
+        self._threads = Beside("notify", [self._kept, *turns] if turns else [], clock)
 
     def follow(self, kinds: Mapping[str, int]) -> None:
         """Where rejections are counted by kind since the start; digests tell them."""
@@ -49,21 +47,21 @@ class Office:
         told = list(claims)
         for notifier in self._notifiers:
             notifier.banned(told)
-        self._came.set()
+        self._threads.wake()
 
     def unbanned(self, networks: Iterable[Network], now: float) -> None:
         """Networks that nobody claims any more."""
         told = list(networks)
         for notifier in self._notifiers:
             notifier.unbanned(told, now)
-        self._came.set()
+        self._threads.wake()
 
     def list_changed(self, name: str, came: int, went: int) -> None:
         """A list was taken over into the ledger."""
         if came or went:
             for notifier in self._notifiers:
                 notifier.list_changed(FeedChange(name, came, went))
-            self._came.set()
+            self._threads.wake()
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each, for status and metrics."""
@@ -88,63 +86,43 @@ class Office:
 
         return look
 
-    def start(self) -> None:
-        """Begins."""
-        self._begin("notify", self._note)
-        for notifier in self._notifiers:
-            self._begin(f"notify {notifier.name}", partial(self._tell, notifier))
+    async def run(self) -> None:
+        """Tells, until it is cancelled; whoever made this calls `stop` after that.
+
+        Threads begin here and not when this is made: by then the process may still have privileges
+        to lose, and a thread would keep them.
+        """
+        await self._threads.run()
 
     def stop(self) -> None:
-        """Ends; writes down what came, and leaves whoever hangs to the end of the process."""
-        self._stopping.set()
-        self._came.set()
-        deadline = time.monotonic() + GRACE
-        for thread in self._threads.values():
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if "notify" in self._threads and self._threads["notify"].is_alive():
-            log.error("notify: the disk takes nothing; the last notices are lost")
-            return
-        try:
-            self._keep()
-        except GuardError as error:
-            log.error("notify: %s", error)
+        """Writes down what came last, and closes the books, whoever still waits for a receiver."""
+        self._kept(self._clock())
         for notifier in self._notifiers:
-            telling = self._threads.get(f"notify {notifier.name}")
-            if telling is None or not telling.is_alive():
-                notifier.close()
+            notifier.close()
 
-    def _begin(self, name: str, step: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._repeat, args=(name, step), name=name, daemon=True)
-        self._threads[name] = thread
-        thread.start()
-
-    def _note(self) -> None:
-        """Writes down what came, and waits for more."""
-        self._keep()
-        self._came.wait(_KINDS_EVERY)
-        self._came.clear()
-
-    def _keep(self) -> None:
+    def _keep(self, now: float) -> float:
+        """Writes down what came, and has it told at once."""
         kinds = self._kinds()
+        came = False
         for notifier in self._notifiers:
             notifier.rejected(kinds)
-            notifier.keep()
+            came |= notifier.keep()
+        if came:
+            self._threads.wake()
+        return _KINDS_EVERY
 
-    def _tell(self, notifier: Notifier) -> None:
-        """Tells one thing, and waits until the next may be due."""
-        self._stopping.wait(min(notifier.step(self._clock()), IDLE))
-
-    def _repeat(self, name: str, step: Callable[[], None]) -> None:
+    def _turn(self, name: str, work: Turn) -> Turn:
+        """`work`, with what it cannot do said once and tried again later."""
         said = ""
-        while not self._stopping.is_set():
+
+        def turn(now: float) -> float:
+            nonlocal said
             try:
-                step()
-                said = ""
-                continue
+                pause, said = work(now), ""
             except GuardError as error:
                 if str(error) != said:
-                    log.error("%s: %s", name, error)
-                said = str(error)
-            except Exception:  # a fault of ours in one part must not end the others
-                log.exception("%s failed", name)
-            self._stopping.wait(_AGAIN)
+                    log.error("notify %s: %s", name, error)
+                pause, said = AGAIN, str(error)
+            return pause
+
+        return turn
