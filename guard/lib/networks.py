@@ -8,8 +8,10 @@ value, which a list of a million entries cannot afford.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from struct import unpack
 from typing import NamedTuple
 
 _FAMILY = {4: AF_INET, 6: AF_INET6}
@@ -95,10 +97,35 @@ def read_address(text: str) -> Network:
     """As `parse_address`, for a caller that remembers by itself."""
     try:
         if ":" not in text:
-            return Network(4, int.from_bytes(inet_pton(AF_INET, text), "big"), 32)
+            # Half the cost of a named tuple's own: there are millions.
+            return tuple.__new__(Network, (4, int.from_bytes(inet_pton(AF_INET, text), "big"), 32))
         return _unpack(_pack(text))
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IP address") from None
+
+
+def read_addresses(texts: Collection[str]) -> dict[str, Network | None]:
+    """`read_address` of each of `texts`, several times faster; None where it is none."""
+    plain = [text for text in texts if ":" not in text]
+    try:
+        packed = b"".join([inet_pton(AF_INET, text) for text in plain])
+    except (OSError, ValueError):
+        return {text: _read_or_none(text) for text in texts}
+    new = tuple.__new__
+    values = unpack(f">{len(plain)}I", packed)
+    found: dict[str, Network | None] = dict(
+        zip(plain, [new(Network, (4, value, 32)) for value in values], strict=True)
+    )
+    if len(found) < len(texts):
+        found.update({text: _read_or_none(text) for text in texts if ":" in text})
+    return found
+
+
+def _read_or_none(text: str) -> Network | None:
+    try:
+        return read_address(text)
+    except ValueError:
+        return None
 
 
 def parse_network(text: str) -> Network:
