@@ -8,6 +8,7 @@ open the store for a command when no daemon runs; `check` reads everything and o
 from guard.assemble.checking import check
 from guard.assemble.deciding import allowed, lists_by_hand, operations
 from guard.assemble.engine import daemon, up
+from guard.assemble.enriching import checks_by_hand
 from guard.assemble.listening import listener
 from guard.assemble.made import Assembled
 from guard.assemble.notifying import host_of, receivers
@@ -20,6 +21,7 @@ __all__ = [
     "Workers",
     "allowed",
     "check",
+    "checks_by_hand",
     "daemon",
     "host_of",
     "listener",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from guard.assemble.deciding import jails, recipes, relay_hosts
+from guard.assemble.enriching import check_checks
 from guard.config import DEFAULT_PATH, Settings, load
 from guard.jails.files import traps as jail_traps
 from guard.lib.faults import Fault
@@ -26,6 +27,7 @@ def check(path: Path | None) -> list[Fault]:
     parts: list[Callable[[], list[Fault] | None]] = [
         lambda: _jails(settings),
         lambda: _feeds(settings, where),
+        lambda: check_checks(settings, jails(settings), where),
         lambda: check_listeners(settings, path),
         lambda: check_sources(settings.source, settings.jails.filters, where),
         lambda: check_queues(settings.queue, where),

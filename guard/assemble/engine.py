@@ -20,6 +20,7 @@ from guard.assemble.deciding import (
     recipes,
 )
 from guard.assemble.door import tell
+from guard.assemble.enriching import checks
 from guard.assemble.listening import Front, front, sinks
 from guard.assemble.made import Assembled
 from guard.assemble.notifying import office
@@ -27,6 +28,7 @@ from guard.assemble.reporting import reporting
 from guard.chronicle import Chronicle
 from guard.config import Settings
 from guard.control import call
+from guard.enrichment.checks import Checks
 from guard.firewall.groups import by_feed, group_of_set, groups_of, sorter
 from guard.firewall.mirror import Mirror
 from guard.firewall.selected import Mirrors, Selected
@@ -119,13 +121,14 @@ def _engine(
 ) -> Assembled:
     protectors = protection(settings)
     walls = _firewalls(settings, stack)
-    store = open_store(settings.store, settings.state.dir)
+    store = open_store(settings.store, settings.state.dir, counting=True)
     stack.callback(store.close)
     feeds = lists(settings, store, protectors, stack)
     if settings.store.url is None:
         # In a fleet another host may follow what this one does not: `guard feeds forget`.
         feeds.drop_orphans(clock.now())
-    deciding, watch = _deciding(settings, path, store, protectors, feeds, stack)
+    asked = checks(settings, jails(settings), protectors, stack)
+    deciding, watch = _deciding(settings, path, store, protectors, feeds, asked, stack)
     logs = _logs(settings, stack)
     telling = office(settings, stack)
     reports = reporting(settings, deciding.key, protectors.protects, stack)
@@ -142,7 +145,9 @@ def _engine(
         for log in logs:
             log.flush(now)
 
-    told = _Status(store, deciding, mirror, walls, switch, chronicle, feeds, telling, answering.servers)
+    told = _Status(
+        store, deciding, mirror, walls, switch, chronicle, feeds, telling, answering.servers, asked
+    )
     engine = EngineParts(
         operations=Operations(
             deciding, store.counters, store.ledger, protectors, chronicle, switch, hand
@@ -165,13 +170,20 @@ def _engine(
         ],
         lists=feeds,
         verbs=reports.verbs,
+        checks=asked,
     )
     return Assembled(
         parts=Parts(
             listeners=answering.servers,
             sources=[*heard, *_sources(settings)],
             engine=engine,
-            jobs=[*answering.jobs, *reports.jobs, Job("notify", telling), *_web(settings)],
+            jobs=[
+                *answering.jobs,
+                *reports.jobs,
+                Job("notify", telling),
+                *_web(settings),
+                *([Job("look-ups", asked)] if asked else []),
+            ],
             chores=answering.chores,
             reload=answering.reload,
             close=stack.close,
@@ -205,14 +217,18 @@ def _deciding(
     store: Store,
     protectors: Protectors,
     feeds: Lists,
+    asked: Checks | None,
     stack: ExitStack,
 ) -> tuple[Pipeline, Watch]:
     """The pipeline, and the watch over whom it may not claim: each is told by the other."""
 
     def noticed(address: Network) -> None:
         watch.noticed(address)
+        if asked is not None:
+            asked.heard(address)
 
-    made = pipeline(settings, store, protectors, noticed, feeds)
+    suspects = [asked] if asked is not None and asked.wants else []
+    made = pipeline(settings, store, protectors, noticed, feeds, suspects)
     assert made.restraint is not None
     config = protect_config(path, made.restraint.configure)
     watch = Watch(settings.protect, protectors, settings.state.dir, config=config)
@@ -262,6 +278,7 @@ class _Status:
     feeds: Lists
     telling: Office
     servers: Sequence[Server]
+    asked: Checks | None
 
     def __call__(self, now: float) -> dict[str, Any]:
         dropped = self.mirror.dropped()
@@ -282,6 +299,7 @@ class _Status:
             "feed": self._feeds(now, dropped),
             "notify": self.telling.rows(),
             "stopped jails": self._stopped(now),
+            **({"check": self.asked.brief(now)} if self.asked else {}),
         }
 
     def dropped(self) -> dict[str, tuple[int, int]]:
