@@ -51,7 +51,7 @@ class AbuseIpdb:
     def __init__(self, clock=time.time, *, key="0123456789abcdef", limits=None):
         self.clock, self.key, self.limits = clock, key, {**LIMITS, **(limits or {})}
         self.saved, self.asked, self.way, self.duplicate = [], [], "", 429
-        self.used, self.overruns, self.known = Counter(), Counter(), {}
+        self.used, self.overruns, self.known, self.last = Counter(), Counter(), {}, {}
         self.most_lines = 10_000
         self.lock, self.released = threading.Lock(), threading.Event()
         outer = self
@@ -174,6 +174,7 @@ class AbuseIpdb:
         if endpoint == "clear-address":
             assert handler.command == "DELETE"
             kept = [r for r in self.saved if r.address != values["ipAddress"]]
+            self.last.pop(values["ipAddress"], None)
             gone, self.saved[:] = len(self.saved) - len(kept), kept
             return {"data": {"numReportsDeleted": gone}}
         return {"data": self.known.get(values.get("ipAddress") or values["network"], {})}
@@ -196,10 +197,7 @@ class AbuseIpdb:
         return ""
 
     def repeated(self, address):
-        return any(
-            report.address == address and self.clock() - report.time < 900
-            for report in reversed(self.saved)
-        )
+        return self.clock() - self.last.get(address, -DAY) < 900
 
     def save(self, address, categories, timestamp, comment, how):
         if fault := self.fault(address, categories, timestamp):
@@ -210,6 +208,7 @@ class AbuseIpdb:
         self.keep(address, categories, timestamp, comment, how)
 
     def keep(self, address, categories, timestamp, comment, how):
+        self.last[address] = self.clock()
         self.saved.append(Report(self.clock(), address, categories, comment[:1024], timestamp, how))
 
     @staticmethod

@@ -16,7 +16,7 @@ from guard.reporters.abuseipdb.answers import Meaning, judge, sort
 from guard.reporters.abuseipdb.api import MOST_LINES, Api, Line, table
 from guard.reporters.abuseipdb.facts import Facts, unpacked
 from guard.reporters.abuseipdb.intake import QUEUE
-from guard.reporters.abuseipdb.rules import AGAIN, BULK, Rules
+from guard.reporters.abuseipdb.rules import AGAIN, BULK, UNDER_WAY, Rules
 from guard.reporters.abuseipdb.settings import AbuseIpdbReportSettings
 from guard.reporters.outbox import Outbox, Waiting
 
@@ -58,7 +58,11 @@ class Bulk:
     def send(self, key: Secret, now: float) -> Outcome | None:
         """Sends one file if one may go and is worth it; None when it is not."""
         waiting = self._outbox.take(QUEUE, now, self._most)
-        if len(waiting) < self._from or not self._rules.may_send_file(now):
+        if len(waiting) < self._from:
+            return None
+        if any(one.error == UNDER_WAY for one in waiting):
+            self._rules.no_file()
+        if not self._rules.may_send_file(now):
             return None
         chosen = self._chosen(waiting, now)
         if not chosen:
@@ -67,10 +71,11 @@ class Bulk:
         for one in chosen[rows:]:
             self._rules.not_told(one.line.address)
         chosen = chosen[:rows]
+        self._outbox.later([one.waiting.id for one in chosen], now, UNDER_WAY, failed=False)
         try:
             answer = self._api.bulk_report(key, data)
         except CallFailed as error:
-            return self._undone(chosen, Outcome(str(error)))
+            return self._undone(chosen, Outcome(str(error)), now)
         return self._settle(chosen, answer, key, now)
 
     def _chosen(self, waiting: Sequence[Waiting], now: float) -> list[Chosen]:
@@ -79,7 +84,7 @@ class Bulk:
             facts = unpacked(one.payload)
             if why_not := self._against(facts.address):
                 self._outbox.done(QUEUE, [one.id], as_what=why_not)
-            elif self._rules.may_tell(facts.address, now):
+            elif self._rules.may_tell(facts.address, one.error, now):
                 chosen.append(Chosen(one, self._line(facts)))
             else:
                 why = "reported less than 15 minutes ago"
@@ -95,12 +100,14 @@ class Bulk:
         elif answer.status in (413, 422) and len(chosen) > FEWEST:
             self._most = len(chosen) // 2
             log.warning("a file of %d reports is too long: %s", len(chosen), verdict.text)
-        return self._undone(chosen, Outcome(verdict.text, verdict.wait))
+        return self._undone(chosen, Outcome(verdict.text, verdict.wait), now)
 
-    def _undone(self, chosen: Sequence[Chosen], outcome: Outcome) -> Outcome:
+    def _undone(self, chosen: Sequence[Chosen], outcome: Outcome, now: float) -> Outcome:
         """Nothing of the file was taken: it goes again."""
         for one in chosen:
             self._rules.not_told(one.line.address)
+        ids = [one.waiting.id for one in chosen]
+        self._outbox.later(ids, now, outcome.error)
         self._rules.no_file()
         return outcome
 

@@ -44,7 +44,9 @@ class Intake:
         jails: Iterable[Jail],
         key: Callable[[Network], Network],
     ) -> None:
-        self.wake: Callable[[], None] = lambda: None  # called when there is something to keep
+        self.wake: Callable[[], None] = lambda: (
+            None
+        )  # called when there is something to keep or send
         self._settings, self._outbox = settings, outbox
         self._jails: Mapping[str, Jail] = {f"jail:{jail.name}": jail for jail in jails}
         self._seen = Seen(key)
@@ -136,6 +138,8 @@ class Intake:
                 log.warning("%d reports were dropped: too many wait", dropped)
         for _ in items:
             self._banned.popleft()
+        if items:
+            self.wake()  # whoever sends may have looked before they were there
         for name in list(self._counts):
             self._outbox.count(QUEUE, name, self._counts.pop(name))
 

@@ -7,6 +7,9 @@ from guard.roles import Quotas
 
 REPORT, BULK, CLEAR = "abuseipdb.report", "abuseipdb.bulk-report", "abuseipdb.clear-address"
 AGAIN = 15 * 60 + 5.0  # their clock is not ours
+# The error of what was being told when a process ended: nobody knows whether it arrived. It is told
+# again at once, while AbuseIPDB still recognises it, and not a second time in 15 minutes.
+UNDER_WAY = "was under way when Guard ended"
 FILES = 3600.0  # seconds between two files of reports
 
 
@@ -21,8 +24,13 @@ class Rules:
             CLEAR: settings.clear_per_day,
         }
 
-    def may_tell(self, address: str, now: float) -> bool:
-        """Whether nobody reported `address` within 15 minutes; if so it counts as reported now."""
+    def may_tell(self, address: str, error: str, now: float) -> bool:
+        """Whether nobody reported `address` within 15 minutes; if so it counts as reported now.
+
+        `error` is what the last attempt met.
+        """
+        if error == UNDER_WAY:
+            self.not_told(address)
         return self._quotas.once(REPORT, address, AGAIN, now)
 
     def not_told(self, address: str) -> None:

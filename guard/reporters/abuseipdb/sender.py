@@ -22,7 +22,7 @@ from guard.reporters.abuseipdb.api import Api, Line
 from guard.reporters.abuseipdb.bulk import Bulk
 from guard.reporters.abuseipdb.facts import Facts, unpacked
 from guard.reporters.abuseipdb.intake import QUEUE
-from guard.reporters.abuseipdb.rules import AGAIN, REPORT, Rules
+from guard.reporters.abuseipdb.rules import AGAIN, REPORT, UNDER_WAY, Rules
 from guard.reporters.abuseipdb.settings import AbuseIpdbReportSettings
 from guard.reporters.abuseipdb.wording import comment, timestamp
 from guard.reporters.outbox import Outbox, Waiting
@@ -119,13 +119,14 @@ class Sender:
         except BadSecret as error:
             return self.hold(now, KEY_PAUSE, f"the key: {error}")
         address = facts.address
-        if not self.rules.may_tell(address, now):
+        if not self.rules.may_tell(address, waiting.error, now):
             why = "reported less than 15 minutes ago"
             self.outbox.later([waiting.id], now + AGAIN, why, failed=False)
             return 0.0
         if not self.rules.spend(REPORT, now):
             self.rules.not_told(address)
             return self._short(key, now)
+        self.outbox.later([waiting.id], waiting.due, UNDER_WAY, failed=False)
         try:
             answer = self.api.report(key, self.line(facts))
         except CallFailed as error:
@@ -147,6 +148,7 @@ class Sender:
         if verdict.meaning is Meaning.FAILED:
             return self._failed(waiting, address, now, verdict.text)
         self.rules.not_told(address)
+        self.outbox.later([waiting.id], now, verdict.text, failed=False)
         if verdict.meaning is Meaning.SPENT:
             self.rules.told(REPORT, 0, now)
             return self._short(key, now, verdict.wait)

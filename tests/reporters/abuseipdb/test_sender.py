@@ -234,6 +234,58 @@ def test_an_answer_that_is_cut_is_asked_again_and_not_told_twice(host, server, c
     assert len(server.saved) == 1
 
 
+class Killed(BaseException):
+    """What ends a process in the middle."""
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_what_was_under_way_at_a_kill_is_told_once(hosts, server, clock, arrived):
+    """At once after the start, so that AbuseIPDB still knows whether it had arrived."""
+    host = hosts()
+    send = host.sender.api.report
+
+    def cut(key, line):
+        if arrived:
+            send(key, line)
+        raise Killed
+
+    host.sender.api.report = cut
+    host.ban(claim(A))
+    with pytest.raises(Killed):
+        host.run()
+    host.close()
+    clock.now += 5
+    host = hosts()
+    host.run()
+    assert [report.address for report in server.saved] == [A]
+    assert host.counts() == {"waiting": 0, "duplicates" if arrived else "sent": 1}
+
+
+def test_a_file_that_was_under_way_at_a_kill_is_told_once(hosts, server, clock):
+    """The same for many."""
+    host = hosts(per_day=1, bulk_from=2)
+    server.limits["report"] = 1
+    send = host.sender.api.bulk_report
+
+    def cut(key, data):
+        send(key, data)
+        raise Killed
+
+    host.sender.api.bulk_report = cut
+    host.ban(*[claim(address(n)) for n in range(1, 12)])
+    with pytest.raises(Killed):
+        host.run()
+    host.close()
+    clock.now += 5
+    host = hosts(per_day=2, bulk_from=2)
+    server.limits["report"] = 2
+    for _ in range(6):
+        host.run()
+        clock.now += 901
+    assert len(server.saved) == 11
+    assert len({report.address for report in server.saved}) == 11
+
+
 def test_a_file_goes_when_single_reports_are_spent(hosts, server, clock):
     """Once an hour at most, and not for a few; lines are answered one by one."""
     host = hosts(per_day=5, bulk_per_day=2, bulk_from=20)
