@@ -72,3 +72,16 @@ def test_one_feed_is_synced_by_hand(lists):
     assert lists.ledger.claims(NOW) == []
     assert lists.finish(lists.collect("mine", NOW), NOW)["came"] == 2
     assert len(lists.ledger.claims(NOW)) == 2
+
+
+def test_changes_of_a_list_are_told(lists):
+    """How many came and went, when the ledger has it; by a sync by hand too; not by a dry run."""
+    told = []
+    lists.tell(lambda *change: told.append(change))
+    finish = lists.step(NOW)
+    assert told == []
+    finish(NOW)
+    lists.path.write_text("11.4.0.1\n")
+    lists.finish(lists.collect("mine", NOW + 60, accept=True, dry_run=True), NOW, dry_run=True)
+    lists.finish(lists.collect("mine", NOW + 120, accept=True), NOW + 120)
+    assert told == [("mine", 2, 0), ("mine", 0, 1)]

@@ -217,6 +217,47 @@ def test_the_command_tests_without_a_daemon(here):
     assert tried().returncode == 1
 
 
+def test_faults_are_found_before_the_start(here):
+    """`guard check` names the key; what has a fault stops nothing that runs."""
+    (here.folder / "url").unlink()
+    here.start()
+    here.service.ask("ban", "203.0.113.9")
+    assert eventually(lambda: "No such file" in here.row()["error"])
+    done = guard("check", "--json", "-c", str(here.config))
+    assert done.returncode == 78
+    faults = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "notify[0].url_file" in [row["key"] for row in faults if row["level"] == "error"]
+    (here.folder / "url").write_text(here.receiving.url)
+    assert eventually(lambda: here.told() == [("ban", "203.0.113.9")], 30)
+
+
+@pytest.mark.redis
+def test_a_fleet_tells_a_ban_and_its_end_once(here, redis_server, tmp_path):
+    """By the host that made it, also when another lifts it."""
+    other = tmp_path / "other"
+    other.mkdir()
+    store = f'[store]\nurl = "{redis_server.url}"\n'
+    here.start(WEBHOOK + store)
+    text = here.config.read_text().replace('"url"', f'"{here.folder / "url"}"')
+    text = text.replace('"secret"', f'"{here.folder / "secret"}"').replace('"here"', '"there"')
+    for port in (here.smtp, here.web):
+        text = text.replace(str(port), str(free_port()))
+    (other / "guard.toml").write_text(text)
+    there = Service("up", other / "guard.toml")
+    try:
+        there.start()
+        here.service.ask("ban", "203.0.113.9", "--for", "1h")
+        assert eventually(lambda: len(here.told()) == 1)
+        there.ask("unban", "203.0.113.9")
+        assert eventually(lambda: len(here.told()) == 2, 60), there.said()
+        time.sleep(1)
+    finally:
+        there.stop()
+    assert here.told() == [("ban", "203.0.113.9"), ("unban", "203.0.113.9")]
+    assert {request.json["host"] for request in here.receiving.requests} == {"here"}
+    assert here.receiving.requests[1].json["lifted"] is True
+
+
 class Kept:
     """Keeps what an SMTP server takes."""
 
