@@ -35,6 +35,8 @@ class EmbeddedCounters:
 
     def count_once(self, batch: Batch) -> list[Overflow]:
         """The role's. Durable against the end of this process when it returns."""
+        if not (batch.parts or batch.mark or (batch.settled and self._open)):
+            return []
         if self._journal is not None:
             self._journal.once(batch)
         overflows = self._count_once(batch)
