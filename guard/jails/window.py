@@ -76,8 +76,9 @@ class Sets:
         """For each number that of the set less `jail`. There may be too many: see `small`."""
         left = self._less.get(jail)
         if left is None:
-            numbers = [self.without(number, jail) for number in range(len(self.names))]
-            left = bytes(number % BYTE for number in numbers).ljust(BYTE, b"\0")
+            # The names grow by what is left of them.
+            numbers = [self.without(self.number(name), jail) for name in self.names]
+            left = bytes(number % BYTE for number in numbers).ljust(BYTE, b"\0")[:BYTE]
             self._less[jail] = left
         return left
 
@@ -142,6 +143,8 @@ def _add_next(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hit
             filled.append((jail, total))
             number = sets.without(number, jail)
             numbers = numbers.translate(sets.less(jail))
+            if not sets.small:
+                return _add_exactly(hits, time, rejections, rule)
     if not filled:
         return _less_old(hits, time, rule) + pack(time, number) * rejections, filled
     return _renumbered(hits, numbers) + (pack(time, number) * rejections if number else b""), filled
