@@ -157,7 +157,7 @@ def test_a_kill_between_noting_and_telling_loses_nothing(here):
     here.service.ask("ban", "203.0.113.9")
     assert here.receiving.came.wait(20), here.service.said()
     here.service.ask("ban", "203.0.113.10")
-    assert eventually(lambda: here.row()["queued"] == 1)
+    assert eventually(lambda: here.row()["queued"] == 2)
     here.service.stop(signal.SIGKILL)
     here.receiving.hanging.clear()
     here.start()
@@ -256,6 +256,21 @@ def test_a_fleet_tells_a_ban_and_its_end_once(here, redis_server, tmp_path):
     assert here.told() == [("ban", "203.0.113.9"), ("unban", "203.0.113.9")]
     assert {request.json["host"] for request in here.receiving.requests} == {"here"}
     assert here.receiving.requests[1].json["lifted"] is True
+
+
+def test_a_mail_waits_in_the_spool_until_somebody_delivers(here):
+    """The command's test, and a daemon's digest, are spooled as any accepted mail."""
+    here.config.write_text(CONFIG.format(notify=MAIL, smtp=0, web=here.web, sink=here.sink))
+    done = guard("notify", "test", "--json", "-c", str(here.config))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["name"], answer["to"], answer["error"]) == ("mail", "team@ops.example", "")
+    (waiting,) = [
+        json.loads(line)
+        for line in guard("spool", "list", "--json", "-c", str(here.config)).stdout.splitlines()
+    ]
+    assert (waiting["id"], waiting["sender"]) == (answer["id"], "")
+    assert waiting["recipients"] == ["team@ops.example"]
 
 
 class Kept:

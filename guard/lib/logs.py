@@ -47,5 +47,7 @@ def set_up(*, verbose: bool, journal: bool) -> None:
     # what the listener says better.
     for name in ("mail.log", "mail.debug"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # At DEBUG it logs the path of every request, which is a secret where a webhook of a chat is.
-    logging.getLogger("urllib3").setLevel(logging.INFO)
+    # At DEBUG one logs the path of every request, which is a secret where a webhook of a chat is;
+    # the other every change of a watched folder, and the log itself may be a file there.
+    for name in ("urllib3", "watchdog"):
+        logging.getLogger(name).setLevel(logging.INFO)

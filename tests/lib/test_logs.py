@@ -42,6 +42,8 @@ def test_the_libraries_do_not_repeat_what_peers_say(capsys):
         set_up(verbose=True, journal=False)
         logging.getLogger("mail.log").info("a command")
         logging.getLogger("mail.debug").warning("a PROXY header")
+        logging.getLogger("urllib3.connectionpool").debug("POST /secret")
+        logging.getLogger("watchdog.observers").debug("the log grew")
         logging.getLogger("guard.smtp").debug("ours")
     finally:
         root.handlers[:] = handlers

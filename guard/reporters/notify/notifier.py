@@ -53,6 +53,7 @@ class Notifier:
         self._inbox: deque[Happened] = deque()
         self._kinds: dict[str, int] = {}
         self._turn = ""
+        self._open = _notices(book.message())
         self._sent = self._failed = self._expired = self._full = 0
         self._error = ""
 
@@ -100,8 +101,9 @@ class Notifier:
         if message is None:
             self._compose(now)
             message = self._book.message()
-            if message is None:
-                return IDLE
+        self._open = _notices(message)
+        if message is None:
+            return IDLE
         # A due date beyond every pause was written before the clock was put back.
         if now < message.due <= now + LONGEST_WAIT:
             return min(message.due - now, IDLE)
@@ -118,7 +120,7 @@ class Notifier:
         return {
             "name": self.name,
             "to": self._receiver.place,
-            "queued": self._book.waiting + len(self._inbox),
+            "queued": self._book.waiting + self._open + len(self._inbox),
             "sent": self._sent,
             "failed": self._failed,
             "expired": self._expired,
@@ -213,6 +215,10 @@ class Notifier:
         if text != self._error:
             log.warning("notify %s: %s", self.name, text)
         self._error = text
+
+
+def _notices(message: Message | None) -> int:
+    return message.notices if message else 0
 
 
 def _gave_up(notices: int) -> str:

@@ -129,7 +129,7 @@ def test_failures_are_tried_again_later_and_later_with_the_same_id(world):
     here.someone.errors = [NotNow("down")] * 6
     here.notifier.banned([claim(1)])
     here.pass_(2)
-    assert (here.row["error"], here.row["queued"]) == ("down", 0)
+    assert (here.row["error"], here.row["queued"]) == ("down", 1)
     here.pass_(120)
     ids, times = {id_ for id_, _ in here.someone.tried}, [t for _, t in here.someone.tried]
     assert len(ids) == 1
