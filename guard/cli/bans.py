@@ -6,13 +6,13 @@ kernel then follows when the daemon starts.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
 from guard.lib.logs import printable
@@ -43,28 +43,22 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Prints claims as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("NETWORK", "SOURCE", "SINCE", "ENDS IN", "STRIKES", "REASON"):
-        table.add_column(title, overflow="fold", no_wrap=title != "REASON")
     now = clock()
-    for row in rows:
-        until = row["until"]
-        table.add_row(
-            row["network"],
-            row["source"],
-            format_duration(now - row["since"]) + " ago",
-            "never" if until is None else format_duration(until - now),
-            str(row["strikes"]),
-            row["reason"],
-        )
-    # Through a pipe nobody wants lines cut to the width of a terminal that is not there.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    with console.capture() as shown:
-        console.print(table, markup=False)
-    click.echo("\n".join(line.rstrip() for line in shown.get().splitlines()))
+    show_table(
+        ("NETWORK", "SOURCE", "SINCE", "ENDS IN", "STRIKES", "REASON"),
+        (
+            (
+                row["network"],
+                row["source"],
+                format_duration(now - row["since"]) + " ago",
+                "never" if row["until"] is None else format_duration(row["until"] - now),
+                str(row["strikes"]),
+                row["reason"],
+            )
+            for row in rows
+        ),
+        folding=("REASON",),
+    )
 
 
 @click.command()

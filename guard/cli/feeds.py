@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
 
@@ -139,26 +140,27 @@ def _sync(config: Path | None, name: str, dry_run: bool, accept: bool) -> dict[s
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("FEED", "ACTION", "ENTRIES", "BLOCKS", "LEFT OUT", "DROPPED", "HEARD OF", "NEXT"):
-        table.add_column(title)
     now = clock()
-    for row in rows:
-        due = row["next"]
-        table.add_row(
-            row["name"],
-            row["action"],
-            str(row["entries"]),
-            str(row["networks"]),
-            str(sum(row["removed"].values())),
-            "-" if row.get("dropped") is None else str(row["dropped"]),
-            "never" if row["fetched"] is None else format_duration(now - row["fetched"]) + " ago",
-            "now" if due is None or due <= now else "in " + format_duration(due - now),
-        )
-    Console(soft_wrap=True).print(table, markup=False)
+    show_table(
+        ("FEED", "ACTION", "ENTRIES", "BLOCKS", "LEFT OUT", "DROPPED", "HEARD OF", "NEXT"),
+        (
+            (
+                row["name"],
+                row["action"],
+                str(row["entries"]),
+                str(row["networks"]),
+                str(sum(row["removed"].values())),
+                "-" if row.get("dropped") is None else str(row["dropped"]),
+                "never"
+                if row["fetched"] is None
+                else format_duration(now - row["fetched"]) + " ago",
+                "now"
+                if (due := row["next"]) is None or due <= now
+                else "in " + format_duration(due - now),
+            )
+            for row in rows
+        ),
+    )
 
 
 def _details(row: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.logs import printable
 
@@ -111,13 +112,8 @@ def _rows(config: Path | None) -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column.upper())
-    for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
-    Console(soft_wrap=True).print(table, markup=False)
+    show_table(
+        [column.upper() for column in columns],
+        ([str(row.get(column, "")) for column in columns] for row in rows),
+    )

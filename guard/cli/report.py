@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
 
@@ -99,20 +100,19 @@ def _ask(config: Path | None, verb: str, **arguments: Any) -> Any:
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("ADDRESS", "CATEGORIES", "BANNED", "DUE", "TRIED", "REPORT"):
-        table.add_column(title)
     now = clock()
-    for row in rows:
-        table.add_row(
-            row["address"],
-            ",".join(map(str, row["categories"])),
-            f"{format_duration(now - row['time'])} ago",
-            "now" if row["due"] <= now else f"in {format_duration(row['due'] - now)}",
-            str(row["attempts"]),
-            f"{row['comment']} ({row['error']})" if row["error"] else row["comment"],
-        )
-    Console(soft_wrap=True).print(table, markup=False)
+    show_table(
+        ("ADDRESS", "CATEGORIES", "BANNED", "DUE", "TRIED", "REPORT"),
+        (
+            (
+                row["address"],
+                ",".join(map(str, row["categories"])),
+                f"{format_duration(now - row['time'])} ago",
+                "now" if row["due"] <= now else f"in {format_duration(row['due'] - now)}",
+                str(row["attempts"]),
+                f"{row['comment']} ({row['error']})" if row["error"] else row["comment"],
+            )
+            for row in rows
+        ),
+        folding=("REPORT",),
+    )
