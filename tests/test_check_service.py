@@ -169,7 +169,11 @@ def test_what_everybody_uses_is_let_in_again(world):
 
     said = "greynoise: common service, Example DNS"
     assert eventually(lambda: explained() == (said, False)), world.guard.said()
+    assert {"layer": "vetoes", "network": "127.0.0.9", "why": said} in world.guard.ask(
+        "protect", "list"
+    )
     world.guard.stop()
+    assert explained() == (said, False)
     world.greynoise.pages.clear()
     world.guard.start()
     assert explained() == (said, False)

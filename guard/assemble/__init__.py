@@ -8,7 +8,7 @@ open the store for a command when no daemon runs; `check` reads everything and o
 from guard.assemble.checking import check
 from guard.assemble.deciding import allowed, lists_by_hand, operations
 from guard.assemble.engine import daemon, up
-from guard.assemble.enriching import checks_by_hand
+from guard.assemble.enriching import checks_by_hand, vetoes
 from guard.assemble.listening import listener
 from guard.assemble.made import Assembled
 from guard.assemble.notifying import host_of, receivers
@@ -30,4 +30,5 @@ __all__ = [
     "receivers",
     "reports_by_hand",
     "up",
+    "vetoes",
 ]

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 
+from guard.assemble.enriching import vetoes
 from guard.chronicle import Chronicle
 from guard.config import DEFAULT_PATH, Settings, load
 from guard.feeds.copies import Copies, FolderCopies, RedisCopies
@@ -94,6 +95,7 @@ def operations(settings: Settings) -> Iterator[Operations]:
     """The ledger by hand, without a daemon."""
     protectors = protection(settings)
     Watch(settings.protect, protectors, settings.state.dir).near(clock.now())
+    vetoes(settings, protectors)
     store = open_store(settings.store, settings.state.dir)
     try:
         made = pipeline(settings, store, protectors)

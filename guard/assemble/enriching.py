@@ -11,7 +11,7 @@ from guard.enrichment.abuseipdb import AbuseIpdb
 from guard.enrichment.allowance import Allowance
 from guard.enrichment.answers import LookUpFailed
 from guard.enrichment.checks import Checks
-from guard.enrichment.desk import Desk, Rationed
+from guard.enrichment.desk import Desk, Rationed, remembered_vetoes
 from guard.enrichment.greynoise import GreyNoise
 from guard.enrichment.memory import Memory
 from guard.enrichment.settings import CheckSettings
@@ -61,14 +61,13 @@ def checks(
         for enricher in _enrichers(settings.check, quotas)
     ]
     private = PrefixMap(reserved()).find if settings.protect.reserved else _nothing
-    vetoing = ["greynoise"] if settings.check.greynoise.on and settings.check.greynoise.veto else []
     made = Checks(
         desks,
         jails,
         clock=clock.now,
         key=key,
         wait=settings.check.wait,
-        vetoing=vetoing,
+        vetoing=_vetoing(settings.check),
         private=private,
         protect=lambda entries: protectors.replace(LAYER, entries),
     )
@@ -85,6 +84,20 @@ def checks_by_hand(settings: Settings) -> Iterator[Checks | None]:
         if made is not None:
             made.start()
         yield made
+
+
+def vetoes(settings: Settings, protectors: Protectors) -> None:
+    """Protects whom a daemon's services have vetoed, for a command beside it."""
+    found = []
+    for name in _vetoing(settings.check):
+        memory = _memory(settings.check, name, settings.state.dir / "check")
+        memory.load(clock.now())
+        found += remembered_vetoes(memory)
+    protectors.replace(LAYER, found)
+
+
+def _vetoing(settings: CheckSettings) -> list[str]:
+    return ["greynoise"] if settings.greynoise.on and settings.greynoise.veto else []
 
 
 def _nothing(network: Network) -> None:

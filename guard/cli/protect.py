@@ -34,6 +34,7 @@ def build(settings: Settings) -> tuple[Protectors, Watch]:
     protectors = Protectors.build(settings.protect, relay_hosts)
     watch = Watch(settings.protect, protectors, settings.state.dir)
     watch.near(clock())
+    assemble.vetoes(settings, protectors)
     with ExitStack() as stack:
         assemble.allowed(settings, protectors, stack)
     return protectors, watch

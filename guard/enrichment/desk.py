@@ -153,6 +153,7 @@ class Desk:
             self._scores.pop(self._key(displaced), None)
             self._vetoes.pop(displaced, None)
         if self._take_up(network, held):
+            self.memory.save()  # for the commands that work beside a daemon
             self._vetoed()
         return held
 
@@ -165,7 +166,7 @@ class Desk:
         self._scores[self._key(network)] = score, until
         before = self._vetoes.pop(network, None)
         if opinion is not None and opinion.veto:
-            self._vetoes[network] = _why(opinion), until
+            self._vetoes[network] = said(opinion), until
         return (before is None) is (network in self._vetoes)
 
     def _note(self, error: GuardError, now: float) -> None:
@@ -225,6 +226,13 @@ class Desk:
         }
 
 
-def _why(opinion: Opinion) -> str:
+def remembered_vetoes(memory: Memory) -> list[tuple[Network, str]]:
+    """Who must not be blocked, and why, for whoever only reads the memory."""
+    known = memory.items()
+    return [(n, said(h.opinion)) for n, h in known if h.opinion is not None and h.opinion.veto]
+
+
+def said(opinion: Opinion) -> str:
+    """A veto as protection shows it."""
     name = opinion.facts.get("name", "")
     return f"{opinion.name}: {opinion.verdict}" + (f", {name}" if name else "")
