@@ -20,7 +20,10 @@ LINE = re.compile(r"^(?:[$#] )?(?:\.venv/bin/)?guard (\S.*)$")
 # Services run until they are told to stop; other tests run them.
 SERVICES = {"up", "listener", "daemon"}
 # port25.toml is only asked about, never run: a test does not listen on port 25.
-CONFIGS = {"relay-check": "port25.toml", "feeds": "feeds.toml", "sources": "sources.toml"}
+CONFIGS = {
+    "relay-check": "port25.toml", "feeds": "feeds.toml", "sources": "sources.toml",
+    "report": "report.toml",
+}  # fmt: skip
 NO_CONFIG = {"demo", "passwd", "policy"}
 
 
@@ -72,6 +75,9 @@ def sandbox(tmp_path_factory):
         )
     )
     (folder / "list.txt").write_text("198.51.100.0/24\n")
+    (folder / "report.toml").write_text(
+        '[state]\ndir = "report"\n[report.abuseipdb]\nkey_file = "key"\ndry_run = true\n'
+    )
     (folder / "sources.toml").write_text(
         '[state]\ndir = "sources"\n[[source]]\ntype = "kumomta-log"\npath = "log/records.jsonl"\n'
     )

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from guard.assemble.deciding import jails, recipes, relay_hosts
 from guard.assemble.enriching import check_checks
+from guard.assemble.reporting import check_reports
 from guard.config import DEFAULT_PATH, Settings, load
 from guard.jails.files import traps as jail_traps
 from guard.lib.faults import Fault
+from guard.lib.secrets import exposed
 from guard.listeners import check as check_listeners
 from guard.mail.check import check_queues
 from guard.protect.traps import traps
@@ -32,6 +34,7 @@ def check(path: Path | None) -> list[Fault]:
         lambda: check_sources(settings.source, settings.jails.filters, where),
         lambda: check_queues(settings.queue, where),
         lambda: check_notify(settings.notify, where),
+        lambda: check_reports(settings, where),
     ]
     found: list[Fault] = []
     faults: list[Fault] = []
@@ -53,8 +56,10 @@ def _jails(settings: Settings) -> list[Fault]:
     return jail_traps(settings.jails.path, settings.jails.filters, heard)
 
 
-def _feeds(settings: Settings, where: str) -> None:
+def _feeds(settings: Settings, where: str) -> list[Fault]:
     try:
         recipes(settings)
     except ConfigError as error:
         raise ConfigError([Fault(where, f.key, f.message) for f in error.faults]) from None
+    keys = [(n, exposed(getattr(feed, "key_file", None))) for n, feed in enumerate(settings.feed)]
+    return [Fault(where, f"feed[{n}].key_file", why) for n, why in keys if why]

@@ -12,10 +12,12 @@ from guard.chronicle import Told
 from guard.config import Settings
 from guard.lib import clock
 from guard.lib.beside import Beside
+from guard.lib.faults import Fault
 from guard.lib.networks import Network
 from guard.parts import Job
 from guard.protect.watch import Watch
 from guard.reporters import outbox as outboxes
+from guard.reporters.abuseipdb import check
 from guard.reporters.abuseipdb.api import Api
 from guard.reporters.abuseipdb.desk import Desk
 from guard.reporters.abuseipdb.intake import Intake
@@ -23,7 +25,7 @@ from guard.reporters.abuseipdb.rules import Rules
 from guard.reporters.abuseipdb.sender import Protects, Sender
 from guard.reporters.abuseipdb.settings import AbuseIpdbReportSettings
 from guard.reporters.outbox import Outbox
-from guard.roles import BadInput
+from guard.roles import BadInput, ConfigError
 from guard.stores.database import open_file
 from guard.stores.quotas import open_quotas
 
@@ -103,6 +105,18 @@ def _verbs(desk: Desk) -> dict[str, Verb]:
 
 def _absent(**arguments: Any) -> Any:
     raise BadInput(ABSENT)
+
+
+def check_reports(settings: Settings, where: str) -> list[Fault]:
+    """Warnings on `[report]`. Raises ConfigError with its faults."""
+    own = settings.report.abuseipdb
+    if own is None:
+        return []
+    found = [Fault(where, f"report.abuseipdb.{key}", text) for key, text in check.faults(own)]
+    if found:
+        raise ConfigError(found)
+    warned = check.warnings(own, jails(settings))
+    return [Fault(where, f"report.abuseipdb.{key}", text) for key, text in warned]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from guard.filters.load import load_filter
 from guard.lib.faults import Fault
+from guard.lib.secrets import exposed
 from guard.roles import ConfigError, Refused
 from guard.sources.make import journalmatch
 from guard.sources.settings import (
@@ -82,6 +83,8 @@ def _surprising(item: SourceSettings) -> Found:
         yield "type", "there is no journalctl on this machine"
     if isinstance(item, WebhookSettings) and item.remote and item.tls_certificate is None:
         yield "tls_certificate", "is not set: the secret crosses the network in clear"
+    if isinstance(item, WebhookSettings) and (why := exposed(item.secret_file)):
+        yield "secret_file", why
     if isinstance(item, SyslogSettings) and item.remote:
         yield "listen", f"whoever can send to {item.listen} can have anybody banned"
 
