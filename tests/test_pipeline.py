@@ -12,6 +12,8 @@ from guard.jails.reasons import seen_here
 from guard.jails.settings import CrowdSettings, JailsSettings
 from guard.lib.networks import parse_network
 from guard.pipeline import Pipeline
+from guard.protect.restraint import Restraint
+from guard.protect.settings import ProtectSettings
 from guard.roles import Unavailable
 from guard.stores.embedded import EmbeddedStore
 
@@ -157,6 +159,18 @@ def test_an_address_that_is_none_is_passed_over():
     """Sources give canonical addresses; whatever else comes must not stop the others."""
     heard = [*rejections(NOW, address="evil\n"), *rejections(NOW)]
     assert len(pipeline(jail(maxretry=1)).hear(heard, NOW)) == 1
+
+
+@pytest.mark.parametrize("settings", [None, JailsSettings(path=(), filters=(), ipv4_prefix=24)])
+def test_mail_vouches_for_its_sender_when_it_is_sure_of_it(settings):
+    """Minutes after the batch in which it was heard, in one that has others' events only."""
+    store = EmbeddedStore(None)
+    restraint = Restraint(ProtectSettings(), store.standing, store.counters)
+    made = pipeline(jail(weak=True), store=store, restraint=restraint, settings=settings)
+    made.hear([Acceptance(NOW, "192.0.2.5", "mail")], NOW)
+    made.hear(rejections(NOW + 600, address="198.51.100.9"), NOW + 600)
+    assert made.hear(rejections(*[NOW + 700] * 3, address="192.0.2.5"), NOW + 700) == []
+    assert made.tally.spared == 1
 
 
 def test_by_hand():
