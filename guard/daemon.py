@@ -275,9 +275,6 @@ class Daemon:
             return await self._feeds(engine, name, arguments)
         if (verb := engine.verbs.get(name)) is not None:
             return await in_thread(partial(verb, now=now, **arguments), name)
-        if name == "opinions":
-            checks = engine.checks
-            return [] if checks is None else await asyncio.to_thread(checks.opinions, **arguments)
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
             # The command's answer means that the kernel has it.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from guard.chronicle import Chronicle
-from guard.enrichment.checks import Checks
 from guard.lists import Lists
 from guard.operations import Operations
 from guard.roles import Source
@@ -100,4 +99,3 @@ class EngineParts:
     chores: Sequence[Chore] = ()
     lists: Lists | None = None
     verbs: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    checks: Checks | None = None

@@ -193,11 +193,14 @@ def test_without_a_daemon_the_command_asks_by_itself(world):
 
 def test_check_names_keys_that_cannot_be_read_and_conditions_that_never_hold(world, tmp_path):
     """The one is a fault, the others are warnings."""
-    (tmp_path / "jail.d" / "two.conf").write_text("[relay]\nvirustotal.score = 5\n")
+    (tmp_path / "jail.d" / "two.conf").write_text(
+        "[relay]\nvirustotal.score = 5\nzen.score = 100\nzen.maxretry = 5\n"
+    )
     (tmp_path / "key").chmod(0o644)
     done = guard("check", "-c", str(world.guard.config))
     assert done.returncode == 0, done.stderr
     assert "virustotal.score of jail relay never holds" in done.stdout + done.stderr
+    assert "zen.score of jail relay changes nothing" in done.stdout + done.stderr
     assert "chmod o-rwx" in done.stdout + done.stderr
     (tmp_path / "key").unlink()
     done = guard("check", "-c", str(world.guard.config))

@@ -20,7 +20,7 @@ from guard.assemble.deciding import (
     recipes,
 )
 from guard.assemble.door import tell
-from guard.assemble.enriching import checks
+from guard.assemble.enriching import checks, opinions
 from guard.assemble.listening import Front, front, sinks
 from guard.assemble.made import Assembled
 from guard.assemble.notifying import office
@@ -169,8 +169,7 @@ def _engine(
             Chore("notify", SWEEP_EVERY, telling.sweep(store.ledger)),
         ],
         lists=feeds,
-        verbs=reports.verbs,
-        checks=asked,
+        verbs={**reports.verbs, "opinions": opinions(asked)},
     )
     return Assembled(
         parts=Parts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from guard.config import Settings
 from guard.enrichment.abuseipdb import AbuseIpdb
@@ -86,6 +87,15 @@ def checks_by_hand(settings: Settings) -> Iterator[Checks | None]:
         yield made
 
 
+def opinions(made: Checks | None) -> Callable[..., list[dict[str, Any]]]:
+    """The verb by which `guard explain` asks."""
+    return made.opinions if made is not None else _no_opinions
+
+
+def _no_opinions(*, now: float, address: str) -> list[dict[str, Any]]:
+    return []
+
+
 def vetoes(settings: Settings, protectors: Protectors) -> None:
     """Protects whom a daemon's services have vetoed, for a command beside it."""
     found = []
@@ -113,8 +123,8 @@ def _enrichers(settings: CheckSettings, quotas: Quotas) -> Iterator[Rationed]:
     abuseipdb, virustotal = settings.abuseipdb, settings.virustotal
     greynoise, zen = settings.greynoise, settings.zen
     if abuseipdb.on:
-        per_check = Allowance(quotas, "abuseipdb-check", abuseipdb.per_day)
-        per_block = Allowance(quotas, "abuseipdb-check-block", abuseipdb.blocks_per_day)
+        per_check = Allowance(quotas, "abuseipdb.check", abuseipdb.per_day)
+        per_block = Allowance(quotas, "abuseipdb.check-block", abuseipdb.blocks_per_day)
         key = _key("AbuseIPDB", abuseipdb.key_file, abuseipdb.credential)
         yield AbuseIpdb(abuseipdb, key, per_check, per_block)
     if virustotal.on:
@@ -170,9 +180,12 @@ def check_checks(settings: Settings, jails: Sequence[Jail], where: str) -> list[
 
 
 def _idle(settings: CheckSettings, jails: Sequence[Jail], where: str) -> Iterator[Fault]:
-    """Conditions of jails on services that are off."""
+    """Conditions of jails that change nothing."""
     for jail in jails:
         for condition in jail.conditions:
+            what = f"{condition.name}.score of jail {jail.name}"
             if condition.name not in settings.on:
-                message = f"is off: {condition.name}.score of jail {jail.name} never holds"
+                yield Fault(where, f"check.{condition.name}", f"is off: {what} never holds")
+            elif condition.maxretry >= jail.window.maxretry:
+                message = f"{what} changes nothing: its maxretry is {jail.window.maxretry} for all"
                 yield Fault(where, f"check.{condition.name}", message)

@@ -33,7 +33,7 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
             raise
         if name == "opinions":
             with assemble.checks_by_hand(settings) as checks:
-                return checks.opinions(**arguments) if checks is not None else []
+                return checks.opinions(now=clock(), **arguments) if checks is not None else []
         with assemble.operations(settings) as operations:
             answer = operations.do(name, arguments, clock())
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):

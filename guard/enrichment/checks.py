@@ -100,7 +100,7 @@ class Checks:
 
     # By hand --------------------------------------------------------------------------------------
 
-    def opinions(self, address: str) -> list[dict[str, Any]]:
+    def opinions(self, *, now: float, address: str) -> list[dict[str, Any]]:
         """What each service says, or why it says nothing, within the wait for all of them.
 
         Raises BadInput for what is no address or block.
@@ -111,7 +111,7 @@ class Checks:
             raise BadInput(str(error)) from None
         if why := self._private(network):
             return [_row(name, error=f"not asked: {why}") for name in self._desks]
-        now, ends = self._clock(), time.monotonic() + self._wait
+        ends = time.monotonic() + self._wait
         asked = {name: desk.question(network, now) for name, desk in self._desks.items()}
         return [
             _answer(name, future, max(0.0, ends - time.monotonic()), self._clock)

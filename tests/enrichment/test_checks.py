@@ -138,7 +138,7 @@ def test_by_hand_all_are_asked_at_once_and_those_that_hang_are_not_waited_for(se
     services["zen"].go.clear()
     with running(services, wait=0.3) as made:
         before = time.monotonic()
-        rows = {row["name"]: row for row in made.opinions(str(A))}
+        rows = {row["name"]: row for row in made.opinions(now=NOW, address=str(A))}
         assert 0.25 < time.monotonic() - before < 3
         assert rows["abuseipdb"] == {
             "name": "abuseipdb", "score": 87, "verdict": "reported", "veto": False,
@@ -148,7 +148,7 @@ def test_by_hand_all_are_asked_at_once_and_those_that_hang_are_not_waited_for(se
         assert rows["zen"]["error"] == "not answered"
         services["zen"].answer = opinion("zen", 100)
         services["zen"].go.set()
-        until(lambda: made.opinions(str(A))[2]["score"] == 100)
+        until(lambda: made.opinions(now=NOW, address=str(A))[2]["score"] == 100)
         assert [row["name"] for row in made.brief(NOW)] == ["abuseipdb", "greynoise", "zen"]
 
 
@@ -172,12 +172,12 @@ def test_unknown_private_and_bad_addresses(services):
     """Each is said; nobody is asked about private space."""
     private = {parse_network("10.0.0.1"): "private (RFC 1918)"}.get
     with running(services, private=private) as made:
-        row = made.opinions(str(A))[0]
+        row = made.opinions(now=NOW, address=str(A))[0]
         assert (row["verdict"], row["error"], row["age"]) == (None, None, 0)
-        errors = {row["error"] for row in made.opinions("10.0.0.1")}
+        errors = {row["error"] for row in made.opinions(now=NOW, address="10.0.0.1")}
         assert errors == {"not asked: private (RFC 1918)"}
         with pytest.raises(BadInput):
-            made.opinions("10.0.0.1/8; rm")
+            made.opinions(now=NOW, address="10.0.0.1/8; rm")
     assert services["abuseipdb"].asked == [A]
 
 
@@ -185,7 +185,7 @@ def test_a_fault_of_ours_does_not_end_the_asking(services, caplog):
     """It is logged with its traceback; the question has no answer; the next one has."""
     services["abuseipdb"].answer = ZeroDivisionError("ours")
     with running({"abuseipdb": services["abuseipdb"]}, wait=0.2) as made:
-        assert made.opinions(str(A))[0]["error"] == "not answered"
+        assert made.opinions(now=NOW, address=str(A))[0]["error"] == "not answered"
         services["abuseipdb"].answer = None
-        assert made.opinions("192.0.2.2")[0]["error"] is None
+        assert made.opinions(now=NOW, address="192.0.2.2")[0]["error"] is None
     assert "ZeroDivisionError" in caplog.text

@@ -28,7 +28,7 @@ def test_three_hosts_at_once_ask_no_more_than_the_day_has(redis_url, tmp_path):
 
         def host():
             quotas = open_quotas(StoreSettings(url=redis_url), tmp_path)
-            allowance = Allowance(quotas, "abuseipdb-check", settings.per_day)
+            allowance = Allowance(quotas, "abuseipdb.check", settings.per_day)
             service = AbuseIpdb(settings, lambda: Secret(KEY), allowance, allowance)
             for number in range(15):
                 try:
