@@ -231,6 +231,18 @@ def test_faults_are_found_before_the_start(here):
     assert eventually(lambda: here.told() == [("ban", "203.0.113.9")], 30)
 
 
+def test_a_damaged_book_is_set_aside(here):
+    """Guard bans and tells all the same, and says what happened."""
+    book = here.folder / "state" / "notify" / "ops.db"
+    book.parent.mkdir(parents=True)
+    book.write_bytes(b"no database, and long enough to be looked at" * 100)
+    here.start()
+    here.service.ask("ban", "203.0.113.9")
+    assert eventually(lambda: here.told() == [("ban", "203.0.113.9")]), here.service.said()
+    assert book.with_suffix(".broken").read_bytes().startswith(b"no database")
+    assert "what was not told yet is lost" in here.service.said()
+
+
 @pytest.mark.redis
 def test_a_fleet_tells_a_ban_and_its_end_once(here, redis_server, tmp_path):
     """By the host that made it, also when another lifts it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,7 +18,10 @@ from guard.reporters.notify.notifier import Notifier
 from guard.reporters.notify.office import Office
 from guard.reporters.notify.receivers import Poster, Receiver
 from guard.reporters.notify.settings import MailNotify, NotifySettings, name_of
-from guard.stores.database import open_file
+from guard.roles import Forbidden, Refused
+from guard.stores.database import Database, open_file
+
+log = logging.getLogger("guard.notify")
 
 
 def receivers(settings: Settings) -> list[tuple[NotifySettings, Receiver]]:
@@ -36,13 +40,31 @@ def office(settings: Settings, stack: ExitStack) -> Office:
     for item, receiver in receivers(settings):
         path = settings.state.dir / "notify" / f"{name_of(item)}.db"
         book = Book(
-            open_file(path, SCHEMA, VERSION),
+            _opened(path),
             ("ban", "unban") if isinstance(item, MailNotify) else item.on,
         )
         notifiers.append(Notifier(item, receiver, book, host_of(item)))
     made = Office(notifiers, clock.now)
     stack.callback(made.stop)
     return made
+
+
+def _opened(path: Path) -> Database:
+    """The file, made anew where it is damaged: what was not told yet is no reason not to ban.
+
+    Raises Forbidden.
+    """
+    try:
+        return open_file(path, SCHEMA, VERSION)
+    except Forbidden:
+        raise
+    except Refused as error:
+        aside = path.with_suffix(".broken")
+        log.error("notify: %s; it is now %s, and what was not told yet is lost", error, aside)
+        path.replace(aside)
+        for companion in ("-wal", "-shm"):
+            path.with_name(path.name + companion).unlink(missing_ok=True)
+        return open_file(path, SCHEMA, VERSION)
 
 
 def _receiver(settings: Settings, item: NotifySettings) -> Receiver:
