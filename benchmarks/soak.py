@@ -18,6 +18,7 @@ TESTS = (
     "tests/stores/test_crash.py",
     "tests/stores/test_machine.py",
     "tests/mail/test_large_queue.py",
+    "tests/test_crowd_service.py",
 )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from guard.config import DEFAULT_PATH, Settings, load
+from guard.filters.scanners import range_files
 from guard.lib.clock import Clock
 from guard.lib.faults import Fault
 from guard.lib.reload import Reloader
@@ -169,6 +170,8 @@ class Listeners:
         # A certificate is looked at by itself; here for the reload that failed because of it.
         for item in settings.listener:
             named += filter(None, (item.tls_certificate, item.tls_private_key, *item.scanners))
+            # Of a folder the lists in it, and itself: others may come.
+            named += [*item.scanner_networks, *range_files(item.scanner_networks)]
         main = self._path or DEFAULT_PATH
         return [*([main] if main.exists() else ()), *named]
 

@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from guard.config import load
+from guard.assemble.listening import fit
+from guard.config import load, parse
 from guard.listeners import Listeners, Parts, check
 from guard.mail.reports import read_report
 from guard.mail.spool import FileSpool
@@ -388,3 +389,13 @@ def test_a_hook_without_time_is_a_fault(world):
     world.settings('policy_timeout = "0s"')
     with pytest.raises(ConfigError, match=r"listener\[0\].policy_timeout: must be more than 0s"):
         load(world.path)
+
+
+def test_connections_fit_into_what_may_be_open(tmp_path):
+    """Where few files may be open the limit that is met is ours; each of several has its own."""
+    rows = [{"listen": "127.0.0.1:1"}, {"listen": "127.0.0.1:2", "workers": 4}]
+    read = parse({"listener": rows}, tmp_path / "guard.toml")
+    few = fit(read, 1024).listener
+    assert [item.max_connections for item in few] == [1024 - 256, 4 * (1024 - 256)]
+    assert fit(read, 10**6) == read
+    assert fit(read, 3).listener[0].max_connections == 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from guard.assemble.workers import Seat
 from guard.config import DEFAULT_PATH, Settings
 from guard.lib import clock
 from guard.lib.faults import Fault
+from guard.lib.openfiles import as_many_as_possible
 from guard.lib.prefixes import Prefixes
 from guard.listeners import Listeners
 from guard.listeners import Parts as ListenerParts
@@ -37,7 +39,9 @@ from guard.smtp.naming import Naming
 from guard.smtp.server import Server
 from guard.stores.stream import StreamSink
 
+log = logging.getLogger("guard.listeners")
 Shape = Callable[[Settings], Settings]
+FILES_BESIDE = 256  # what else a listener opens: the spool, deliveries, logs
 
 
 class Fanout:
@@ -71,6 +75,7 @@ def front(
     seat: Seat | None = None,
 ) -> Front:
     """The listeners, the reloading of their files, and the delivery of their mail."""
+    settings = fit(settings, as_many_as_possible())
     spool = FileSpool(settings.state.dir / "spool")
     spool.open()
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
@@ -79,7 +84,9 @@ def front(
     naming = Naming(dns.resolver(settings.protect.name_servers), Prefixes(n for n, _ in reserved()))
     stack.callback(naming.stop)
     around_listeners = ListenerParts(spool, names, nodeid, clock.now, read_report, board, naming)
-    listeners = Listeners(settings, path, around_listeners, shape)
+    listeners = Listeners(
+        settings, path, around_listeners, lambda read: fit(shape(read), as_many_as_possible())
+    )
     stack.callback(listeners.close)
     reloader = listeners.reloader()
     jobs = [Job("reload", reloader)]
@@ -103,6 +110,22 @@ def front(
         chores=[Chore("names of scanners", NAMES_EVERY, naming.step)],
         reload=reloader.request,
     )
+
+
+def fit(settings: Settings, files: int) -> Settings:
+    """`settings` with no more connections than a process that may open `files` can have.
+
+    So that it is a limit of ours that is met, which keeps a part for the trusted, and not the
+    system's, which keeps nothing for anybody.
+    """
+    room = max(files - FILES_BESIDE, FILES_BESIDE)
+    fitting = []
+    for item in settings.listener:
+        most = min(item.max_connections, room * item.workers)
+        if most < item.max_connections:
+            log.info("%s: %d connections, for so many files may be open", item.listen, most)
+        fitting.append(replace(item, max_connections=most))
+    return replace(settings, listener=tuple(fitting))
 
 
 def sinks(

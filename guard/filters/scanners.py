@@ -189,15 +189,25 @@ def _no_groups(text: str) -> str:
     return re.sub(r"(\\.|\[(?:\\.|[^\]\\])*\])|\((?!\?)", lambda m: m[1] or "(?:", text)
 
 
+def range_files(paths: Sequence[Path]) -> list[Path]:
+    """The lists that `paths` name; of a folder those in it that end in .txt or .json."""
+    found: list[Path] = []
+    for path in paths:
+        inside = (each for sort in ("*.txt", "*.json") for each in path.glob(sort))
+        found += sorted(inside) if path.is_dir() else [path]
+    return found
+
+
 def load_ranges(paths: Sequence[Path]) -> PrefixMap:
     """The networks in `paths`, named by the files: one a line, or a MISP warning list in JSON.
 
+    A path may be a folder of such files.
     They are other people's lists: an entry that is no network is left out, with a line in the log.
     Raises ConfigError for files that cannot be read or hold no network at all.
     """
     found: list[tuple[Network, str]] = []
     faults: list[Fault] = []
-    for path in paths:
+    for path in range_files(paths):
         try:
             words = _words(path.read_text("utf-8"))
         except OSError as error:
