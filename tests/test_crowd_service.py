@@ -118,5 +118,5 @@ def test_mail_goes_through_in_a_crowd(tmp_path):
     assert "Traceback" not in service.said()
     # So many bans at once are an alarm; nothing else is worth one.
     assert not re.search(" error (?!guard.protect: jail )", service.said())
-    events = (json.loads(line) for line in (tmp_path / "events.jsonl").open())
-    assert FRIEND not in {event["addr"] for event in events}
+    with (tmp_path / "events.jsonl").open() as lines:
+        assert FRIEND not in {json.loads(line)["addr"] for line in lines}
