@@ -107,7 +107,8 @@ def call(asked: Call) -> Answer:
 
 def _headers(asked: Call) -> dict[str, str]:
     return {
-        "User-Agent": agent("reporter", asked.contact),
+        # The name of this machine goes to whoever publishes lists (agent), not to everybody.
+        "User-Agent": agent("web", asked.contact) if asked.contact else f"Guard/{__version__}",
         "Accept": asked.accept,
         "Accept-Encoding": "gzip, deflate",
         **({"Content-Type": asked.kind} if asked.kind else {}),

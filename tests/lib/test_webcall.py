@@ -76,6 +76,8 @@ def test_what_is_asked_arrives(server):
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert "ops@example.com" in headers["User-Agent"]
     assert agent("x", "").isascii()
+    call(Call(url=server.url))
+    assert "postmaster" not in server.asked[1][2]["User-Agent"]
 
 
 def test_every_status_is_an_answer(server):

@@ -31,7 +31,7 @@ QUEUE = "abuseipdb"
 OLDEST = 60 * 86400.0 - 3600.0  # AbuseIPDB takes nothing older than 60 days
 INBOX = 100_000  # what may come while the disk does not take it
 IDLE, TROUBLE = 60.0, 5.0
-_REASON = re.compile(r"(\d+) rejections? within ([0-9a-z]+)")
+_REASON = re.compile(r"([0-9]{1,15}) rejections? within ([0-9a-z]{1,20})")
 
 
 class Intake:
@@ -64,7 +64,8 @@ class Intake:
         """Remembers those of `claims` that are to be told. Never waits, never raises."""
         told = [claim for claim in claims if seen_here(claim) and claim.source in self._jails]
         for claim in told:
-            why_not = self._take(claim)
+            found = _REASON.fullmatch(claim.reason)
+            why_not = self._take(claim, int(found[1]), found[2]) if found else ""
             if why_not:
                 self._counts[why_not] += 1
         for claim in told:
@@ -72,7 +73,7 @@ class Intake:
         if told:
             self.wake()
 
-    def _take(self, claim: Claim) -> str:
+    def _take(self, claim: Claim, number: int, within: str) -> str:
         """Why `claim` is not told, empty when it is."""
         jail = self._jails[claim.source]
         deeds = self._seen.deeds(claim.network)
@@ -85,9 +86,7 @@ class Intake:
             return "not told for want of a category"
         if len(self._banned) >= INBOX:
             return "dropped as the disk was too slow"
-        found = _REASON.fullmatch(claim.reason)
-        assert found is not None  # seen_here
-        part = Part(int(found[1]), found[2], kinds)
+        part = Part(number, within, kinds)
         facts = Facts(address, claim.since, claim.until, numbers, [part])
         self._banned.append((facts, 1000.0 * max(0, claim.strikes - 1) + min(part.rejections, 999)))
         return ""
