@@ -186,6 +186,6 @@ def _idle(settings: CheckSettings, jails: Sequence[Jail], where: str) -> Iterato
             what = f"{condition.name}.score of jail {jail.name}"
             if condition.name not in settings.on:
                 yield Fault(where, f"check.{condition.name}", f"is off: {what} never holds")
-            elif condition.maxretry >= jail.window.maxretry:
+            elif condition.maxretry > 1 and condition.maxretry >= jail.window.maxretry:
                 message = f"{what} changes nothing: its maxretry is {jail.window.maxretry} for all"
                 yield Fault(where, f"check.{condition.name}", message)

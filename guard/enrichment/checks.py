@@ -168,7 +168,9 @@ def _asked(
     found = {}
     for jail in jails:
         wanted: dict[str, Condition | None] = dict.fromkeys(vetoing)
-        wanted |= {condition.name: condition for condition in jail.conditions}
+        # Where a jail asks for no more of anybody, a question would be spent for nothing.
+        most = jail.window.maxretry
+        wanted |= {how.name: how for how in jail.conditions if how.maxretry < most}
         pairs = tuple((desks[name], how) for name, how in wanted.items() if name in desks)
         if pairs:
             found[jail.name] = pairs

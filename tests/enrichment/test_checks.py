@@ -11,7 +11,7 @@ from guard.enrichment.answers import LookUpFailed
 from guard.enrichment.checks import Checks
 from guard.enrichment.desk import Desk
 from guard.enrichment.memory import Memory
-from guard.events import Offence, Opinion, Suspicion
+from guard.events import Offence, Opinion, Suspicion, Window
 from guard.jails.jail import Condition, Jail
 from guard.lib.networks import parse_network
 from guard.roles import BadInput
@@ -108,6 +108,17 @@ def test_a_jails_condition_holds_once_the_score_is_known(services):
         until(lambda: services["zen"].asked)
         assert made.suspicion(Offence("relay", A, NOW + 3600), 10) is None
     assert services["greynoise"].asked == []
+
+
+def test_nobody_is_asked_for_a_jail_that_asks_for_no_more(services):
+    """A condition of all jails costs no question for one where a rejection is enough anyway."""
+    desks = [Desk(s, Memory(None, 100, 3600.0, 60.0)) for s in services.values()]
+    conditions = (Condition(name="zen", score=100),)
+    one = Jail(name="one", filter="x", window=Window(1, 600.0), conditions=conditions)
+    made = Checks(desks, [one], clock=lambda: NOW, key=key, wait=1.0)
+    assert not made.wants
+    assert made.suspicion(Offence("one", A, NOW), 1) is None
+    assert [row["waiting"] for row in made.brief(NOW)] == [0, 0, 0]
 
 
 def test_ipv6_is_asked_about_by_the_address_that_was_heard(services):
