@@ -84,6 +84,7 @@ class Daemon:
         self._counting = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "engine")
         self._held_back = ""
+        self._followed = True
         self._jobs: list[tuple[Job, asyncio.Task[None]]] = []
         self._listening: list[tuple[Watched, asyncio.Task[None]]] = []
         self._control: asyncio.Server | None = None
@@ -209,8 +210,7 @@ class Daemon:
         backoff = Backoff()
         while True:
             try:
-                hear = engine.operations.pipeline.hear
-                claims = await self._in_thread(hear, batch, self.clock(), mark)
+                claims = await self._in_thread(self._enforce, batch, mark, engine)
                 break
             except Unavailable as error:
                 if not self._held_back:
@@ -221,6 +221,20 @@ class Daemon:
             log.warning("the store answers again")
             self._held_back = ""
         await self._in_thread(engine.chronicle.heard, batch, claims)
+        return claims
+
+    def _enforce(
+        self, batch: Sequence[Event], mark: Mark | None, engine: EngineParts
+    ) -> Sequence[Claim]:
+        """Counts `batch` and has the kernel drop whoever is banned, before anything is told."""
+        claims = engine.operations.pipeline.hear(batch, self.clock(), mark)
+        if claims and self._followed:
+            try:
+                engine.mirror.step(self.clock())
+            except GuardError as error:
+                # It lays everything anew in a moment, and says what is wrong if it cannot.
+                log.debug("the kernel did not follow at once: %s", error)
+                self._followed = False
         return claims
 
     async def _mirror(self, engine: EngineParts) -> None:
@@ -240,11 +254,11 @@ class Daemon:
                 if not reconciled <= now < reconciled + engine.reconcile:
                     reconciled = now
                     await self._in_thread(engine.mirror.reconcile, now)
-                said = ""
+                said, self._followed = "", True
             except GuardError as error:
                 if str(error) != said:
                     log.error("the kernel does not follow the ledger: %s", error)
-                said = str(error)
+                said, self._followed = str(error), False
                 await asyncio.sleep(FIRST_PAUSE)
 
     async def _repeat(self, chore: Chore) -> None:

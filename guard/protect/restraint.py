@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 from guard.events import Good, Offence, Overflow, Window
 from guard.lib.durations import format_duration
@@ -26,6 +27,7 @@ log = logging.getLogger("guard.protect")
 
 MORE = 3
 DAY = 86400.0
+_FRESH = 1.0  # seconds for which this machine's addresses are believed
 SUFFIX = "/standing"  # after a jail's name: the windows in which full windows are counted
 
 
@@ -61,6 +63,7 @@ class Restraint:
         here: Callable[[], own.Here] = own.Here,
     ) -> None:
         self._here = here
+        self._mine: tuple[float, list[Network]] = (inf, [])
         self._settings, self._standing, self._counters = settings, standing, counters
         self._commands = {jail: IgnoreCommand(line) for jail, line in (commands or {}).items()}
         self.brakes = Brakes(settings.bans_per_minute, settings.halt)
@@ -95,7 +98,7 @@ class Restraint:
         ignoreself: bool = False,
     ) -> str | None:
         """Why the ban that `overflow` means is not made, or None when it is."""
-        if ignoreself and self._is_own(overflow.network):
+        if ignoreself and self._is_own(overflow.network, overflow.time):
             return self._counted("ignoreself")
         # Once more: when it was first heard of, the DNS may not have answered.
         self.noticed(overflow.network)
@@ -114,12 +117,16 @@ class Restraint:
             log.error("%s", ruling.alarm)
         return None if ruling.ban else self._counted("the jail is stopped")
 
-    def _is_own(self, network: Network) -> bool:
+    def _is_own(self, network: Network, time: float) -> bool:
         """Whether an address of this machine is in `network`, where nothing else protects those."""
         if self._settings.own:
             return False
-        mine = own.decide(own.Here(self._here().addresses))
-        return any(network.overlaps(address) for address, _ in mine)
+        since, mine = self._mine
+        if not since <= time < since + _FRESH:
+            # Asking the kernel takes milliseconds, and a thousand offenders may come at once.
+            mine = [network for network, _ in own.decide(own.Here(self._here().addresses))]
+            self._mine = time, mine
+        return any(network.overlaps(address) for address in mine)
 
     def _counted(self, why: str) -> str:
         self.spared[why.partition(":")[0]] += 1

@@ -185,6 +185,24 @@ def test_a_jail_that_ignores_this_machine_does_so_where_nothing_else_protects_it
         assert banned(made, refused(3, address="185.4.0.1")) == ["185.4.0.1"]
 
 
+def test_this_machine_s_addresses_are_not_asked_for_with_every_ban(store):
+    """A thousand offenders at once cost one look; a second later there is another."""
+    looks = []
+
+    def here():
+        looks.append(1)
+        return Here([ADDRESS])
+
+    held = Restraint(ProtectSettings(own=False), store.standing, store.counters, here=here)
+    one = replace(jail("self"), ignoreself=True)
+    made = Pipeline([one], store.counters, store.ledger, Protectors(), restraint=held)
+    for n in range(20):
+        assert banned(made, refused(3, address=f"185.7.1.{n}")) == [f"185.7.1.{n}"]
+    assert len(looks) == 1
+    made.hear(refused(3, NOW + 5, "185.7.2.1"), NOW + 5)
+    assert len(looks) == 2
+
+
 def test_a_reverse_name_is_asked_for_again_when_a_ban_comes(store):
     """An address that is long known is, for the DNS may not have answered when it was new."""
     heard = []

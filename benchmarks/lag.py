@@ -1,0 +1,260 @@
+"""From the last rejection of a thousand hosts at once to the first dropped packet of each.
+
+    python -m benchmarks.lag
+
+A log of refusals grows by one line for each of a thousand addresses, each one's fifth; Guard and
+fail2ban read it with the same filter and ban by nftables. Meanwhile a packet of each address comes
+in every few milliseconds (prober.c), so that it is seen which one is the first to be dropped. Needs
+root, for the network namespaces that all of this happens in, and a C compiler.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks import fail2ban as theirs
+from benchmarks.firewall import show
+
+OFFENDERS = 1000
+ROUNDS = 5
+MAXRETRY = 5
+FIRST = "11.1.0.0"
+SERVER = "192.0.2.1"
+_GUARD = """
+[state]
+dir = "state"
+socket = "guard.sock"
+[jails]
+path = ["jail.d"]
+filters = ["filter.d"]
+[protect]
+senders = false
+refresh = 0
+[firewall]
+backend = "nftables"
+ports = [25]
+[[source]]
+type = "kumomta-log"
+path = "log"
+"""
+
+
+def addresses(turn: int) -> list[str]:
+    """The offenders of one round."""
+    return [f"11.{turn + 1}.{number // 256}.{number % 256}" for number in range(OFFENDERS)]
+
+
+def line(address: str, when: float) -> str:
+    """One refusal, as a stock KumoMTA records it."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(when))
+    record = {
+        "type": "Rejection",
+        "id": "",
+        "sender": "",
+        "recipient": "",
+        "response": {
+            "code": 550,
+            "enhanced_code": {"class": 5, "subject": 7, "detail": 1},
+            "content": f"relaying not permitted for {address}:50312",
+            "command": "RCPT TO:<a@b.example>",
+        },
+        "peer_address": {"name": "client", "addr": address},
+        "timestamp": int(when),
+        "event_time": f"{stamp}.{int(when % 1 * 1e9):09d}Z",
+        "created": int(when),
+        "session_id": "9bcd689e-23d9-41b7-a015-63a1382f8b57",
+    }
+    return json.dumps(record, separators=(",", ":")) + "\n"
+
+
+def run(*command: str) -> None:
+    """Runs a program that must succeed."""
+    subprocess.run(command, check=True, capture_output=True)
+
+
+class Link:
+    """Two namespaces and what connects them; the addresses of all rounds are routed."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        tag = f"lag{os.getpid():x}"
+        self.server, self.offender = f"{tag}s", f"{tag}o"
+        for name in (self.server, self.offender):
+            run("ip", "netns", "add", name)
+            stack.callback(run, "ip", "netns", "delete", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        peer = ("peer", "name", "e1", "netns", self.offender)
+        run("ip", "-n", self.server, "link", "add", "e0", "type", "veth", *peer)
+        run("ip", "-n", self.server, "address", "add", f"{SERVER}/24", "dev", "e0")
+        run("ip", "-n", self.offender, "address", "add", "192.0.2.2/24", "dev", "e1")
+        run("ip", "-n", self.server, "link", "set", "e0", "up")
+        run("ip", "-n", self.offender, "link", "set", "e1", "up")
+        run("ip", "-n", self.server, "route", "add", "11.0.0.0/8", "via", "192.0.2.2")
+        told = subprocess.run(
+            ["ip", "-j", "-n", self.server, "link", "show", "e0"], check=True, capture_output=True
+        )
+        self.mac = json.loads(told.stdout)[0]["address"]
+
+    def prober(self, program: Path, turn: int, every: float, length: float) -> list[str]:
+        """The command that probes the addresses of a round."""
+        place = [self.server, "e1", self.mac, f"11.{turn + 1}.0.0", str(OFFENDERS), SERVER]
+        inside = ["ip", "netns", "exec", self.offender]
+        return [*inside, str(program), *place, str(round(every * 1e6)), str(round(length * 1e3))]
+
+
+def compiled(folder: Path) -> Path:
+    """The prober."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        sys.exit("needs a C compiler")
+    program = folder / "prober"
+    run(compiler, "-O2", "-o", str(program), str(Path(__file__).with_name("prober.c")))
+    return program
+
+
+@contextmanager
+def guard(folder: Path, link: Link) -> Iterator[Callable[[], int]]:
+    """A daemon that reads the log; what it yields tells how many refusals it has counted."""
+    (folder / "guard.toml").write_text(_GUARD)
+    notify = folder / "notify"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
+        (folder / "out").open("w") as out,
+    ):
+        told.bind(str(notify))
+        told.settimeout(30)
+        command = [sys.executable, "-m", "guard", "daemon", "-c", str(folder / "guard.toml")]
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", link.server, *command],
+            env={**os.environ, "NOTIFY_SOCKET": str(notify)},
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            told.recv(100)
+            yield lambda: _heard(folder)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _heard(folder: Path) -> int:
+    from guard.control import call
+
+    return int(call(folder / "guard.sock", "status")["counting"]["counted"])
+
+
+@contextmanager
+def fail2ban(folder: Path, link: Link) -> Iterator[Callable[[], int]]:
+    """fail2ban-server with its nftables action on the same log."""
+    base = ["-c", str(folder), "-s", f"{folder}/run/sock", "-p", f"{folder}/run/pid"]
+    inside = ["ip", "netns", "exec", link.server]
+    process = subprocess.Popen(
+        [*inside, "fail2ban-server", *base, "-f", "start"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    client = ["fail2ban-client", *base]
+    try:
+        while subprocess.run([*client, "ping"], capture_output=True).returncode:
+            time.sleep(0.1)
+
+        def heard() -> int:
+            told = subprocess.run(
+                [*client, "status", "kumomta-relay"], capture_output=True, text=True, check=True
+            ).stdout
+            return int(told.split("Total failed:")[1].split()[0])
+
+        yield heard
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def measure(
+    folder: Path, link: Link, program: Path, turn: int, heard: Callable[[], int], long: float
+) -> list[float]:
+    """Seconds to the first dropped packet of each address; `long` is how long to look at most."""
+    log, now = folder / "log", time.time()
+    before = heard()
+    with log.open("a") as file:
+        for _ in range(MAXRETRY - 1):
+            file.write("".join(line(address, now) for address in addresses(turn)))
+    deadline = time.monotonic() + 60
+    while heard() < before + OFFENDERS * (MAXRETRY - 1):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the log was not read")
+        time.sleep(0.1)
+    every = max(0.005, long / 1000)
+    last = "".join(line(address, time.time()) for address in addresses(turn))
+    command = link.prober(program, turn, every, long)
+    prober = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    with log.open("a") as file:
+        file.write(last)
+        began = time.time_ns()
+        file.flush()
+    said, _ = prober.communicate(timeout=long + 60)
+    dropped = [int(number) for number in said.split()]
+    if 0 in dropped or len(dropped) != OFFENDERS:
+        raise RuntimeError(f"{dropped.count(0)} offenders were never dropped")
+    if min(dropped) < began:
+        raise RuntimeError("packets were lost without a ban")
+    return [(when - began) / 1e9 for when in dropped]
+
+
+def told(name: str, lags: list[float], beside: float = 0.0) -> float:
+    """Prints the percentiles of one, and returns the 99th."""
+    cuts = statistics.quantiles(lags, n=100)
+    show(f"{name}: half are dropped within", cuts[49])
+    show("  99 of 100 within", cuts[98], "fail2ban", cuts[98] / beside if beside else 0.0)
+    show("  the last one within", max(lags))
+    return cuts[98]
+
+
+def main() -> None:
+    """fail2ban once, Guard several times; a round each has offenders of its own."""
+    if os.geteuid() != 0:
+        sys.exit("needs root, for network namespaces and the kernel's firewall")
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        program, beside = compiled(home), 0.0
+        if theirs.installed() and "guard" not in sys.argv[1:]:
+            link = Link(stack)
+            folder = home / "fail2ban"
+            theirs.lay_out(folder, folder / "log", ["relay"])
+            for part in ("action.d",):
+                (folder / part).symlink_to(f"/etc/fail2ban/{part}")
+            local = folder / "jail.d" / "kumomta.local"
+            action = 'nftables-multiport[name=lag, port="25"]'
+            local.write_text(local.read_text().replace("action =", f"action = {action}", 1))
+            (folder / "log").touch()
+            with fail2ban(folder, link) as heard:
+                beside = told("fail2ban", measure(folder, link, program, 0, heard, 60.0))
+    lags: list[float] = []
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        program, link = compiled(home), Link(stack)
+        theirs.lay_out(home / "guard", home / "guard" / "log", ["relay"])
+        (home / "guard" / "log").touch()
+        with guard(home / "guard", link) as heard:
+            for turn in range(ROUNDS):
+                found = measure(home / "guard", link, program, turn, heard, 2.0)
+                told(f"Guard, round {turn + 1}", found)
+                lags += found
+    told("Guard, all rounds", lags, beside)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The daemon's own order of things; what it runs as a whole is in the tests of services."""
+
+import time
+
+import pytest
+
+from guard import assemble
+from guard.config import load
+from guard.daemon import Daemon
+from guard.events import Kind, Rejection
+from guard.lib.networks import parse_network as net
+from guard.roles import Unavailable
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A daemon of the shipped jails with a dry-run firewall, not running."""
+    (tmp_path / "guard.toml").write_text(
+        '[state]\ndir = "state"\nsocket = "guard.sock"\n'
+        "[protect]\nown = false\nsenders = false\nrefresh = 0\n"
+    )
+    assembled = assemble.daemon(load(tmp_path / "guard.toml"), tmp_path / "guard.toml")
+    daemon = Daemon(assembled.parts, time.time)
+    yield daemon, assembled.parts.engine
+    daemon._thread.shutdown()
+    assembled.parts.close()
+
+
+def scan(address: str) -> list[Rejection]:
+    """One refusal that is enough for a ban."""
+    return [Rejection(time.time(), address, Kind.SCANNER)]
+
+
+def blocked(engine) -> set[str]:
+    """What the dry-run firewall holds."""
+    return set(map(str, engine.mirror._firewall.blocked(time.time())))
+
+
+def test_whoever_is_banned_is_dropped_before_anybody_is_told(made):
+    """The same call that counts has the kernel follow: nothing is waited for in between."""
+    daemon, engine = made
+    engine.mirror.start(time.time())
+    told = []
+    engine.chronicle.banned = told.append
+    claims = daemon._enforce(scan("185.7.0.1"), None, engine)
+    assert [claim.network for claim in claims] == [net("185.7.0.1")]
+    assert blocked(engine) == {"185.7.0.1"}
+    assert told == []
+
+
+def test_a_firewall_that_fails_holds_up_no_counting(made):
+    """The ban is made all the same, and not every batch tries the firewall again."""
+    daemon, engine = made
+    engine.mirror.start(time.time())
+    tries = []
+
+    def broken(now: float) -> None:
+        tries.append(now)
+        raise Unavailable("no memory")
+
+    step, engine.mirror.step = engine.mirror.step, broken
+    for n in range(3):
+        assert len(daemon._enforce(scan(f"185.7.0.{n}"), None, engine)) == 1
+    assert len(tries) == 1
+    step(time.time())
+    assert blocked(engine) == {f"185.7.0.{n}" for n in range(3)}
