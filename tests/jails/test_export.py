@@ -25,7 +25,7 @@ def folders(tmp_path):
         "[DEFAULT]\nhours = 2h\nbantime.increment = true\nignoreip = 192.0.2.1\nother = 1\n"
         "[one]\nguard = true\nignoregood = true\nfilter = text[a=b]\nfindtime = %(hours)s\n"
         "port = smtp,%(other)s\naction = %(action_)s\nlogpath = /var/log/a\n    /var/log/b\n"
-        "usage = 100%%\n[off]\nfilter = text\n"
+        "usage = 100%%\nabuseipdb.score = 75\nabuseipdb.maxretry = 2\n[off]\nfilter = text\n"
         "[two]\nguard = true\nfilter = plain\nbantime = -1\nmaxretry = 2\n"
     )
     (jails / "a.local").write_text("[one]\nmaxretry = 9\n")
@@ -51,6 +51,7 @@ def test_a_jail_is_written_with_everything_that_counts(folders):
     text, files = exported(folders, ["198.51.100.0/24"])
     assert sorted(files) == ["part.conf", "part.local", "plain.conf", "text.conf"]
     assert "guard =" not in text and "ignoregood" not in text and "[off]" not in text
+    assert "abuseipdb" not in text
     one = text[text.index("[one]") : text.index("[two]")]
     for line in (
         "enabled = true", "filter = text[a=b]", "maxretry = 9", "findtime = 7200", "bantime = 600",
