@@ -9,7 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support import SHARED, RedisServer, need
+
+# No test asserts a time, and a machine that is busy with others' tests is no fault of ours.
+settings.register_profile("guard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("guard")
 
 
 @pytest.fixture(autouse=True)
