@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -105,6 +106,93 @@ def test_a_ban_is_reported_and_nothing_private_is_told(reporting, server, tmp_pa
           if path.is_file()),
     ]  # fmt: skip
     assert not [text for text in shown if KEY in text]
+
+
+# Refusals of several kinds, as KumoMTA says them; all that a peer can choose says so.
+REFUSALS = (
+    (550, "5.7.1 relaying not permitted for planted-peer@planted.example", "RCPT TO:<planted@x.y>"),
+    (535, "5.7.8 AUTH invalid for planted-user", "AUTH PLAIN planted-password"),
+    (502, "5.5.1 Command unimplemented", "PLANTED planted-argument"),
+    (501, "Syntax error in command or arguments: planted", "MAIL FROM:planted"),
+    (500, "5.5.2 planted", "GET /planted HTTP/1.1"),
+    (503, "5.5.1 out of order", "DATA planted"),
+    (504, "5.5.4 AUTH PLANTED not supported", "AUTH PLANTED"),
+)
+
+
+def test_a_corpus_of_names_is_in_no_request(tmp_path, server):
+    """Whatever peers, recipients, users, jails and this host are called: our words alone go out."""
+    jails = tmp_path / "jail.d"
+    jails.mkdir()
+    (jails / "planted.conf").write_text(
+        "[planted-jail]\nenabled = true\nfilter = planted-filter\nlogpath = /planted.log\n"
+        "maxretry = 2\nfindtime = 1h\nbantime = 1h\n"
+    )
+    filters = tmp_path / "filter.d"
+    filters.mkdir()
+    kinds = "relay_denied auth_failed auth_unsupported command_unimplemented syntax_error non_smtp"
+    (filters / "planted-filter.conf").write_text(
+        f"[Definition]\nfailregex = ^planted <HOST>$\nkinds = {kinds} bad_sequence scanner\n"
+    )
+    more = f'[jails]\npath = ["{jails}"]\nfilters = ["{filters}"]\n'
+    reporting = Reporting(tmp_path, server, more)
+    reporting.service.start()
+    try:
+        with reporting.log.open("a") as log:
+            for number, (code, content, command) in enumerate(REFUSALS):
+                row = json.loads(record(f"185.4.1.{number}"))
+                row["response"] = {"code": code, "content": content, "command": command}
+                row |= {
+                    "sender": "planted@planted.example", "recipient": ["planted@planted.example"],
+                    "meta": {"authz_id": "planted"}, "headers": {"Subject": "planted"},
+                    "session_id": "planted", "nodeid": "planted", "queue": "planted.example",
+                }  # fmt: skip
+                row["peer_address"]["name"] = "planted.example"
+                log.write((json.dumps(row) + "\n") * 3)
+        until(lambda: len(server.saved) >= 6, 30)
+        told = [
+            body + path.encode() + str(headers).encode() for _, path, headers, body in server.asked
+        ]
+        host = socket.gethostname().encode()
+        assert len({report.comment for report in server.saved}) >= 3
+        assert not [text for text in told if b"planted" in text.lower() or host in text]
+    finally:
+        reporting.service.stop()
+
+
+@pytest.mark.redis
+def test_three_hosts_never_overrun_the_quota(tmp_path, server, redis_url):
+    """Three real services with one Redis and one key, all with more to tell than there is quota."""
+    server.limits |= {"report": 7, "bulk-report": 0}
+    fleet = []
+    for number in range(3):
+        folder = tmp_path / f"host{number}"
+        folder.mkdir()
+        more = f'per_day = 7\nbulk_per_day = 0\n[store]\nurl = "{redis_url}"\n'
+        fleet.append(Reporting(folder, server, more))
+    try:
+        for reporting in fleet:
+            reporting.service.start()
+        for number, reporting in enumerate(fleet):
+            with reporting.log.open("a") as log:
+                for n in range(10):
+                    log.write(record(f"185.5.{number}.{n}") * 5)
+        waits = until(lambda: _settled([reporting.status() for reporting in fleet], 30), 40)
+        assert sum(row["waiting"] for row in waits) == 23
+        assert len(server.saved) == 7
+        assert len(server.asked) == 7
+        assert server.overruns == {}
+        assert all(row["quota left"] == 0 for row in waits)
+        assert all("quota is spent" in row["error"] for row in waits)
+    finally:
+        for reporting in fleet:
+            reporting.service.stop()
+
+
+def _settled(rows, total):
+    """`rows` when all bans are either told or wait, and nobody goes on."""
+    told = sum(row["waiting"] + row.get("sent", 0) for row in rows if "waiting" in row)
+    return rows if told == total and all(row["error"] for row in rows) else None
 
 
 def test_a_server_that_hangs_delays_no_ban_and_no_stop(reporting, server):
