@@ -34,6 +34,7 @@ LOOK = 60.0  # seconds between two looks at an outbox where nothing is due
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0
 KEY_PAUSE = 1800.0
 STORE_PAUSE = 15.0
+PATIENCE = 5.0  # for a call that is under way, when a command asks
 SHORT_PAUSE = 900.0  # with the quota spent, between two looks whether a file is worth it
 DAY = 86400.0
 
@@ -82,13 +83,17 @@ class Sender:
 
     def step(self, now: float) -> float:
         """Tells of one offender, if one may be told of; how many seconds until the next step."""
-        with self._turn:
+        if not self._turn.acquire(timeout=PATIENCE):
+            self.error = self.error or "AbuseIPDB has not answered the last report yet"
+            return LOOK
+        try:
             if now < self._hold <= now + DAY + SHORT_PAUSE:  # a clock set back holds nobody
                 return min(self._hold - now, LOOK)
-            try:
-                return self._step(now)
-            except GuardError as error:
-                return self.hold(now, STORE_PAUSE, str(error))
+            return self._step(now)
+        except GuardError as error:
+            return self.hold(now, STORE_PAUSE, str(error))
+        finally:
+            self._turn.release()
 
     def _step(self, now: float) -> float:
         gone = self.outbox.expire(QUEUE, now)
