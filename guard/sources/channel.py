@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from guard.events import Event
+from guard.filters.gathered import gathered
 from guard.filters.hear import event_of
 from guard.records import Record, heard
 
@@ -57,6 +58,7 @@ class Channel:
             records, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
             if not self._waiting and not self._finished:
                 self._news.clear()
-            events = [event for record in records if (event := event_of(heard(record)))]
+            some = gathered(records)
+            events = [event for record in some if (event := event_of(heard(record)))]
             if events:
                 yield events

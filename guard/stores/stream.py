@@ -14,6 +14,7 @@ import secrets
 import threading
 from collections import deque
 
+from guard.filters.gathered import gathered
 from guard.lib.redis_url import parse_redis_url
 from guard.records import Record, encode_heard
 from guard.roles import GuardError
@@ -23,7 +24,7 @@ log = logging.getLogger("guard.stores.stream")
 
 KEY = "guard:rejections"
 LONGEST = 100_000
-BATCH = 200
+BATCH = 1000
 GATHER = 0.05  # seconds that the first record waits for others
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
@@ -99,13 +100,14 @@ class StreamSink:
     def _send(self) -> None:
         """Sends one batch. What fails stays, to be sent again."""
         batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
-        lines = [line for record in batch if (line := _line(record))]
+        some = gathered(batch)
+        lines = [line for record in some if (line := _line(record))]
         if lines:
             self._link.run("add", [KEY, self._numbers], [self.sent + 1, LONGEST, *lines])
         for _ in batch:
             self._waiting.popleft()
         self.sent += len(lines)
-        self.dropped += len(batch) - len(lines)
+        self.dropped += len(some) - len(lines)
         if self.error:
             log.warning("Redis takes records again; %d were dropped so far", self.dropped)
             self.error = ""
