@@ -9,6 +9,7 @@ sources hold back what comes. Nothing here decides who is banned.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections import deque
@@ -117,6 +118,10 @@ class Daemon:
         if (engine := self.parts.engine) is not None:
             await self._in_thread(engine.mirror.start, self.clock())
             await self._in_thread(engine.chronicle.open, self.clock())
+            # What is there now stays: a search for garbage in it holds every ban up, for as long as
+            # a thousand bans take.
+            gc.collect()
+            gc.freeze()
             self._control = await serve(engine.control, self._do)
             tasks.append(group.create_task(self._mirror(engine)))
             tasks += [group.create_task(self._repeat(chore)) for chore in engine.chores]

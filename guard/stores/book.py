@@ -10,7 +10,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from guard.events import Claim, Past, Remembered
@@ -89,12 +89,14 @@ class Book:
         """Adds or replaces one claim and returns it as it stands."""
         held = self._sources.setdefault(claim.source, {})
         old = held.get(claim.network)
-        if not claim.source.startswith("jail:"):
-            claim = replace(claim, strikes=0)
-        elif old is not None and alive(old, now):
-            claim = replace(claim, since=old.since, strikes=old.strikes)
-        else:
-            claim = replace(claim, strikes=self._strike(claim, now))
+        since, strikes = claim.since, 0
+        if claim.source.startswith("jail:"):
+            if old is not None and alive(old, now):
+                since, strikes = old.since, old.strikes
+            else:
+                strikes = self._strike(claim, now)
+        if (since, strikes) != (claim.since, claim.strikes):
+            claim = Claim(claim.network, claim.source, claim.reason, since, claim.until, strikes)
         self.put(claim)
         self._touch(claim.source, claim.network, claim)
         return claim

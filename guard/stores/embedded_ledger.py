@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network, parse_network
 from guard.stores.book import Book, Record
@@ -111,7 +113,7 @@ class EmbeddedLedger:
             connection.executemany(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
                 [
-                    (str(network), json.dumps(record.strikes), record.ended)
+                    (str(network), _json(record.strikes), record.ended)
                     for network, record in dirty.records.items()
                     if record is not None
                 ],
@@ -129,6 +131,10 @@ class EmbeddedLedger:
             end = math.inf if ended is None else ended
             book.put_record(parse_network(network), Record(json.loads(strikes), end))
         return book
+
+
+def _json(strikes: dict[str, int]) -> str:
+    return msgspec.json.encode(strikes).decode()
 
 
 def _row(claim: Claim) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from guard.events import Good
@@ -20,6 +21,9 @@ SCHEMA = """
 _NOTE = """
     INSERT INTO standing VALUES (?, ?, ?) ON CONFLICT (network)
         DO UPDATE SET time = excluded.time, how = excluded.how WHERE excluded.time > time
+"""
+_KNOWN = """
+    SELECT network, time, how FROM standing WHERE network IN (SELECT value FROM json_each(?))
 """
 
 
@@ -42,12 +46,13 @@ class EmbeddedStanding:
 
     def known(self, networks: Sequence[Network]) -> list[Good | None]:
         """The role's."""
-        return [self._one(network) for network in networks]
-
-    def _one(self, network: Network) -> Good | None:
-        sql = "SELECT time, how FROM standing WHERE network = ?"
-        rows = self._file.query(sql, (str(network),))
-        return Good(network, *rows[0]) if rows else None
+        texts = [str(network) for network in networks]
+        rows = self._file.query(_KNOWN, (json.dumps(texts),))
+        found = {text: (time, how) for text, time, how in rows}
+        if not found:
+            return [None] * len(networks)
+        told = map(found.get, texts)
+        return [row and Good(net, *row) for net, row in zip(networks, told, strict=True)]
 
     def close(self) -> None:
         """Closes the file."""
