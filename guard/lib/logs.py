@@ -47,7 +47,8 @@ def set_up(*, verbose: bool, journal: bool) -> None:
     # what the listener says better.
     for name in ("mail.log", "mail.debug"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # At DEBUG one logs the path of every request, which is a secret where a webhook of a chat is;
-    # the other every change of a watched folder, and the log itself may be a file there.
-    for name in ("urllib3", "watchdog"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    # The URL of a chat's webhook is a secret, and this one logs it: at DEBUG of every request, as a
+    # WARNING with a traceback where a server sends odd headers.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # It logs every change of a watched folder, and the log itself may be a file there.
+    logging.getLogger("watchdog").setLevel(logging.INFO)

@@ -1,11 +1,14 @@
 """One bounded call to a real server, well and badly behaved."""
 
 import contextlib
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from support import PROJECT
 
 from guard.lib.secrets import Secret
 from guard.lib.webcall import Answer, Call, CallFailed, agent, call, place, retry_after
@@ -163,3 +166,30 @@ def test_retry_after_is_bounded():
     assert retry_after("Tue, 14 Nov 2023 23:13:20 GMT", 1_700_002_600.0) == 1000
     assert retry_after("soon", 0.0) == 0
     assert Answer(200, {}, b"").wait(0.0) == 0
+
+
+def test_odd_headers_do_not_put_a_secret_url_into_the_log():
+    """The library would log it with them, and with a traceback; in a process as it really runs."""
+    program = """
+import socket, threading
+from guard.lib.logs import set_up
+from guard.lib.secrets import Secret
+from guard.lib.webcall import Call, call
+set_up(verbose=True, journal=False)
+served = socket.socket()
+served.bind(("127.0.0.1", 0))
+served.listen()
+def serve():
+    peer, _ = served.accept()
+    peer.recv(9999)
+    peer.sendall(b"HTTP/1.1 200 OK\\r\\nA: b\\r\\nno colon here\\r\\n\\r\\n{}")
+    peer.close()
+threading.Thread(target=serve).start()
+print(call(Call(url=Secret(f"http://127.0.0.1:{served.getsockname()[1]}/x/sesame"))).status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, timeout=30, capture_output=True, text=True
+    )
+    assert done.stdout == "200\n"
+    assert "sesame" not in done.stderr
+    assert "Traceback" not in done.stderr
