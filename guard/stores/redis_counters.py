@@ -1,45 +1,28 @@
-"""Counters in Redis: one key per network, one script call per batch.
+"""Counters in Redis: hashes of many networks, one script call per batch.
 
-The keys of a network lie in one of 64 hash slots, by a checksum of its text, so that a batch is at
-most 64 calls in Redis Cluster and all of a network is in one slot. docs/redis.md is the contract.
+A network lies in one of 64 hash slots, by a checksum of its text, so that a batch is at most 64
+calls in Redis Cluster and all of a network is in one slot. docs/redis.md is the contract.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from math import ceil
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from socket import inet_ntoa
 from typing import Any, NamedTuple
-from zlib import crc32
-
-import msgspec
 
 from guard.events import JOIN, Batch, Offence, Overflow, Part, Window
 from guard.lib.networks import Network
 from guard.roles import Unavailable
 from guard.stores.outbox import Owed
+from guard.stores.redis_batch import Call as Asked
+from guard.stores.redis_batch import index_key, read, slot_of, text_of
 from guard.stores.redis_link import RedisLink
 from guard.stores.stream import KEY as STREAM
 
-LATE = 3600.0
-_pack = msgspec.msgpack.Encoder().encode
-
-
-_read = msgspec.msgpack.Decoder(dict[str, list[float]]).decode
-KNOWN = 50_000
 MOST_LATE = 100_000
 
 Stamp = tuple[str, int]
-
-
-def hits_key(network: Network) -> str:
-    """The key that counts `network`."""
-    version, value, length = network
-    # What str() does, in a third of the time, for what most networks are.
-    text = inet_ntoa(value.to_bytes(4, "big")) if version + length == 36 else str(network)
-    return f"guard:hits:{{{crc32(text.encode()) & 63:02x}}}:{text}"
 
 
 class _Call(NamedTuple):
@@ -60,7 +43,6 @@ class RedisCounters:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
-        self._keys: dict[Network, str] = {}
         self._late: dict[str, deque[_Call]] = {}
         self._rest: list[Overflow] = []
         self.dropped = 0
@@ -159,7 +141,7 @@ class RedisCounters:
         for part in parts:
             slots: dict[str, list[Offence]] = {}
             for offence in part.offences:
-                slot = self._key(offence.network)[11:15]
+                slot = index_key(slot_of(text_of(offence.network)))
                 call = calls.get(slot) or calls.setdefault(slot, _Call([], [], stamp))
                 call.places.append(place)
                 slots.setdefault(slot, []).append(offence)
@@ -170,61 +152,39 @@ class RedisCounters:
 
     def _run(self, call: _Call, *, late: bool = False) -> list[tuple[int, Overflow]]:
         """The windows filled, each with the place of the offence that filled it."""
-        keys: dict[Network, int] = {}
-        limits: list[tuple[str, int, float, int]] = []
-        flat: list[float] = []
-        extend = flat.extend
-        for offences, windows in call.parts:
-            jails = {jail: index for index, jail in enumerate(windows, len(limits) + 1)}
-            limits += [(j, w.maxretry, float(w.findtime), kept(w)) for j, w in windows.items()]
-            for jail, network, time, rejections in offences:
-                key = keys.get(network) or keys.setdefault(network, len(keys) + 1)
-                for name in (jail,) if jail in jails else jail.split(JOIN):
-                    extend((key, jails[name], time, rejections))
-        full = self._link.run("count", *self._words(call, keys, _pack((limits, flat))))
-        places = () if late or not call.places else _places(call)
-        networks = list(keys)
-        found = []
-        for index, total in zip(full[::2], full[1::2], strict=True):
-            which, whose, when, _ = flat[4 * index - 4 : 4 * index]
-            filled = Overflow(limits[int(whose) - 1][0], networks[int(which) - 1], when, total)
-            found.append((places[index - 1] if places else -1, filled))
-        return found
-
-    def _words(
-        self, call: _Call, keys: Iterable[Network], packed: bytes
-    ) -> tuple[list[str], list[bytes | int]]:
-        """Keys and arguments of the script."""
-        names = [*map(self._key, keys)]
-        if call.stamp is None:
-            return names, [packed]
-        host, number = call.stamp
-        slot = names[0][11:15] if self._link.clustered else "{last}"
-        names += [STREAM] if call.entries else []
-        return [*names, f"guard:last:{slot}:{host}"], [packed, number, *call.entries]
-
-    def _key(self, network: Network) -> str:
-        """The key of `network`, remembered within a bound."""
-        key = self._keys.get(network)
-        if key is None:
-            if len(self._keys) >= KNOWN:
-                self._keys.clear()
-            key = self._keys[network] = hits_key(network)
-        return key
+        asked = Asked(call.parts)
+        names = list(asked.keys)
+        arguments: list[bytes | int] = [*asked.arguments, *call.entries]
+        if call.stamp is not None:
+            host, number = call.stamp
+            slot = names[0][11:15] if self._link.clustered else "{last}"
+            names += [STREAM] if call.entries else []
+            names.append(f"guard:last:{slot}:{host}")
+            arguments.insert(2, number)
+        found = asked.filled(self._link.run("count", names, arguments))
+        if late or not call.places:
+            return [(-1, overflow) for _, overflow in found]
+        return [(call.places[index], overflow) for index, overflow in found]
 
     def counted(self, network: Network) -> list[Offence]:
         """The role's."""
-        with self._link.errors():
-            value = self._link.client.get(hits_key(network))
         held = [
-            Offence(jail, network, time) for jail, times in _times(value).items() for time in times
+            Offence(jail, network, time)
+            for value in self._held(network, drop=False)
+            for name, times in read(value).items()
+            for jail in name.split(JOIN)
+            for time in times
         ]
         return sorted(held, key=lambda offence: offence.time)
 
     def forget(self, network: Network) -> None:
         """The role's."""
-        with self._link.errors():
-            self._link.client.delete(hits_key(network))
+        self._held(network, drop=True)
+
+    def _held(self, network: Network, *, drop: bool) -> list[bytes]:
+        text = text_of(network)
+        found: list[bytes] = self._link.run("held", [index_key(slot_of(text))], [text, int(drop)])
+        return found
 
     def info(self, section: str) -> dict[str, Any]:
         """What Redis says of itself; not for a cluster."""
@@ -234,23 +194,3 @@ class RedisCounters:
 
     def close(self) -> None:
         """Nothing: everything is in Redis, and the store closes the connection."""
-
-
-def _places(call: _Call) -> list[int]:
-    """The place of each offence, once for each jail that counts it."""
-    places = iter(call.places)
-    jails = (offence.jail.count(JOIN) + 1 for part in call.parts for offence in part.offences)
-    return [place for number, place in zip(jails, places, strict=True) for _ in range(number)]
-
-
-def _times(value: bytes | None) -> dict[str, list[float]]:
-    """What a key of ours holds; what somebody else wrote there is nothing."""
-    try:
-        return _read(value) if value else {}
-    except msgspec.MsgspecError:
-        return {}
-
-
-def kept(window: Window) -> int:
-    """Seconds after its last rejection that Redis keeps a window: late ones may still come."""
-    return ceil(window.findtime + min(window.findtime, LATE)) + 1

@@ -3,11 +3,11 @@
 import pytest
 import redis
 
-from guard.events import Claim, Offence, Remembered, Window
+from guard.events import Claim, Offence, Overflow, Remembered, Window
 from guard.lib.networks import parse_network
 from guard.roles import Forbidden, Refused, Unavailable
 from guard.stores.open import open_store
-from guard.stores.redis_counters import hits_key
+from guard.stores.redis_batch import index_key, slot_of, text_of
 from guard.stores.redis_store import RedisStore
 from guard.stores.settings import StoreSettings
 
@@ -93,20 +93,54 @@ def test_scripts_come_back_after_a_flush(store, client):
     assert store.counters.count([Offence("relay", A, NOW, 3)], WINDOWS)
 
 
+def tables_of(network, client):
+    """The keys of the tables that may hold a network, as the index of its slot names them."""
+    index = index_key(slot_of(text_of(network)))
+    return [f"{index}:{name.decode()}" for name in client.zrange(index, 0, -1)]
+
+
 def test_what_is_counted_is_forgotten_in_time(store, client):
-    """Every key of the counters has an end: twice its window, or the window and an hour."""
+    """Every key of the counters has an end: the power of two above its span, and an hour at most.
+
+    The index of a slot lasts as long as the longest of its tables, and names none that has gone.
+    """
     store.counters.count([Offence("relay", A, NOW), Offence("slow", B, NOW)], WINDOWS)
-    assert 1190 <= client.ttl(hits_key(A)) <= 1201
-    assert 89990 <= client.ttl(hits_key(B)) <= 90001
+    (relay,), (slow,) = tables_of(A, client), tables_of(B, client)
+    assert 2040 <= client.ttl(relay) <= 2 * 1024 + 1
+    assert 131072 + 3590 <= client.ttl(slow) <= 131072 + 3601
     store.counters.count([Offence("relay", B, NOW)], WINDOWS)
-    assert client.ttl(hits_key(B)) > 89000
+    assert len(tables_of(B, client)) == 2
+    assert client.ttl(index_key(slot_of(text_of(B)))) > 131072
     assert all(client.ttl(key) > 0 for key in client.scan_iter("guard:hits:*"))
+    client.zadd(index_key(slot_of(text_of(A))), {"1:1": 1000.0})
+    store.counters.count([Offence("relay", A, NOW)], WINDOWS)
+    assert tables_of(A, client) == [relay]
+
+
+def test_a_network_moves_on_with_time_and_is_in_one_table(store, client):
+    """What came in one generation is counted in the next, and is not held twice."""
+    times = [NOW, NOW + 500.0, NOW + 1100.0, NOW + 1600.0, NOW + 2500.0]
+    for number, time in enumerate(times):
+        assert store.counters.count([Offence("relay", A, time)], WINDOWS) == []
+        assert sum(client.hexists(key, text_of(A)) for key in tables_of(A, client)) == 1
+        assert store.counters.counted(A)[-1].time == times[number]
+    late = Offence("relay", A, NOW + 2000.0, 2)
+    assert store.counters.count([late], WINDOWS) == [Overflow("relay", A, NOW + 2000.0, 3)]
+
+
+def test_a_batch_may_span_any_time(store):
+    """An old log told in one call: each rejection meets those of its own time."""
+    times = [NOW + 700.0 * number + second for number in range(40) for second in (0, 1)]
+    offences = [Offence("relay", A, time) for time in times] + [Offence("relay", B, NOW, 3)]
+    assert store.counters.count(offences, WINDOWS) == [Overflow("relay", B, NOW, 3)]
+    held = [Offence("relay", A, times[-2]), Offence("relay", A, times[-1])]
+    assert store.counters.counted(A)[-2:] == held
 
 
 def test_a_filled_window_leaves_nothing(store, client):
     """Who was banned costs no memory in the counters."""
     store.counters.count([Offence("relay", A, NOW, 3)], WINDOWS)
-    assert not client.exists(hits_key(A))
+    assert not any(client.hexists(key, text_of(A)) for key in tables_of(A, client))
 
 
 def test_ended_claims_and_forgotten_strikes_leave_redis(store, client):
@@ -202,7 +236,15 @@ def test_what_others_wrote_is_passed_over(store, client, caplog):
     client.hset(hash_, b"\xff", b"\xff")
     assert len(store.ledger.withdraw(None, None, NOW)) == 2
     assert not client.exists(hash_)
-    for value in (b"\xc1", b"\x93\x01", b"\x01", b"\x81\xa5relay\x01"):
-        client.set(hits_key(A), value)
+    store.counters.count([Offence("relay", A, NOW)], WINDOWS)
+    (table,) = tables_of(A, client)
+    for value in (
+        b"\xc1",
+        b"\x00",
+        b"\x05relay\x01\x00",
+        b"\x05rel",
+        b"\x05\xff\xfelay\x01\x00\x00",
+    ):
+        client.hset(table, text_of(A), value)
         assert store.counters.counted(A) == []
         assert store.counters.count([Offence("relay", A, NOW, 3)], WINDOWS)

@@ -1,16 +1,20 @@
 -- Counts offences in exact sliding windows; the same function as guard/jails/window.py.
 --
--- KEYS     one string per network: MessagePack { jail = { times, oldest first } }; with ARGV[2]
---          one more: MessagePack { number, answer } of the last call of that host; with ARGV[3]
---          the stream of rejections before that one
--- ARGV[1]  MessagePack: { { {jail, maxretry, findtime, kept}, ... },
---                         { key index, jail index, time, rejections, ... } }, indices from 1
--- ARGV[2]  the number of this call, which goes up; one that was made is answered, not made again
--- ARGV[3]  and so on: the entries of the stream that it was made of, which are let go of with it;
+-- KEYS     for each chunk of ARGV[1] the index of its slot and some tables (docs/redis.md);
+--          with ARGV[3] one more: MessagePack { number, answer } of the last call of that host;
+--          with ARGV[4] the stream of rejections before that one
+-- ARGV[1]  MessagePack: { rules, chunks }
+--          rule: { name of a set of jails, jail, maxretry, findtime, jail, ... }
+--          chunk: { tables, bits, first generation, { network, rule, number of times, ... } };
+--          for rule 0 a list { rule, time, rejections, ... } in place of the number
+-- ARGV[2]  the times of all networks in order, eight bytes each, those of a network in order of time
+-- ARGV[3]  the number of this call, which goes up; one that was made is answered, not made again
+-- ARGV[4]  and so on: the entries of the stream that it was made of, which are let go of with it;
 --          where nobody holds any of them any more it was counted already
--- Returns  { offence index, sum, ... } of the windows that filled, in order
+-- Returns  { network, which of its times, which jail of the rule, sum, ... } of what filled,
+--          networks in the order of all chunks; all from 1
 local unpack_value, pack_value, call = cmsgpack.unpack, cmsgpack.pack, redis.call
-local number = tonumber(ARGV[2])
+local number = tonumber(ARGV[3])
 if number then
   local good, last = pcall(unpack_value, call('GET', KEYS[#KEYS]) or '')
   if good and type(last) == 'table' and number <= last[1] then
@@ -18,78 +22,281 @@ if number then
   end
 end
 local gone = 0
-for first = 3, #ARGV, 1000 do
+for first = 4, #ARGV, 1000 do
   local last = math.min(first + 999, #ARGV)
   gone = gone + call('XACK', KEYS[#KEYS - 1], 'guard', unpack(ARGV, first, last))
   call('XDEL', KEYS[#KEYS - 1], unpack(ARGV, first, last))
 end
 -- Another host was given these entries when this one was away, and has counted them.
-if ARGV[3] and gone == 0 then return {} end
+if ARGV[4] and gone == 0 then return {} end
+
+local pack_time, unpack_time = struct.pack, struct.unpack
+local sub, char, byte, floor = string.sub, string.char, string.byte, math.floor
 local asked = unpack_value(ARGV[1])
-local jails, offences = asked[1], asked[2]
-local names, limits, spans, kept = {}, {}, {}, {}
-for i, jail in ipairs(jails) do
-  names[i], limits[i], spans[i], kept[jail[1]] = jail[1], jail[2], jail[3], jail[4]
-end
-local records, full = {}, {}
+local all_times, from = ARGV[2], 1
+local rules, full, place = {}, {}, 0
 
-for i = 1, #offences, 4 do
-  local key, jail, time, rejections = offences[i], offences[i + 1], offences[i + 2], offences[i + 3]
-  local record = records[key]
-  if not record then
-    local value = call('GET', KEYS[key])
+-- Sets of jails by name, and what is left of one without a jail.
+local sets, without = {}, {}
+local function jails_of(name)
+  local found = sets[name]
+  if not found then
+    found = {}
+    for jail in string.gmatch(name, '[^+]+') do found[jail] = true end
+    sets[name], without[name] = found, {}
+  end
+  return found
+end
+local function less(name, jail)
+  jails_of(name)
+  local left = without[name][jail]
+  if not left then
+    local rest = {}
+    for other in string.gmatch(name, '[^+]+') do
+      if other ~= jail then rest[#rest + 1] = other end
+    end
+    left = table.concat(rest, '+')
+    jails_of(left)
+    without[name][jail] = left
+  end
+  return left
+end
+
+local findtimes = {}
+for i, rule in ipairs(asked[1]) do
+  local least, longest = math.huge, 0
+  for at = 2, #rule, 3 do
+    findtimes[rule[at]] = rule[at + 2]
+    least, longest = math.min(least, rule[at + 1]), math.max(longest, rule[at + 2])
+  end
+  jails_of(rule[1])
+  rules[i] = {
+    name = rule[1], jails = rule, least = least, longest = longest,
+    head = char(#rule[1] % 256) .. rule[1],
+  }
+end
+
+-- How many times a section says it has: two bytes, the lower one first.
+local function counted(number) return char(number % 256, floor(number / 256) % 256) end
+
+-- A value is sections of { length of name, name, number of times, times }: here in order of time.
+local function read(value)
+  local times, names, at = {}, {}, 1
+  while at <= #value do
+    local length = byte(value, at)
+    local low, high = byte(value, at + length + 1, at + length + 2)
+    local first = at + length + 3
     -- What somebody else wrote there counts as nothing.
-    local good, found = pcall(unpack_value, value or '')
-    record = value and good and type(found) == 'table' and found or {}
-    records[key] = record
-  end
-  local name = names[jail]
-  local times = record[name]
-  if type(times) ~= 'table' then times = {} end
-  local held = #times
-  local newest = times[held] or time
-  if time > newest then newest = time end
-  local oldest = newest - spans[jail]
-  if time > oldest then
-    local first = 1
-    while first <= held and times[first] <= oldest do first = first + 1 end
-    local sum = held - first + 1 + rejections
-    if sum >= limits[jail] then
-      record[name] = nil
-      full[#full + 1] = (i + 3) / 4
-      full[#full + 1] = sum
-    elseif first == 1 and time == newest then
-      for at = held + 1, held + rejections do times[at] = time end
-      record[name] = times
-    else
-      local left = {}
-      local place = held
-      while place >= first and times[place] > time do place = place - 1 end
-      for at = first, place do left[#left + 1] = times[at] end
-      for _ = 1, rejections do left[#left + 1] = time end
-      for at = math.max(first, place + 1), held do left[#left + 1] = times[at] end
-      record[name] = left
+    if not high or #value < first - 1 + 8 * (low + 256 * high) then return {}, {} end
+    local name = sub(value, at + 1, at + length)
+    jails_of(name)
+    local size = #times
+    for _ = 1, low + 256 * high do
+      local time = unpack_time('<d', value, first)
+      local after = #times
+      while size > 0 and after > 0 and times[after] > time do
+        times[after + 1], names[after + 1] = times[after], names[after]
+        after = after - 1
+      end
+      times[after + 1], names[after + 1] = time, name
+      first = first + 8
     end
+    at = first
+  end
+  return times, names
+end
+
+local function write(times, names)
+  local sections, order = {}, {}
+  for i = 1, #times do
+    local name = names[i]
+    local section = sections[name]
+    if not section then
+      section = {}
+      sections[name], order[#order + 1] = section, name
+    end
+    section[#section + 1] = pack_time('<d', times[i])
+  end
+  for i, name in ipairs(order) do
+    local section = sections[name]
+    order[i] = char(#name % 256) .. name .. counted(#section) .. table.concat(section)
+  end
+  return table.concat(order)
+end
+
+-- Whether the window of a jail takes a time, and how many it then has of those before.
+local function held_by(jail, findtime, time, times, names)
+  local oldest, count
+  for i = #times, 1, -1 do
+    if sets[names[i]][jail] then
+      if not oldest then
+        oldest, count = math.max(times[i], time) - findtime, 0
+        if time <= oldest then return nil end
+      end
+      if times[i] <= oldest then break end
+      count = count + 1
+    end
+  end
+  return count or 0
+end
+
+local function add(times, names, rule, time, rejections, which)
+  local name, jails = rule.name, rule.jails
+  local enough = rule.least > #times + rejections and time >= (times[#times] or time)
+  for at = 2, enough and 1 or #jails, 3 do
+    local jail = jails[at]
+    local count = held_by(jail, jails[at + 2], time, times, names)
+    if not count then
+      name = less(name, jail)
+    elseif count + rejections >= jails[at + 1] then
+      local answer = #full
+      full[answer + 1], full[answer + 2] = place, which
+      full[answer + 3], full[answer + 4] = (at + 1) / 3, count + rejections
+      name = less(name, jail)
+      local left = 0
+      for i = 1, #times do
+        local rest = less(names[i], jail)
+        if rest ~= '' then
+          left = left + 1
+          times[left], names[left] = times[i], rest
+        end
+      end
+      for i = #times, left + 1, -1 do times[i], names[i] = nil, nil end
+    end
+  end
+  if name == '' then return end
+  for _ = 1, rejections do
+    local after = #times
+    while after > 0 and times[after] > time do
+      times[after + 1], names[after + 1] = times[after], names[after]
+      after = after - 1
+    end
+    times[after + 1], names[after + 1] = time, name
   end
 end
 
-for key, record in pairs(records) do
-  local seconds, unknown = 0, false
-  for name in pairs(record) do
-    local own = kept[name]
-    if not own then
-      unknown = true
-    elseif own > seconds then
-      seconds = own
+-- Lets go of what is out of the windows of all jails that hold it.
+local function trim(times, names)
+  local newest, left = {}, 0
+  for i = 1, #times do
+    for jail in pairs(sets[names[i]]) do newest[jail] = times[i] end
+  end
+  for i = 1, #times do
+    local keep = false
+    for jail in pairs(sets[names[i]]) do
+      keep = keep or times[i] > newest[jail] - (findtimes[jail] or math.huge)
+    end
+    if keep then
+      left = left + 1
+      times[left], names[left] = times[i], names[i]
     end
   end
-  -- A jail that the caller does not run keeps the time that its own counter gave it.
-  if unknown then seconds = math.max(seconds, call('TTL', KEYS[key])) end
-  if seconds > 0 then
-    call('SET', KEYS[key], pack_value(record), 'EX', seconds)
+  for i = #times, left + 1, -1 do times[i], names[i] = nil, nil end
+end
+
+-- The new value and its newest time, entry by entry; whatever was held, and in whatever order.
+local function exactly(value, rule, given)
+  local times, names = read(value or '')
+  if rule then
+    for which = 1, #given / 8 do
+      add(times, names, rule, unpack_time('<d', given, 8 * which - 7), 1, which)
+    end
   else
-    call('DEL', KEYS[key])
+    for at = 1, #given, 3 do
+      add(times, names, rules[given[at]], given[at + 1], given[at + 2], (at + 2) / 3)
+    end
   end
+  trim(times, names)
+  if #times == 0 then return nil end
+  return write(times, names), times[#times]
+end
+
+-- The same: in the common case, of which nothing can fill, without a look at each.
+local function changed(value, rule, given)
+  if rule then
+    local size, head = #given / 8, rule.head
+    if not value then
+      if size < rule.least then
+        return head .. counted(size) .. given, unpack_time('<d', given, #given - 7)
+      end
+    else
+      local held = (#value - #head - 2) / 8
+      if held > 0 and held == floor(held) and held + size < rule.least
+        and sub(value, 1, #head + 2) == head .. counted(held) then
+        local last, first = unpack_time('<d', value, #value - 7), unpack_time('<d', given)
+        if last <= first and unpack_time('<d', value, #head + 3) > first - rule.longest then
+          return head .. counted(held + size) .. sub(value, #head + 3) .. given,
+            unpack_time('<d', given, #given - 7)
+        end
+      end
+    end
+  end
+  return exactly(value, rule, given)
+end
+
+-- In pieces, for Lua can only give so many arguments.
+local function in_pieces(command, key, list)
+  for first = 1, #list, 2000 do
+    call(command, key, unpack(list, first, math.min(first + 1999, #list)))
+  end
+end
+
+local now = tonumber(call('TIME')[1])
+local key_at = 1
+for _, chunk in ipairs(asked[2]) do
+  local tables, bits, first_generation, flat = chunk[1], chunk[2], chunk[3], chunk[4]
+  local index, span = KEYS[key_at], 2 ^ bits
+  local networks, held, where = {}, {}, {}
+  for i = 1, #flat, 3 do networks[#networks + 1] = flat[i] end
+  -- The youngest table that has a network has all that is known of it.
+  for t = tables, 1, -1 do
+    local key = KEYS[key_at + t]
+    if call('EXISTS', key) == 1 then
+      for first = 1, #networks, 2000 do
+        local last = math.min(first + 1999, #networks)
+        for i, value in ipairs(call('HMGET', key, unpack(networks, first, last))) do
+          local at = first + i - 1
+          if value and not held[at] then held[at], where[at] = value, t end
+        end
+      end
+    end
+  end
+  local sets_of, gone_of = {}, {}
+  for i, network in ipairs(networks) do
+    place = place + 1
+    local rule, given = rules[flat[3 * i - 1]], flat[3 * i]
+    if rule then
+      local till = from + 8 * given
+      given, from = sub(all_times, from, till - 1), till
+    end
+    local value, newest = changed(held[i], rule, given)
+    local old = where[i]
+    local new = value and math.max(1, math.min(tables, floor(newest / span) - first_generation + 1))
+    if new then
+      local list = sets_of[new]
+      if not list then list = {}; sets_of[new] = list end
+      local size = #list
+      list[size + 1], list[size + 2] = network, value
+    end
+    if old and old ~= new then
+      local list = gone_of[old]
+      if not list then list = {}; gone_of[old] = list end
+      list[#list + 1] = network
+    end
+  end
+  local seconds = span + math.min(span, 3600) + 1
+  for t = 1, tables do
+    local key = KEYS[key_at + t]
+    if gone_of[t] then in_pieces('HDEL', key, gone_of[t]) end
+    if sets_of[t] then
+      in_pieces('HSET', key, sets_of[t])
+      call('EXPIRE', key, seconds)
+      call('ZADD', index, now + seconds, sub(key, #index + 2))
+      if call('TTL', index) < seconds then call('EXPIRE', index, seconds) end
+    end
+  end
+  call('ZREMRANGEBYSCORE', index, '-inf', '(' .. now)
+  key_at = key_at + tables + 1
 end
 if number then call('SET', KEYS[#KEYS], pack_value({ number, full }), 'EX', 604800) end
 return full
