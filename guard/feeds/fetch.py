@@ -7,7 +7,6 @@ It does not retry; sync.py decides when to come again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,7 +61,13 @@ def fetch(part: Part, recipe: Recipe, etag: str, modified: str, now: float) -> F
         return _file(Path(part.url.removeprefix("file://")), recipe, etag)
     import requests
 
-    with requests.Session() as session, _errors(part.url):
+    from guard.lib.bounded import bounded
+
+    with (
+        requests.Session() as session,
+        _errors(part.url),
+        bounded(session, 4 * recipe.timeout),
+    ):
         session.trust_env = True
         session.auth = nobody  # or ~/.netrc would be asked
         if recipe.proxy:
@@ -75,13 +80,12 @@ def fetch(part: Part, recipe: Recipe, etag: str, modified: str, now: float) -> F
             **({"If-Modified-Since": modified} if modified else {}),
             **dict(part.headers),
         }
-        deadline = time.monotonic() + 4 * recipe.timeout
         with _answer(session, part, headers, recipe.timeout) as answer:
             if answer.status_code == 304 and (etag or modified):
                 return None
             if answer.status_code != 200:
                 raise _failure(answer, now)
-            return _body(answer, recipe.max_size, deadline)
+            return _body(answer, recipe.max_size)
 
 
 @contextmanager
@@ -147,7 +151,7 @@ def _detail(data: bytes) -> str:
         return ""
 
 
-def _body(answer: requests.Response, most: int, deadline: float) -> Fetched:
+def _body(answer: requests.Response, most: int) -> Fetched:
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in TYPES:
         raise BadFeed(f"is {printable(kind)[:60]}, not a list")
@@ -156,8 +160,6 @@ def _body(answer: requests.Response, most: int, deadline: float) -> Fetched:
         data += chunk
         if len(data) > most:
             raise BadFeed(f"is longer than {most} bytes")
-        if time.monotonic() > deadline:
-            raise FetchFailed(f"{place(answer.url)}: takes too long")
     body = bytes(data)
     if looks_like_html(body):
         raise BadFeed("is a page for people, not a list")

@@ -1,6 +1,7 @@
 """Fetching from a real server that behaves, and from one that does not."""
 
 import gzip
+import time
 
 import pytest
 from listserver import Page
@@ -135,8 +136,10 @@ def test_a_redirect_is_followed_but_not_with_a_key(server):
 def test_a_slow_body_is_given_up(server):
     """A server that sends a byte now and then does not hold a thread for ever."""
     server.pages["/list"] = Page(BODY[:100], way="slow")
-    with pytest.raises(FetchFailed, match=r"too long|no answer in time"):
+    begun = time.monotonic()
+    with pytest.raises(FetchFailed, match="no answer in time"):
         get(server, timeout=0.2)
+    assert time.monotonic() - begun < 3
 
 
 def test_nobody_answers(server, tmp_path):
