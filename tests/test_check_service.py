@@ -137,6 +137,7 @@ def test_a_bad_name_bans_earlier_and_explain_says_why(world):
     shown = guard("explain", "127.0.0.9", "-c", str(world.guard.config)).stdout
     assert "abuseipdb: score 87, reported (reports 12, usage type Data Center, ISP Exam" in shown
     assert "\x1b" not in shown
+    assert "    so that 2 rejections are enough for jail relay\n" in shown
     (offline,) = world.guard.ask("explain", "127.0.0.9", "--offline")
     assert offline["opinions"] == []
     with urlopen(f"http://127.0.0.1:{world.web}/metrics", timeout=5) as answer:

@@ -18,6 +18,7 @@ from guard.enrichment.memory import Memory
 from guard.enrichment.settings import CheckSettings
 from guard.enrichment.virustotal import VirusTotal
 from guard.enrichment.zen import Zen
+from guard.jails.files import load_jails
 from guard.jails.jail import Jail
 from guard.lib import clock
 from guard.lib.faults import Fault
@@ -81,7 +82,8 @@ def checks(
 def checks_by_hand(settings: Settings) -> Iterator[Checks | None]:
     """The same for a command when no daemon runs."""
     with ExitStack() as stack:
-        made = checks(settings, (), Protectors(), stack)
+        jails = load_jails(settings.jails.path, settings.jails.filters)
+        made = checks(settings, jails, Protectors(), stack)
         if made is not None:
             made.start()
         yield made

@@ -179,6 +179,9 @@ def _explain(answer: dict[str, Any]) -> None:
     click.echo(f"  strikes so far: {answer['strikes']}")
     for row in answer["opinions"]:
         click.echo(f"  {row['name']}: {printable(_opinion(row))}")
+        for jail, number in row["enough"].items():
+            rejections = "rejection is" if number == 1 else "rejections are"
+            click.echo(f"    so that {number} {rejections} enough for jail {jail}")
 
 
 def _opinion(row: dict[str, Any]) -> str:

@@ -113,10 +113,22 @@ class Checks:
             return [_row(name, error=f"not asked: {why}") for name in self._desks]
         ends = time.monotonic() + self._wait
         asked = {name: desk.question(network, now) for name, desk in self._desks.items()}
-        return [
+        rows = [
             _answer(name, future, max(0.0, ends - time.monotonic()), self._clock)
             for name, future in asked.items()
         ]
+        return [{**row, "enough": self._enough(row["name"], row["score"])} for row in rows]
+
+    def _enough(self, name: str, score: int | None) -> dict[str, int]:
+        """How many rejections are enough with this score, by jail."""
+        if score is None:
+            return {}
+        return {
+            jail: how.maxretry
+            for jail, pairs in self._asked.items()
+            for desk, how in pairs
+            if how is not None and desk.name == name and score >= how.score
+        }
 
     def brief(self, now: float) -> list[dict[str, Any]]:
         """A row for each service, for `guard status` and the metrics."""
@@ -201,4 +213,5 @@ def _row(
         "facts": dict(opinion.facts) if opinion is not None else {},
         "age": None if age is None else round(age),
         "error": error,
+        "enough": {},
     }

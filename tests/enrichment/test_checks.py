@@ -153,7 +153,7 @@ def test_by_hand_all_are_asked_at_once_and_those_that_hang_are_not_waited_for(se
         assert 0.25 < time.monotonic() - before < 3
         assert rows["abuseipdb"] == {
             "name": "abuseipdb", "score": 87, "verdict": "reported", "veto": False,
-            "facts": {"ISP": "Example"}, "age": 0, "error": None,
+            "facts": {"ISP": "Example"}, "age": 0, "error": None, "enough": {"relay": 3},
         }  # fmt: skip
         assert rows["greynoise"]["error"] == "greynoise: the quota is spent"
         assert rows["zen"]["error"] == "not answered"
