@@ -270,6 +270,8 @@ def test_reports_by_hand(reporting, server, running):
     assert [report.address for report in server.saved] == [SECOND]
     assert _guard(reporting, "clear", FIRST).returncode == 1
     assert _guard(reporting, "clear", "nonsense").returncode == 65
+    assert "answers 401" in reporting.service.said()
+    assert KEY not in reporting.service.said()
 
 
 def test_without_the_section_nobody_is_told(tmp_path, server):
