@@ -19,6 +19,7 @@ TESTS = (
     "tests/stores/test_machine.py",
     "tests/mail/test_large_queue.py",
     "tests/test_crowd_service.py",
+    "tests/test_attack.py",
 )
 
 

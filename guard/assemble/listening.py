@@ -142,7 +142,9 @@ def sinks(
         stack.callback(pipe.close)
     if not settings.log.collapse:
         return Fanout([first, records])
-    collapsed = CollapsedRecords(records, settings.log.collapse, clock.now)
+    # Who writes for several collapses over all of them, and should not hear of it late.
+    window = min(settings.log.collapse, 1.0) if way else settings.log.collapse
+    collapsed = CollapsedRecords(records, window, clock.now)
     stack.callback(collapsed.close)
     return Fanout([first, collapsed])
 

@@ -1,8 +1,8 @@
 """From our own listener to whoever counts, in one process: a Sink that is also a Source.
 
-Trusts its records, which our own code made. Bounded: while nobody counts (the store is gone), the
-newest records are dropped and counted, never the listener held up. Used by one event loop; not
-durable, so that what a crash loses is what had not been counted yet.
+Trusts its records, which our own code made. Bounded: where many wait, equal ones wait as one; while
+nobody counts (the store is gone) the newest are dropped and counted, never the listener held up.
+Used by one event loop; not durable, so that what a crash loses is what had not been counted yet.
 """
 
 from __future__ import annotations
@@ -25,15 +25,20 @@ class Channel:
         self.name = name
         self.dropped = 0
         self._bound = bound
+        self._full = min(BATCH, bound)
         self._waiting: list[Record] = []
         self._news = asyncio.Event()
         self._finished = False
 
     def put(self, record: Record) -> None:
         """Takes `record`, or counts it as dropped."""
-        if len(self._waiting) >= self._bound:
-            self.dropped += 1
-            return
+        if len(self._waiting) >= self._full:
+            self._waiting = gathered(self._waiting)
+            # So much later again that the looking through costs next to nothing.
+            self._full = min(max(BATCH, 2 * len(self._waiting)), self._bound)
+            if len(self._waiting) >= self._bound:
+                self.dropped += 1
+                return
         self._waiting.append(record)
         self._news.set()
 

@@ -98,3 +98,21 @@ def test_a_backlog_comes_in_bounded_batches():
         return await drain(channel)
 
     assert [len(batch) for batch in asyncio.run(play())] == [BATCH, BATCH, 7]
+
+
+def test_what_repeats_takes_no_room():
+    """An attack of equal rejections fills nothing, and is counted whole."""
+
+    async def play() -> tuple[int, list[Sequence[Event]]]:
+        channel = Channel(bound=3 * BATCH)
+        for number in range(20 * BATCH):
+            channel.put(record(number % 2, kind="limit"))
+        assert channel.waiting <= BATCH
+        channel.finish()
+        return channel.dropped, await drain(channel)
+
+    dropped, batches = asyncio.run(play())
+    assert dropped == 0
+    events = [event for batch in batches for event in batch]
+    assert len(events) < 10
+    assert sum(event.count for event in events) == 20 * BATCH
