@@ -84,6 +84,8 @@ class Netlink:
         self._socket.bind((0, 0))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
         self._sequence = 0
+        # Kept: making one this big for each answer takes as long as the kernel does.
+        self._buffer = bytearray(_RECEIVE)
         self._room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
 
     def close(self) -> None:
@@ -171,9 +173,10 @@ class Netlink:
         """(type, sequence, flags, body) of every message until the caller has enough."""
         while True:
             try:
-                data = memoryview(self._socket.recv(_RECEIVE))
+                size = self._socket.recv_into(self._buffer)
             except OSError as error:
                 raise _explain(error) from error
+            data = memoryview(bytes(memoryview(self._buffer)[:size]))
             at = 0
             while at + _HEADER.size <= len(data):
                 size, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)

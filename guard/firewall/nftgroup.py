@@ -8,6 +8,8 @@ whole and stays exact. Trusts whoever may write into the table.
 from __future__ import annotations
 
 import errno
+import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,11 +28,18 @@ _Ends = dict[Network, float | None]
 _Pairs = dict[Set, list[tuple[bytes, int]]]
 
 
+def renews(release: str) -> bool:
+    """Whether adding an element that is there gives it a new end: from Linux 6.12 on."""
+    found = re.match(r"(\d+)\.(\d+)", release)
+    return found is not None and (int(found[1]), int(found[2])) >= (6, 12)
+
+
 class Link:
     """The way to the kernel's table, and how many transactions the kernel should have seen."""
 
     def __init__(self, table: str) -> None:
         self.table, self.generation = table, -1
+        self.renews = renews(os.uname().release)
         self._netlink: Netlink | None = None
 
     def open(self) -> None:
@@ -174,9 +183,10 @@ class Group:
                 ranged.add(version)
                 continue
             key = value.to_bytes(4 if version == 4 else 16, "big")
-            released[kind].append((key, 0))
             if network in wanted:
                 blocked[kind].append((key, nftsets.milliseconds(wanted[network], now)))
+            if network not in wanted or not self._link.renews:
+                released[kind].append((key, 0))
         for kind, pairs in released.items():
             # Deleting what is not there fails, and before Linux 6.12 adding does not renew an end.
             # What was added can be deleted; all three in one transaction cost half as much again

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +27,7 @@ from guard.lib.networks import Network
 from guard.roles import Forbidden, Refused, Unavailable
 
 # A million elements take four seconds on a slow machine; nothing takes minutes.
-_PATIENCE = 300.0
+_PATIENCE = struct.pack("ll", 300, 0)
 _GRACE = 10.0
 
 
@@ -81,7 +82,10 @@ class Separated:
                 start_new_session=True,
             )
         self._socket, self._number, self._inbox = ours, 0, wire.Inbox()
-        self._socket.settimeout(_PATIENCE)
+        # The kernel's own limits: Python's cost a system call more a message.
+        for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, limit, _PATIENCE)
+        self._buffer = bytearray(wire.PACKET + 1)
         self._itself = _Part(self.ask, 0)
         try:
             told = self._told()
@@ -90,6 +94,11 @@ class Separated:
             raise
         self.name, self.reason = str(told["name"]), str(told["reason"])
         self._learn(told)
+
+    @property
+    def pid(self) -> int:
+        """The process that was started; a child of it does the work."""
+        return self._process.pid
 
     def open(self) -> None:
         """The role's."""
@@ -185,13 +194,13 @@ class Separated:
 
     def _packet(self) -> wire.Packet:
         try:
-            data = self._socket.recv(wire.PACKET + 1)
+            size = self._socket.recv_into(self._buffer)
         except OSError as error:
             raise self._gone() from error
-        if not data:
+        if not size:
             raise self._gone()
         try:
-            return wire.packet(data)
+            return wire.packet(bytes(memoryview(self._buffer)[:size]))
         except BadMessage as error:
             raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
 

@@ -103,10 +103,10 @@ def serve(
 
 def _converse(connection: socket.socket, choice: Choice) -> None:
     _send(connection, 0, Verb.HELLO, _introduction(choice))
-    inbox = wire.Inbox()
-    while data := connection.recv(wire.PACKET + 1):
+    inbox, buffer = wire.Inbox(), bytearray(wire.PACKET + 1)
+    while size := connection.recv_into(buffer):
         try:
-            packet = wire.packet(data)
+            packet = wire.packet(bytes(memoryview(buffer)[:size]))
             body = inbox.put(packet)
         except BadMessage as error:
             _log.error("the firewall's process was sent nonsense: %s", error)

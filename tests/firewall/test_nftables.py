@@ -7,6 +7,7 @@ from netns import World, inside
 
 from guard.events import Block
 from guard.firewall.nftables import NFTables
+from guard.firewall.nftgroup import renews
 from guard.firewall.nftlayout import SETS
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
@@ -111,3 +112,29 @@ def test_a_listing_that_leaves_elements_out_is_taken_again():
         firewall._read = read
         assert sorted(firewall._hashed(SETS[0], size)) == keys
         assert len(taken) == readings
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_an_end_is_renewed_whatever_the_kernel_makes_of_a_repeat(world: World, kernel: bool):
+    """Later, sooner, never and back, in one message or, before Linux 6.12, in three."""
+    now = time.time()
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        if not kernel:
+            firewall._link.renews = False
+        for end in (now + 100, now + 1000, now + 50, None, now + 70, None):
+            firewall.apply([Block(net("192.0.2.10"), end)], [], now)
+            [found] = firewall.blocked(now).values()
+            assert found == (end if end is None else pytest.approx(end, abs=2))
+        firewall.apply([], [net("192.0.2.10"), net("192.0.2.11")], now)
+        assert world.offender.connects(world.v4)
+        firewall.close()
+
+
+def test_kernels_that_renew_are_told_by_their_release():
+    """Whatever a distribution adds to the number; a release that cannot be read does not."""
+    for release in ("6.12.0-amd64", "6.18.44", "7.0-rc1", "10.1"):
+        assert renews(release)
+    for release in ("6.11.9", "5.10.0-28-amd64", "4.19.0", "", "hurd"):
+        assert not renews(release)
