@@ -1,12 +1,18 @@
-"""Refused sessions per CPU-second of the server: our listener beside stock aiosmtpd.
+"""Refused sessions per CPU-second of the server: our listener beside its peers.
 
-    python -m benchmarks.smtp [--seconds 3] [--rounds 3] [--json]
+    python -m benchmarks.smtp [--seconds 1] [--rounds 7] [--only NAME,...] [--json]
 
-Each server runs alone in a process on its own core and is asked by 100 connections at once; what
-counts is the CPU time of that process, user and system, so that other load on the machine matters
-little. `bare` is an asyncio.Protocol that answers without looking: the most that Python can do.
-Ours runs as in production: limits, scanners' names, relay policy, classification, and every
-rejection on its way to the record log, where equal ones are collapsed. Both run on uvloop.
+All servers wait on the last processor, and are asked one after the other, in short rounds, by 100
+connections at once from 200 addresses. What counts is the CPU time of a server's process tree, user
+and system, so that clients and other load on the machine matter little. Figures are medians.
+
+`guard` is `guard listener` as in production: limits, scanners' names, relay policy,
+classification, every rejection on its way into Redis, and equal ones collapsed in the record log.
+The peers, which log nothing or into nothing: stock aiosmtpd on uvloop; Postfix smtpd, and
+postscreen (deep tests after a greet pause of one second, nobody remembered); `bare`, an
+asyncio.Protocol on uvloop that answers by the first letter; `c`, an epoll loop that does. Who
+cannot run here is left out, with the reason. At the end 5,000 connections stay open, and what each
+costs the listener in memory is told.
 """
 
 from __future__ import annotations
@@ -15,275 +21,121 @@ import argparse
 import asyncio
 import json
 import os
+import resource
+import socket
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import uvloop
 
-CONNECTIONS = 100
-EXPANSE = "Expanse, a Palo Alto Networks company, searches across the global IPv4 space"
+from benchmarks.smtp_load import ADDRESSES, SCRIPTS, play
+from benchmarks.smtp_servers import SERVED, SERVERS, Missing, Running, cpu, guard, memory
+
+Found = dict[str, dict[str, float]]
+IDLE = 5000
 
 
-class Step(NamedTuple):
-    """What the client sends, and how many final reply lines it then waits for."""
-
-    data: bytes
-    replies: int
-
-
-GREET = Step(b"", 1)
-QUIT = Step(b"QUIT\r\n", 1)
-EHLO = Step(b"EHLO win-clj1b0gq6jp\r\n", 1)
-MAIL, RCPT = b"MAIL FROM:<test@test.com>\r\n", b"RCPT TO:<mmiihhww09@gmail.com>\r\n"
-SCRIPTS = {
-    "reject": (GREET, EHLO, Step(MAIL, 1), Step(RCPT, 1), QUIT),
-    "pipelined": (GREET, EHLO, Step(MAIL + RCPT + b"QUIT\r\n", 3)),
-    "ntlm": (GREET, EHLO, Step(b"AUTH NTLM\r\n", 1), QUIT),
-    "http": (
-        GREET,
-        Step(b"GET / HTTP/1.1\r\nHost: 192.0.2.1:25\r\nUser-Agent: %s\r\n" % EXPANSE.encode(), 1),
-    ),
-}
-
-
-class Visitor(asyncio.Protocol):
-    """Plays one script after another on connections of its own until told to stop."""
-
-    def __init__(self, load: Load) -> None:
-        self.load, self.step, self.wanted, self.tail = load, 0, 1, b""
-
-    def connection_made(self, transport: Any) -> None:
-        """Waits for the banner."""
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Counts final reply lines and goes on when all that were wanted are there."""
-        lines = (self.tail + data).split(b"\r\n")
-        self.tail = lines.pop()
-        self.wanted -= sum(line[3:4] == b" " for line in lines)
-        if self.wanted > 0:
-            return
-        self.step += 1
-        script = self.load.script
-        if self.step == len(script):
-            self.transport.close()
-            return
-        self.wanted = script[self.step].replies
-        self.transport.write(script[self.step].data)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Counts a session that was played to its end, and begins the next."""
-        self.load.ended(complete=self.step >= len(self.load.script) - 1)
-
-
-class Load:
-    """100 visitors at once, for some seconds."""
-
-    def __init__(self, port: int, script: tuple[Step, ...]) -> None:
-        self.port, self.script = port, script
-        self.sessions = self.failures = 0
-        self.running = True
-        self.tasks: set[asyncio.Task[Any]] = set()
-
-    def ended(self, *, complete: bool) -> None:
-        """One session is over."""
-        self.sessions += complete
-        self.failures += not complete
-        if self.running:
-            self.begin()
-
-    def begin(self) -> None:
-        """One more."""
-        task = asyncio.get_running_loop().create_task(self.connect())
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    async def connect(self) -> None:
-        """Connects a visitor."""
-        loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: Visitor(self), "127.0.0.1", self.port)
-
-    async def run(self, seconds: float) -> int:
-        """Sessions played in `seconds`."""
-        for _ in range(CONNECTIONS):
-            self.begin()
-        await asyncio.sleep(seconds)
-        sessions, self.running = self.sessions, False
-        await asyncio.sleep(0.3)
-        assert self.failures == 0, f"{self.failures} sessions failed"
-        return sessions
-
-
-# The servers. Each serves until its standard input ends.
-
-
-async def serve_guard(ready: Callable[[int], None], done: asyncio.Event) -> None:
-    """Our listener with its real parts."""
-    from guard.lib.clock import now
-    from guard.lib.fields import Endpoint
-    from guard.mail.collapsed import CollapsedRecords
-    from guard.mail.recordlog import RecordLog
-    from guard.mail.spool import FileSpool
-    from guard.relay.policy import StaticPolicy
-    from guard.smtp.server import Server
-    from guard.smtp.settings import ListenerSettings
-
-    with tempfile.TemporaryDirectory() as folder:
-        spool, log = FileSpool(Path(folder) / "spool"), RecordLog(Path(folder) / "records", now)
-        spool.open()
-        server = Server(
-            ListenerSettings(
-                listen=Endpoint("127.0.0.1", 0),
-                hostname="mx.example.com",
-                relay_hosts=(),
-                max_connections_per_address=1000,
-                max_sessions_per_minute=10**9,
-            ),
-            policy=StaticPolicy(),
-            spool=spool,
-            sink=CollapsedRecords(log, 10.0, now),
-            nodeid="dd2b41fd-78f0-4105-8cd9-01ac7114cada",
-            clock=now,
-        )
-        await server.start()
-        ready(server.addresses[0].port)
-        await done.wait()
-        await server.stop(1.0)
-        log.close()
-
-
-async def serve_aiosmtpd(ready: Callable[[int], None], done: asyncio.Event) -> None:
-    """Stock aiosmtpd with a handler that refuses every recipient."""
-    from aiosmtpd.smtp import SMTP
-
-    class Refuse:
-        async def handle_RCPT(self, *_: object) -> str:  # noqa: N802 - aiosmtpd's name
-            return "550 5.7.1 relaying not permitted"
-
-    handler = Refuse()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: SMTP(handler, hostname="mx.example.com", loop=loop), "127.0.0.1", 0, backlog=4096
-    )
-    ready(server.sockets[0].getsockname()[1])
-    await done.wait()
-    server.close()
-
-
-class Bare(asyncio.Protocol):
-    """Answers by the first letter of a line."""
-
-    ANSWERS: ClassVar = {
-        69: b"250-mx.example.com\r\n250-PIPELINING\r\n250 SIZE 1000\r\n",
-        77: b"250 OK\r\n",
-        82: b"550 5.7.1 relaying not permitted\r\n",
-        65: b"504 5.5.4 AUTH NTLM not supported\r\n",
-        81: b"221 Bye\r\n",
-    }
-
-    def connection_made(self, transport: Any) -> None:
-        """Says the banner."""
-        self.transport = transport
-        transport.write(b"220 mx.example.com ESMTP\r\n")
-
-    def data_received(self, data: bytes) -> None:
-        """Answers every line at once."""
-        unknown = b"502 5.5.1 Command unimplemented\r\n"
-        lines = data.split(b"\r\n")[:-1]
-        self.transport.write(b"".join(self.ANSWERS.get(line[0], unknown) for line in lines))
-        if data.endswith(b"QUIT\r\n"):
-            self.transport.close()
-
-
-async def serve_bare(ready: Callable[[int], None], done: asyncio.Event) -> None:
-    """No rules, no records."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Bare, "127.0.0.1", 0, backlog=4096)
-    ready(server.sockets[0].getsockname()[1])
-    await done.wait()
-    server.close()
-
-
-SERVERS = {"guard": serve_guard, "aiosmtpd": serve_aiosmtpd, "bare": serve_bare}
-
-
-async def serve(name: str) -> None:
-    """Serves, tells the port on standard output, ends when standard input does."""
-    done, loop = asyncio.Event(), asyncio.get_running_loop()
-    loop.add_reader(0, lambda: os.read(0, 1) or done.set())
-    await SERVERS[name](lambda port: print(port, flush=True), done)
-    loop.remove_reader(0)
-
-
-def cpu(pid: int) -> float:
-    """CPU seconds that a process has used, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def measure(name: str, scenario: str, seconds: float) -> float:
+def measure(server: Running, scenario: str, seconds: float) -> float:
     """Sessions per CPU-second."""
-    command = [sys.executable, "-m", "benchmarks.smtp", "--serve", name]
-    # aiosmtpd warns on standard error of every unknown command: stock it is.
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as server:
-        assert server.stdout
-        try:
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(server.pid, {cores[-1]})
-            port = int(server.stdout.readline())
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(Load(port, SCRIPTS[scenario]).run(0.5))  # warm
-                before = cpu(server.pid)
-                sessions = runner.run(Load(port, SCRIPTS[scenario]).run(seconds))
-            return sessions / (cpu(server.pid) - before)
-        finally:
-            server.communicate()
+    before = cpu(server.pid)
+    sessions = play(server.port, SCRIPTS[scenario], server.connections, seconds)
+    return sessions / max(cpu(server.pid) - before, 0.001)
 
 
-def run(seconds: float, rounds: int) -> dict[str, dict[str, float]]:
-    """Medians of interleaved rounds: scenario -> server -> sessions per CPU-second."""
-    found: dict[str, dict[str, list[float]]] = {
-        scenario: {name: [] for name in SERVERS} for scenario in SCRIPTS
-    }
-    for _ in range(rounds):
+def run(
+    seconds: float, rounds: int, names: Sequence[str], scenarios: Sequence[str] = tuple(SCRIPTS)
+) -> tuple[Found, dict[str, str]]:
+    """Medians of interleaved rounds (scenario -> server -> sessions per CPU-second); who is
+    missing, and why."""
+    found: dict[str, dict[str, list[float]]] = {scenario: {} for scenario in scenarios}
+    missing: dict[str, str] = {}
+    with ExitStack() as stack:
+        servers: dict[str, Running] = {}
+        for name in names:
+            try:
+                servers[name] = stack.enter_context(SERVERS[name]())
+            except Missing as error:
+                missing[name] = str(error)
         for scenario, rows in found.items():
-            for name, values in rows.items():
-                values.append(measure(name, scenario, seconds))
-    return {
+            for name, server in servers.items():  # warm
+                play(server.port, SCRIPTS[scenario], server.connections, min(seconds, 0.3))
+                rows[name] = []
+            for _ in range(rounds):
+                for name, server in servers.items():
+                    rows[name].append(measure(server, scenario, seconds))
+    medians = {
         scenario: {name: statistics.median(values) for name, values in rows.items()}
         for scenario, rows in found.items()
     }
+    return medians, missing
+
+
+def idle(connections: int = IDLE) -> float:
+    """Bytes of memory that each of so many connections costs, which said EHLO and then nothing.
+
+    Raises Missing.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most < connections + 100:
+        raise Missing(f"no more than {most} files may be open")
+    with guard() as server, ExitStack() as stack:
+        play(server.port, SCRIPTS["reject"], server.connections, 0.3)  # warm
+        before = memory(server.pid)
+        for number in range(connections):
+            source = f"127.1.0.{1 + number % ADDRESSES}", 0
+            client = socket.create_connection(("127.0.0.1", server.port), 30, source)
+            stack.enter_context(client)
+            client.sendall(b"EHLO mail.example.org\r\n")
+            heard = b""
+            while b"250 " not in heard:
+                heard += client.recv(4096)
+        return (memory(server.pid) - before) / connections
+
+
+def table(found: Found) -> str:
+    """The figures, and how many times each peer's ours are."""
+    names = list(dict.fromkeys(name for rows in found.values() for name in rows))
+    lines = [f"{'sessions per CPU-second':24}" + "".join(f"{name:>11}" for name in names)]
+    for scenario, rows in found.items():
+        lines.append(f"{scenario:24}" + "".join(f"{rows.get(name, 0):11.0f}" for name in names))
+    peers = [name for name in names if name != "guard"]
+    lines.append(f"{'guard is so many times':24}" + "".join(f"{name:>11}" for name in ("", *peers)))
+    for scenario, rows in found.items():
+        ratios = [f"{rows['guard'] / rows[name]:11.2f}" for name in peers if "guard" in rows]
+        lines.append(f"{scenario:24}{'':11}" + "".join(ratios))
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Measures and prints a table, or JSON."""
+    """Measures and prints tables, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default=",".join(SERVERS), metavar="NAME,...")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=SERVED, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(options.serve))
+            runner.run(SERVED[options.serve](lambda port: print(port, flush=True)))
         return
-    found = run(options.seconds, options.rounds)
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    found, missing = run(options.seconds, options.rounds, options.only.split(","))
+    try:
+        each = idle()
+    except Missing as error:
+        each, missing["idle connections"] = 0.0, str(error)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps({"sessions": found, "missing": missing, "idle_bytes": each}))
         return
-    print(f"{'sessions per CPU-second':24}" + "".join(f"{name:>10}" for name in SERVERS), end="")
-    print(f"{'x aiosmtpd':>12}{'of bare':>9}")
-    for scenario, rows in found.items():
-        cells = "".join(f"{value:10.0f}" for value in rows.values())
-        ours = rows["guard"]
-        print(f"{scenario:24}{cells}{ours / rows['aiosmtpd']:12.1f}{ours / rows['bare']:9.2f}")
+    print(table(found))
+    if each:
+        print(f"{IDLE} idle connections take {each / 1024:.1f} KiB each")
+    for name, reason in missing.items():
+        print(f"not measured: {name}, because {reason}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 
-class EnhancedCode(msgspec.Struct, frozen=True):
+class EnhancedCode(msgspec.Struct, frozen=True, gc=False):
     """An enhanced status code, RFC 3463."""
 
     class_: int = msgspec.field(name="class")
@@ -18,7 +18,7 @@ class EnhancedCode(msgspec.Struct, frozen=True):
     detail: int
 
 
-class Response(msgspec.Struct, frozen=True):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """A reply: `content` has neither code nor enhanced code, newlines are blanks."""
 
     code: int
@@ -27,14 +27,14 @@ class Response(msgspec.Struct, frozen=True):
     command: str | None = None
 
 
-class PeerAddress(msgspec.Struct, frozen=True):
+class PeerAddress(msgspec.Struct, frozen=True, gc=False):
     """`name` is what the peer said in EHLO; `addr` is its address without port."""
 
     name: str = ""
     addr: str = ""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of our record log."""
 
     type: str
@@ -68,7 +68,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     count: int | msgspec.UnsetType = msgspec.UNSET
 
 
-class HeardResponse(msgspec.Struct, frozen=True, gc=False):
+class HeardResponse(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a reader needs of a `Response`; other writers leave members out or null."""
 
     code: int = 0
@@ -77,26 +77,26 @@ class HeardResponse(msgspec.Struct, frozen=True, gc=False):
     command: str | None = None
 
 
-class HeardPeer(msgspec.Struct, frozen=True, gc=False):
+class HeardPeer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a reader needs of a `PeerAddress`. `name` is the peer's own word: it classifies only."""
 
     name: str | None = None
     addr: str | None = None
 
 
-class HeardMeta(msgspec.Struct, frozen=True, gc=False):
+class HeardMeta(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`authz_id` is who authenticated, where KumoMTA is configured to log it."""
 
     authz_id: object = None
 
 
-class HeardLogin(msgspec.Struct, frozen=True, gc=False):
+class HeardLogin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`auth_info` of an accounting record (kumo.aaa, configure_acct_log)."""
 
     peer_address: str | None = None
 
 
-class Heard(msgspec.Struct, frozen=True, gc=False):
+class Heard(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What we need of anybody's record.
 
     Every member but `type` may be missing, and the others of a record may be anything, so that
@@ -145,6 +145,11 @@ def encode(record: Record) -> bytes:
     """
     line = _encoder.encode(record)
     return line if line.isascii() else escape_non_ascii(line)
+
+
+def encode_heard(record: Record) -> bytes:
+    """What a reader of our log would hear of `record`, as JSON: a third of the whole."""
+    return _encoder.encode(heard(record))
 
 
 def escape_non_ascii(line: bytes) -> bytes:
