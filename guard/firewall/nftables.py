@@ -56,7 +56,7 @@ class NFTables:
             laid, anew = upgrade(self._link.netlink, self._layout)
         except KernelError as error:
             raise Refused(f"this kernel has no nf_tables: {error}") from error
-        commands.run(["nft", "-f", "-"], laid, package="nftables")
+        self._lay(laid)
         if anew:
             for group in self._groups.values():
                 group.forget()
@@ -125,6 +125,17 @@ class NFTables:
         self._link.close()
         for group in self._groups.values():
             group.forget()
+
+    def _lay(self, laid: str) -> None:
+        try:
+            commands.run(["nft", "-f", "-"], laid, package="nftables")
+        except Refused as error:
+            if "fib daddr" not in str(error):
+                raise
+            raise Refused(
+                "this kernel's nftables cannot tell what is addressed to this machine: "
+                "load its module nft_fib_inet, or set forwarded = true"
+            ) from error
 
     def _present(self) -> tuple[str, ...]:
         """The devices that are there."""

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from netns import World, inside
 
+from guard.events import Block
 from guard.firewall import commands
 from guard.firewall.choose import AUTOMATIC, MAKERS, choose
 from guard.firewall.settings import FirewallSettings
+from guard.lib.networks import parse_network
 from guard.roles import Refused
 
 
@@ -49,6 +52,44 @@ def test_auto_takes_iptables_where_nft_is_missing(world: World, monkeypatch: pyt
         assert "install the package nftables" in reason
         assert "every port" in reason
         firewall.close()
+
+
+_NFT = """#!/bin/sh
+# An nft of a kernel without nft_fib_inet: what it says there, word for word.
+given=$(cat)
+case $given in *fib*)
+    echo "/dev/stdin:9:1-2: Error: Could not process rule: No such file or directory" >&2
+    echo "add rule inet guard blocked ip saddr @v4_addresses fib daddr type local drop" >&2
+    exit 1
+esac
+printf '%s\\n' "$given" | {nft} "$@"
+"""
+
+
+@pytest.mark.root
+def test_auto_takes_iptables_where_the_kernel_s_nftables_cannot_tell_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Without nft_fib: nothing is left of the attempt, and the reason names module and setting."""
+    real = commands.find
+    (tmp_path / "nft").write_text(_NFT.replace("{nft}", str(real("nft"))))
+    (tmp_path / "nft").chmod(0o755)
+    monkeypatch.setattr(
+        commands, "find", lambda name: str(tmp_path / "nft") if name == "nft" else real(name)
+    )
+    with inside(world.server):
+        firewall, reason = choose(FirewallSettings(backend="auto"))
+        assert firewall.name == "iptables"
+        assert "nft_fib_inet" in reason
+        assert "forwarded = true" in reason
+        assert "table inet guard" not in world.run("nft", "list", "ruleset")
+        firewall.apply([Block(parse_network(world.offender.v4), None)], [], 1.0)
+        assert not world.offender.connects(world.v4)
+        firewall.close(clear=True)
+        # Where nothing has to be told apart there is nothing to lack.
+        firewall, _ = choose(FirewallSettings(backend="auto", forwarded=True))
+        assert firewall.name == "nftables"
+        firewall.close(clear=True)
 
 
 _ASK = """
