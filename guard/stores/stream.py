@@ -3,8 +3,9 @@
 `put` only remembers; a thread of its own sends, so that a Redis that is slow or gone never holds
 up a session. It lets records gather for a moment, because each time it wakes a session waits for
 the interpreter. What waits is bounded, what finds no room is dropped and counted. Entries carry one
-field, `record`: of the record, the members that count (docs/redis.md). They are numbered, so that a batch whose answer was lost
-is sent again and yet is there once. Raises nothing after it is made: it goes on trying.
+field, `record`: of the record, the members that count (docs/redis.md). They are numbered, so that a
+batch whose answer was lost is sent again, the same as before, and yet is there once. Raises nothing
+after it is made: it goes on trying.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class StreamSink:
         self._patience = patience
         self._waiting: deque[Record] = deque()
         self._bound = bound
+        self._lines: list[bytes] = []
+        self._of = 0  # records that `_lines` are made of
         # In the hash slot of the stream.
         self._numbers = f"{{{KEY}}}:sent:{secrets.token_hex(8)}"
         self._news = threading.Event()
@@ -99,15 +102,17 @@ class StreamSink:
 
     def _send(self) -> None:
         """Sends one batch. What fails stays, to be sent again."""
-        batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
-        some = gathered(batch)
-        lines = [line for record in some if (line := _line(record))]
+        if not self._of:
+            batch = [self._waiting[i] for i in range(min(BATCH, len(self._waiting)))]
+            self._lines, self._of = [_line(record) for record in gathered(batch)], len(batch)
+        lines = [line for line in self._lines if line]
         if lines:
             self._link.run("add", [KEY, self._numbers], [self.sent + 1, LONGEST, *lines])
-        for _ in batch:
+        for _ in range(self._of):
             self._waiting.popleft()
         self.sent += len(lines)
-        self.dropped += len(some) - len(lines)
+        self.dropped += len(self._lines) - len(lines)
+        self._of = 0
         if self.error:
             log.warning("Redis takes records again; %d were dropped so far", self.dropped)
             self.error = ""

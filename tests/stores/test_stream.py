@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from guard.records import Heard, PeerAddress, Record, Response
+from guard.roles import Unavailable
 from guard.stores.stream import KEY, StreamSink
 
 AT = 1757675281
@@ -90,3 +91,25 @@ def test_closing_without_redis_does_not_hang(redis_server):
     sink.close()
     assert time.monotonic() - started < 5
     assert (sink.sent, sink.dropped) == (0, 1)
+
+
+@pytest.mark.redis
+def test_a_batch_whose_answer_was_lost_is_sent_as_it_was(redis_url):
+    """Equal rejections that came in between do not grow it: each is counted, and once."""
+    sink = StreamSink(redis_url)
+    run = sink._link.run
+
+    def lose(*call):
+        run(*call)
+        sink._link.run = run
+        for _ in range(3):
+            sink.put(equal)
+        raise Unavailable("the answer was lost")
+
+    sink._link.run = lose
+    equal = msgspec.structs.replace(record(1), kind="relay_denied")
+    sink.put(equal)
+    sink.put(equal)
+    until(lambda: sink.sent and not sink.waiting)
+    sink.close()
+    assert sum(heard.count for heard in entries(redis_url)) == 5
