@@ -18,6 +18,7 @@ from guard.config import DEFAULT_PATH, Settings, load
 from guard.filters.scanners import range_files
 from guard.lib.clock import Clock
 from guard.lib.faults import Fault
+from guard.lib.networks import Network
 from guard.lib.reload import Reloader
 from guard.lib.shared import Board
 from guard.mail.settings import QueueSettings
@@ -26,6 +27,7 @@ from guard.relay.live import Live, Rules, examine
 from guard.relay.reports import ReportReader
 from guard.relay.traps import forgeable
 from guard.roles import ConfigError, Refused, Sink, Spool
+from guard.smtp.listener import no_good
 from guard.smtp.naming import Naming
 from guard.smtp.server import Server, check_files
 from guard.smtp.settings import ListenerSettings
@@ -93,6 +95,7 @@ class Parts:
     reports: ReportReader
     board: Callable[[str], Board | None] = lambda name: None
     naming: Naming | None = None
+    good: Callable[[Network, float], bool] = no_good
 
 
 class Listeners:
@@ -215,6 +218,7 @@ def _server(item: ListenerSettings, live: Live, parts: Parts) -> Server:
         reports=parts.reports,
         board=parts.board(str(item.listen)) if item.workers > 1 else None,
         naming=parts.naming,
+        good=parts.good,
     )
 
 

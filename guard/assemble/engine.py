@@ -19,7 +19,7 @@ from guard.assemble.deciding import (
     protection,
     recipes,
 )
-from guard.assemble.door import tell
+from guard.assemble.door import asking, tell
 from guard.assemble.enriching import checks, opinions
 from guard.assemble.listening import Front, front, sinks
 from guard.assemble.made import Assembled
@@ -48,6 +48,7 @@ from guard.reporters.eventlog import EventLog
 from guard.reporters.notify.office import SWEEP_EVERY, Office
 from guard.roles import Firewall, Source
 from guard.smtp.blocks import Blocks
+from guard.smtp.goods import EVERY as GOODS_EVERY
 from guard.smtp.server import Server
 from guard.sources.channel import Channel
 from guard.sources.make import make_source
@@ -166,6 +167,7 @@ def _engine(
             Chore("protection by name", FAR_EVERY, watch.far),
             *([Chore("feeds", FEEDS_EVERY, feeds.step)] if settings.feed else []),
             *([Chore("door", 1.0, lambda _: door.step)] if door else []),
+            Chore("good standing", GOODS_EVERY, asking(answering.goods, store.standing, settings)),
             Chore("notify", SWEEP_EVERY, telling.sweep(store.ledger)),
         ],
         lists=feeds,

@@ -7,7 +7,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from guard.assemble.door import door
@@ -34,6 +34,7 @@ from guard.protect import dns
 from guard.protect.reserved import reserved
 from guard.records import Record
 from guard.roles import ConfigError, Sink
+from guard.smtp.goods import Goods
 from guard.smtp.naming import EVERY as NAMES_EVERY
 from guard.smtp.naming import Naming
 from guard.smtp.server import Server
@@ -63,6 +64,7 @@ class Front:
     servers: Sequence[Server] = ()
     jobs: Sequence[Job] = ()
     chores: Sequence[Chore] = ()
+    goods: Goods = field(default_factory=Goods)
     reload: Callable[[], None] = lambda: None
 
 
@@ -80,10 +82,13 @@ def front(
     spool.open()
     nodeid = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{uuid.getnode():x}"))
     names = QueueNames(sink, settings.queue)
+    goods = Goods()
     board = seat.board if seat else lambda name: None
     naming = Naming(dns.resolver(settings.protect.name_servers), Prefixes(n for n, _ in reserved()))
     stack.callback(naming.stop)
-    around_listeners = ListenerParts(spool, names, nodeid, clock.now, read_report, board, naming)
+    around_listeners = ListenerParts(
+        spool, names, nodeid, clock.now, read_report, board, naming, goods
+    )
     listeners = Listeners(
         settings, path, around_listeners, lambda read: fit(shape(read), as_many_as_possible())
     )
@@ -108,6 +113,7 @@ def front(
         servers=listeners.servers,
         jobs=jobs,
         chores=[Chore("names of scanners", NAMES_EVERY, naming.step)],
+        goods=goods,
         reload=reloader.request,
     )
 
@@ -172,7 +178,7 @@ def listener(
     parts = Parts(
         listeners=made.servers,
         jobs=made.jobs,
-        chores=[*made.chores, *door(settings, path, made.servers, stack)],
+        chores=[*made.chores, *door(settings, path, made.servers, stack, made.goods)],
         reload=made.reload,
         close=stack.close,
     )

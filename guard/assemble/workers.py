@@ -32,7 +32,7 @@ class Seat:
         """What the parent has left open. Raises OSError or ValueError when it is not that."""
         way = socket.socket(fileno=records) if records is not None else None
         if way:
-            way.setblocking(False)
+            way.settimeout(0)
         return cls(number, Shared(shared), way)
 
     def board(self, name: str) -> Board | None:

@@ -26,8 +26,8 @@ _unpack = msgspec.msgpack.Decoder(Record).decode
 def pair() -> tuple[socket.socket, socket.socket]:
     """(for the mouth, for the pipes), neither of which ever waits."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    ours.setblocking(False)
-    theirs.setblocking(False)
+    ours.settimeout(0)
+    theirs.settimeout(0)
     return ours, theirs
 
 

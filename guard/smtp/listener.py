@@ -70,6 +70,11 @@ def nameless(_address: Network) -> str | None:
     return None
 
 
+def no_good(_address: Network, _now: float) -> bool:
+    """Whether `_address` is in good standing, where nobody knows."""
+    return False
+
+
 @dataclass(frozen=True)
 class Listener:
     """The parts and texts of one `[[listener]]`. `counts` says how often each limit was met."""
@@ -85,6 +90,7 @@ class Listener:
     ranges: PrefixMap = NOWHERE
     board: Board | None = None
     reverse: Callable[[Network], str | None] = nameless
+    good: Callable[[Network, float], bool] = no_good
     counts: Counter[str] = field(default_factory=Counter)
     banner: bytes = field(init=False)
     technical: Reply = field(init=False)

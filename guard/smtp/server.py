@@ -27,7 +27,7 @@ from guard.smtp.auth import Authenticator
 from guard.smtp.deadlines import Deadlines
 from guard.smtp.incoming import no_reports
 from guard.smtp.limits import Gate
-from guard.smtp.listener import Listener, nameless
+from guard.smtp.listener import Listener, nameless, no_good
 from guard.smtp.naming import Naming
 from guard.smtp.protocol import Connection
 from guard.smtp.replies import Reply
@@ -59,11 +59,12 @@ class Server:
         blocked: Callable[[Network], bool] | None = None,
         board: Board | None = None,
         naming: Naming | None = None,
+        good: Callable[[Network, float], bool] = no_good,
     ) -> None:
         """`trusted` says who besides relay_hosts is served whatever the limits; `blocked`, who is
         turned away although its packets still come: no firewall, a dry run, or a proxy in front.
         Both are asked for every connection. `board` is where several processes count together,
-        `naming` finds out strangers' reverse names.
+        `naming` finds out strangers' reverse names, `good` says who is in good standing.
 
         Raises ConfigError for a list of scanners that is of no use.
         """
@@ -80,6 +81,7 @@ class Server:
             ranges=load_ranges(settings.scanner_networks),
             board=board,
             reverse=naming.name if naming else nameless,
+            good=good,
         )
         self.held = 0
         self._board = board

@@ -203,10 +203,15 @@ class Dialogue:
             self._delay()
 
     def _delay(self) -> None:
-        """The tarpit: each error of a session is answered a little later than the last."""
+        """The tarpit: each error of a session is answered a little later than the last.
+
+        Whoever has authenticated, had mail accepted or is known for it is not held.
+        """
         settings = self.listener.settings
         seconds = min(settings.tarpit * self.errors, settings.tarpit_max)
-        if seconds > 0:
+        if seconds <= 0 or self.authz or self.accepted:
+            return
+        if not self.listener.good(self.peer.address, self.now):
             self.wait(Pause(seconds), _nothing)
 
     def dismiss(self, refusal: Reply, command: str | None, kind: Kind) -> None:

@@ -47,7 +47,7 @@ class Running:
     def __init__(self, loops, folder, *, policy=None, relay_hosts=(), now=None, **more):
         parts = {
             name: more.pop(name)
-            for name in ("authenticator", "reports", "spool", "naming")
+            for name in ("authenticator", "reports", "spool", "naming", "good")
             if name in more
         }
         self.notes = Notes()
