@@ -1,174 +1,336 @@
-"""A writer and a source in a race: each of a million records is counted exactly once.
+"""Writers and daemons in a race, both killed all the time: each record is counted exactly once.
 
-    python -m benchmarks.once --records 1000000 --seconds 30
+    python -m benchmarks.once --records 1000000 --seconds 60
+    python -m benchmarks.once log stream --records 100000 --kills 20
 
-A process writes numbered rejections as KumoMTA does: zstd without a flush, a new segment every
-second, read-only when closed. Another follows and counts them by id in SQLite. Both are killed
-every few seconds and started again. In the end every record that can be read in the segments has to
-be counted once. (What a killed writer had not handed to the disk is lost, as with KumoMTA.)
+For each way in, a process writes numbered rejections and another runs a daemon over them, with the
+embedded store or a redis-server of its own. All of them are ended with SIGKILL again and again. In
+the end each record that was written has to be counted once, in the windows of a jail that never
+bans; a jail of five has to have banned whoever was refused five times, in one strike; and a jail
+that counts bans has to have counted each ban once. The writers are benchmarks/once_writers.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sqlite3
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
-from typing import IO
+from typing import Any
 
-import zstandard
+from benchmarks.once_writers import AT, WAYS, address_of, free_port, written
+from guard.chronicle import Chronicle
+from guard.control import NoDaemon, call
+from guard.daemon import Daemon
+from guard.events import Kind, Window
+from guard.jails.jail import Jail
+from guard.lib.clock import now
+from guard.lib.networks import Network, parse_network
+from guard.operations import Operations
+from guard.parts import Chore, EngineParts, Parts
+from guard.pipeline import Pipeline
+from guard.roles import GuardError, Source
+from guard.sources.make import make_source
+from guard.sources.settings import KumomtaLogSettings, LogSettings, WebhookSettings
+from guard.sources.stream import RedisStream
+from guard.stores.open import Store, open_store
+from guard.stores.settings import StoreSettings
 
-from guard.sources.kumomta_log import KumomtaLog
+LONG = 1e10  # seconds: every record stays in its window
+FOREVER = Window(10**6, LONG)
+FIVE = 5
+KINDS = frozenset([Kind.RELAY_DENIED])
+JAILS = (
+    Jail(name="all", filter="numbers", kinds=KINDS, window=FOREVER),
+    Jail(name="five", filter="numbers", kinds=KINDS, window=Window(FIVE, LONG), bantime=None),
+    Jail(name="bans", filter="recidive", window=FOREVER),
+)
+FILTER = r"""[Definition]
+failregex = ^\s*refused <ADDR> number \d+$
+kinds = relay_denied
+datepattern = {^LN-BEG}EPOCH
+"""
 
-AT = 1_700_000_000
+
+class Nobody:
+    """A protection of nobody, and a mirror into nothing."""
+
+    def protects(self, network: Network) -> str | None:
+        """The role's."""
+        return None
+
+    def start(self, now: float) -> None:
+        """The role's."""
+
+    step = reconcile = start
 
 
-def rejection(number: int) -> bytes:
-    """A record, told by its time."""
-    return (
-        json.dumps(
-            {
-                "type": "Rejection",
-                "response": {"code": 550, "content": f"relaying not permitted for x:{number}"},
-                "peer_address": {"name": "user", "addr": f"11.0.{number % 99}.{number % 250 + 1}"},
-                "timestamp": AT + number,
-                "session_id": f"{number:032x}",
-            }
-        ).encode()
-        + b"\n"
+def source_of(way: str, home: Path, url: str | None) -> Source:
+    """The source that hears what the writers of `way` write."""
+    if way == "stream":
+        assert url is not None
+        return RedisStream(url, consumer="one", abandoned_ms=2000)
+    settings: LogSettings | KumomtaLogSettings | WebhookSettings
+    if way == "log":
+        settings = LogSettings(type="log", path=home / "log" / "numbers.log", filter="numbers")
+    elif way == "kumomta-log":
+        settings = KumomtaLogSettings(type="kumomta-log", path=home / "log", look_back=1e9)
+    else:
+        settings = WebhookSettings(type="webhook", socket=home / "hook.sock")
+    return make_source(settings, home / "state", [home / "filter.d"])
+
+
+def count(way: str, home: Path, url: str | None) -> None:
+    """The daemon's process: everything as in `guard daemon`, but for the firewall."""
+    store = open_store(StoreSettings(url=url), home / "state", counting=True)
+    pipeline = Pipeline(JAILS, store.counters, store.ledger, Nobody())
+    chronicle = Chronicle(store.ledger, ())
+    engine = EngineParts(
+        operations=Operations(pipeline, store.counters, store.ledger, Nobody(), chronicle),
+        mirror=Nobody(),
+        control=home / "control",
+        reconcile=LONG,
+        chronicle=chronicle,
+        status=lambda _: {"owed": getattr(store.counters, "owed", 0)},
+        chores=[Chore("store", 0.2, lambda _: pipeline.catch_up)],
     )
+    parts = Parts(sources=[source_of(way, home, url)], engine=engine, close=store.close)
+    asyncio.run(Daemon(parts, now).run())
 
 
-class Segment:
-    """One segment of the log."""
+class Redis:
+    """A redis-server of our own, where the way in or the store needs one."""
 
     def __init__(self, folder: Path) -> None:
-        now = time.time_ns()
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 10**9))
-        self.path = folder / f"{stamp}.{now % 10**9:09}"
-        self.file: IO[bytes] = self.path.open("xb")
-        self.packed = zstandard.ZstdCompressor().stream_writer(self.file, closefd=False)
-        self.since = time.monotonic()
+        self._folder, self._port = folder, free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it; what it said was done is on disk."""
+        words = f"--port {self._port} --bind 127.0.0.1 --appendonly yes --appendfsync always"
+        self._process = subprocess.Popen(
+            ["redis-server", *words.split(), "--save", "", "--dir", str(self._folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self) -> None:
+        """As a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+class Race:
+    """One way in: its processes, and what comes of them."""
+
+    def __init__(self, way: str, home: Path, *, shared: bool) -> None:
+        self.way, self.home, self.kills = way, home, 0
+        for folder in ("log", "state", "filter.d", "redis"):
+            (home / folder).mkdir()
+        (home / "filter.d" / "numbers.conf").write_text(FILTER)
+        self._redis = Redis(home / "redis") if shared or way == "stream" else None
+        self._url = self._redis.url if self._redis else None
+        self._errors = (home / "errors").open("ab")
+
+    def _run(self, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", *words, self.way, "--home", str(self.home)]
+        command += ["--url", self._url] if self._url else []
+        return subprocess.Popen(command, stderr=self._errors, cwd=Path(__file__).parent.parent)
+
+    def run(self, records: int, seconds: float, kills: int) -> None:
+        """Writes, counts and kills until all is written and counted."""
+        rng, first = Random(7), time.monotonic()
+        writer = ("benchmarks.once_writers", f"--records={records}", f"--rate={records / seconds}")
+        running: dict[str, subprocess.Popen[bytes]] = {}
+        if self._redis is not None:
+            self._redis.start()
+        try:
+            running["counter"] = self._run("benchmarks.once", "--count")
+            # A log that was never followed begins with the file that it is then.
+            while self._status() is None and time.monotonic() < first + 60:
+                time.sleep(0.1)
+            running["writer"] = self._run(*writer)
+            while running["writer"].poll() != 0 or time.monotonic() < first + seconds:
+                time.sleep(rng.uniform(0.2, 1.8) * seconds / max(1, kills))
+                self._kill(running, rng.random(), writer)
+            self._finish(running["counter"])
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+            self._errors.close()
+
+    def _kill(
+        self, running: dict[str, subprocess.Popen[bytes]], chance: float, writer: tuple[str, ...]
+    ) -> None:
+        """Ends one of the processes, and starts it again."""
+        if chance < 0.25 and self._redis is not None:
+            self._redis.kill()
+            time.sleep(chance)
+            self._redis.start()
+        elif chance < 0.65:
+            running["counter"].kill()
+            running["counter"].wait()
+            running["counter"] = self._run("benchmarks.once", "--count")
+        elif running["writer"].poll() != 0:
+            running["writer"].kill()
+            running["writer"].wait()
+            running["writer"] = self._run(*writer)
+        else:
+            return
+        self.kills += 1
+        for name, words in (("counter", ("benchmarks.once", "--count")), ("writer", writer)):
+            if running[name].poll() not in (None, 0):  # Redis was not there when it began
+                running[name] = self._run(*words)
+
+    def _finish(self, counter: subprocess.Popen[bytes]) -> None:
+        """Waits until nothing is left to hear, then ends the daemon as an operator would."""
+        quiet, deadline = 0, time.monotonic() + 300
+        while quiet < 10 and time.monotonic() < deadline:
+            if counter.poll() is not None:
+                counter = self._run("benchmarks.once", "--count")
+            time.sleep(0.2)
+            if (status := self._status()) is None:
+                continue
+            left = status["owed"] + sum(row.get("behind", 0) for row in status["source"])
+            quiet = 0 if left or self._waiting() else quiet + 1
+        counter.send_signal(signal.SIGTERM)
+        counter.wait(30)
+
+    def _status(self) -> Any:
+        """What the daemon says; None while there is none."""
+        try:
+            return call(self.home / "control", "status")
+        except (NoDaemon, GuardError, OSError):
+            return None
+
+    def _waiting(self) -> int:
+        if self.way != "stream":
+            return 0
+        import redis
+
+        assert self._url is not None
+        with redis.Redis.from_url(self._url) as client:
+            return int(client.xlen("guard:rejections"))
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """What was counted."""
+        store = open_store(StoreSettings(url=self._url), self.home / "state", counting=True)
+        with closing(store):
+            yield store
+
+    def faults(self) -> list[str]:
+        """What is not as it has to be."""
+        expected = Counter(written(self.way, self.home))
+        refused = Counter(map(address_of, expected.elements()))
+        found: Counter[int] = Counter()
+        recounted: list[str] = []
+        with self.store() as store:
+            claims = {claim.network: claim for claim in store.ledger.claims(AT)}
+            for address, times in refused.items():
+                network = parse_network(address)
+                held = store.counters.counted(network)
+                found.update(int(o.time) - AT for o in held if o.jail == "all")
+                times_of_bans = [int(o.time) - AT for o in held if o.jail == "bans"]
+                bans = len(times_of_bans)
+                claim = claims.pop(network, None)
+                if bans != (times >= FIVE) or (claim.strikes if claim else 0) != bans:
+                    recounted.append(f"{network}: {claim}, bans counted at {times_of_bans}")
+        lost, doubled = expected - found, found - expected
+        faults = []
+        if lost:
+            faults.append(f"{lost.total()} lost: {_ranges(lost)}")
+        if doubled:
+            faults.append(f"{doubled.total()} too many: {_ranges(doubled)}")
+        faults += recounted[:3] + [f"nobody did this: {claim}" for claim in [*claims.values()][:3]]
+        return faults
 
     def close(self) -> None:
-        """Ends the frame, then the file."""
-        self.packed.flush(zstandard.FLUSH_FRAME)
-        self.file.close()
-        self.path.chmod(0o444)
+        """Ends Redis."""
+        if self._redis is not None:
+            self._redis.kill()
 
 
-def write(folder: Path, first: int, last: int, rate: float) -> None:
-    """The writer process: a new segment every second, at most `rate` records a second."""
-    for old in folder.iterdir():
-        old.chmod(0o444)
-    segment, begin = Segment(folder), time.monotonic()
-    for number in range(first, last):
-        segment.packed.write(rejection(number))
-        if number % 1000 == 0:
-            (folder.parent / "written").write_text(str(number))
-            time.sleep(max(0.0, (number - first) / rate - (time.monotonic() - begin)))
-            if time.monotonic() > segment.since + 1:
-                segment.close()
-                segment = Segment(folder)
-    segment.close()
-    (folder.parent / "written").write_text(str(last))
+def _ranges(numbers: Iterable[int]) -> str:
+    """Numbers in a few words: `250-499, 1000-1249`."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(f"{first}-{last}" for first, last in found[:5])
 
 
-async def count(folder: Path) -> None:
-    """The counting process. The ids are what makes counting twice impossible."""
-    store = sqlite3.connect(folder.parent / "heard.db", isolation_level=None)
-    source = KumomtaLog(folder, folder.parent / "state", poll=0.05)
-    async for batch in source.batches():
-        store.execute("begin")
-        store.executemany(
-            "insert or ignore into heard values (?, ?)",
-            [(getattr(event, "id", ""), int(event.time) - AT) for event in batch],
-        )
-        store.execute("commit")
-
-
-def readable(path: Path) -> list[int]:
-    """The numbers of the whole records of a segment, by an independent reading."""
-    data = zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes())
-    *lines, last = data.split(b"\n")
-    if last.endswith(b"}"):  # all of a record but its line end
-        lines.append(last)
-    return [json.loads(line)["timestamp"] - AT for line in lines]
-
-
-def race(home: Path, records: int, seconds: float) -> int:
-    """Runs both until all is written; returns 0 when each was counted once."""
-    folder, rng, kills = home / "log", Random(7), 0
-    folder.mkdir()
-    (home / "written").write_text("0")
-    with closing(sqlite3.connect(home / "heard.db")) as store:
-        store.execute("create table heard (id text primary key, number integer)")
-    command = [sys.executable, "-m", "benchmarks.once", "--folder", str(folder)]
-    reader = subprocess.Popen([*command, "--count"])
-    begin = time.monotonic()
-    try:
-        while (first := int((home / "written").read_text() or 0)) < records:
-            rate = str(records / seconds)
-            arguments = ["--first", str(first), "--records", str(records), "--rate", rate]
-            with subprocess.Popen([*command, *arguments]) as writer:
-                pause = time.monotonic() + rng.uniform(2, 6)
-                while writer.poll() is None and time.monotonic() < pause:
-                    time.sleep(0.05)
-                if writer.poll() is None:
-                    writer.kill()
-                    kills += 1
-            if rng.random() < 0.7:
-                reader.kill()
-                reader.wait()
-                kills += 1
-                reader = subprocess.Popen([*command, "--count"])
-        for path in folder.iterdir():
-            path.chmod(0o444)
-        expected = Counter(number for path in sorted(folder.iterdir()) for number in readable(path))
-        deadline = time.monotonic() + 120
-        with closing(sqlite3.connect(home / "heard.db")) as store:
-            total = 0
-            while total < expected.total() and time.monotonic() < deadline:
-                time.sleep(0.2)
-                (total,) = store.execute("select count(*) from heard").fetchone()
-            took = time.monotonic() - begin
-            found = Counter(number for (number,) in store.execute("select number from heard"))
-    finally:
-        reader.kill()
-        reader.wait()
-    segments = len(list(folder.iterdir()))
-    print(f"{expected.total()} records on disk in {segments} segments, {kills} kills, {took:.0f} s")
-    lost, doubled = expected - found, found - expected
-    print(f"counted {found.total()}: {lost.total()} lost, {doubled.total()} too many")
-    return 1 if lost or doubled else 0
+def race(
+    way: str,
+    *,
+    records: int,
+    seconds: float,
+    kills: int,
+    shared: bool = False,
+    say: Callable[[str], object] = print,
+) -> int:
+    """Runs one race and tells of it; returns 0 when each record counted once."""
+    with tempfile.TemporaryDirectory(prefix="guard-once-") as home:
+        run = Race(way, Path(home), shared=shared)
+        with closing(run):
+            begun = time.monotonic()
+            run.run(records, seconds, kills)
+            took = time.monotonic() - begun
+            faults = run.faults()
+        where = "Redis" if shared or way == "stream" else "embedded"
+        say(f"{way}, {where}: {records} records, {run.kills} kills, {took:.0f} s: "
+            f"{'; '.join(faults) or 'each counted once'}")  # fmt: skip
+        errors = (Path(home) / "errors").read_text(errors="replace")
+        if "Traceback" in errors:
+            say(errors[-3000:])
+        return 1 if faults else 0
 
 
 def main() -> int:
-    """The command line, of all three processes."""
+    """The command line, also of the counting process."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.once", description=__doc__)
+    parser.add_argument("ways", nargs="*", metavar="WAY", help=" ".join(WAYS))
     parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--rate", type=float, default=1e5, help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=60.0, help="to write them in")
+    parser.add_argument("--kills", type=int, default=30, help="about so many, per way")
+    parser.add_argument("--redis", action="store_true", help="count in Redis")
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--count", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    if chosen.folder is None:
-        with tempfile.TemporaryDirectory(prefix="guard-once-") as home:
-            return race(Path(home), chosen.records, chosen.seconds)
     if chosen.count:
-        asyncio.run(count(chosen.folder))
-    else:
-        write(chosen.folder, chosen.first, chosen.records, chosen.rate)
-    return 0
+        try:
+            count(chosen.ways[0], chosen.home, chosen.url)
+        except GuardError as error:  # Redis is being killed
+            print(error, file=sys.stderr)
+            return 69
+        return 0
+    ways = [(way, chosen.redis) for way in chosen.ways or WAYS]
+    if not chosen.ways:
+        ways.append(("log", True))
+    return max(
+        race(
+            way,
+            records=chosen.records,
+            seconds=chosen.seconds,
+            kills=chosen.kills,
+            shared=shared,
+        )
+        for way, shared in ways
+    )
 
 
 if __name__ == "__main__":

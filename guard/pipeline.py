@@ -209,23 +209,26 @@ class Pipeline:
         """Makes claims of the overflows, and lets the claims count where bans count."""
         if work.overflows:
             made = self._claim(work.overflows, now, again=work.again)
-            work.overflows, work.again = [], False
+            work.overflows = []
             work.bans += made
             work.claims += made
         if work.bans:
             blocks = self._crowd.joined(work.bans) if self._crowd is not None else []
-            work.overflows = self._count_bans(work.bans)
-            work.bans = []
+            work.overflows = self._count_bans(work.bans, again=work.again)
+            work.bans, work.again = [], False
             work.claims += blocks
 
-    def _count_bans(self, bans: Sequence[Claim]) -> list[Overflow]:
-        """What jails that read bans count: those of other jails."""
+    def _count_bans(self, bans: Sequence[Claim], *, again: bool) -> list[Overflow]:
+        """What jails that read bans count: those of other jails; `again`: but what they hold."""
         offences = [
             Offence(jail, ban.network, ban.since)
             for ban in bans
             for jail in self._on_bans
             if ban.source != f"jail:{jail}"
         ]
+        if again:
+            held = {network: self._counters.counted(network) for _, network, *_ in offences}
+            offences = [offence for offence in offences if offence not in held[offence.network]]
         return self._once.count_on(offences, self._windows)
 
     def _hear_good(self, events: Sequence[Event], now: float | None) -> None:

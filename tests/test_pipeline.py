@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.events import Acceptance, Claim, Kind, Rejection, Suspicion, Window
+from guard.events import (
+    Acceptance,
+    Claim,
+    Kind,
+    Mark,
+    Offence,
+    Rejection,
+    Suspicion,
+    Window,
+)
 from guard.jails.crowd import Crowd
 from guard.jails.escalation import length_of
 from guard.jails.jail import Escalation, Jail
@@ -16,6 +25,8 @@ from guard.protect.restraint import Restraint
 from guard.protect.settings import ProtectSettings
 from guard.roles import Unavailable
 from guard.stores.embedded import EmbeddedStore
+from guard.stores.open import open_store
+from guard.stores.settings import StoreSettings
 
 NOW = 1_757_675_281.5
 SIX = "2001:db8:0:1::"
@@ -361,3 +372,79 @@ def test_a_store_that_goes_between_two_bars_counts_nothing_twice():
     assert calls == [1, 1, 1]
     (claim,) = made.hear(rejections(NOW, address="192.0.2.9"), NOW)
     assert claim.reason == "3 rejections within 10m"
+
+
+class Killed(BaseException):
+    """What nobody catches."""
+
+
+@pytest.mark.parametrize("where", ["past", "claim", "after claim", "count_on"])
+@pytest.mark.parametrize("place", ["embedded", pytest.param("redis", marks=pytest.mark.redis)])
+def test_a_ban_is_made_by_the_next_process_when_this_one_is_killed(
+    request, tmp_path, monkeypatch, where, place
+):
+    """Between the count and the claim, or the claim and what counts bans: once, in one strike."""
+    url = request.getfixturevalue("redis_url") if place == "redis" else None
+    jails = jail(maxretry=2, bantime=None), jail("recidive", kinds=(), maxretry=2, bantime=None)
+
+    def opened():
+        return open_store(StoreSettings(url=url), tmp_path, counting=True)
+
+    def die(*args, **kwargs):
+        raise Killed
+
+    def last(*args, **kwargs):
+        claim(*args, **kwargs)
+        raise Killed
+
+    store = opened()
+    claim = store.ledger.claim
+    made = Pipeline(jails, store.counters, store.ledger, Protect())
+    (network,) = {made.key(parse_network("192.0.2.1"))}
+    with monkeypatch.context() as patch:
+        if where in ("past", "claim"):
+            patch.setattr(store.ledger, where, die)
+        elif where == "after claim":
+            patch.setattr(store.ledger, "claim", last)
+        else:
+            patch.setattr(made._once, where, die)
+        with pytest.raises(Killed):
+            made.hear(rejections(NOW, NOW + 1), NOW + 1, Mark("log-1", b"two"))
+    # The kernel lets go of the files of a killed process; their contents stay.
+    kill(store)
+    store = opened()
+    made = Pipeline(jails, store.counters, store.ledger, Protect())
+    assert made.marked("log-1") == b"two"
+    made.catch_up(NOW + 9)
+    assert [(c.network, c.since, c.strikes) for c in store.ledger.claims(NOW + 9)] == [
+        (network, NOW + 1, 1)
+    ]
+    assert store.counters.counted(network) == [Offence("recidive", network, NOW + 1)]
+    assert made.catch_up(NOW + 10) == []
+    store.close()
+
+
+def kill(store):
+    """Lets go of a store without an orderly end."""
+    if hasattr(store, "shelter"):
+        store.shelter._outbox.close()
+        store.shelter._store.close()
+    else:
+        store.counters._journal.close()
+        store.counters._journal = None
+        store.close()
+
+
+def test_an_operators_pardon_outlives_a_crash(tmp_path):
+    """Who was un-banned before the word that his ban is settled was written is not banned anew."""
+    store = EmbeddedStore(tmp_path)
+    made = Pipeline([jail(maxretry=2, bantime=None)], store.counters, store.ledger, Protect())
+    made._once.settle = lambda: None
+    made.hear(rejections(NOW, NOW + 1), NOW + 1)
+    made.unban(parse_network("192.0.2.1"), now=NOW + 2)
+    kill(store)
+    store = EmbeddedStore(tmp_path)
+    made = Pipeline([jail(maxretry=2, bantime=None)], store.counters, store.ledger, Protect())
+    assert made.catch_up(NOW + 3) == []
+    assert store.ledger.claims(NOW + 3) == []
+    store.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +58,7 @@ class Shelter:
         self._outbox = outbox or Outbox()
         self._before = list(self._outbox.open)
         self._told: list[Overflow] = []
-        self._known: list[Claim] = []
+        self._known: dict[tuple[Network, str], Claim] = {}  # what was last read, or made here
         self._begin()
         self._settle()
 
@@ -106,7 +106,7 @@ class Shelter:
         """Brings Redis what it missed; what it took is owed no more. Raises Unavailable."""
         while self._outbox.claims:
             claim, now = self._outbox.claims[0]
-            self._store.ledger.claim([claim], now)
+            self._know(self._store.ledger.claim([claim], now))
             self._outbox.brought()
         self._bring()
 
@@ -203,6 +203,7 @@ class Shelter:
         """The role's; Unavailable for any but jails' while Redis is gone."""
         made = self._ask(lambda: self._store.ledger.claim(claims, now))
         if made is not None:
+            self._know(made)
             return made
         if any(not claim.source.startswith("jail:") for claim in claims):
             raise Unavailable(self.error)
@@ -212,7 +213,10 @@ class Shelter:
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """The role's."""
-        return self._must(lambda: self._store.ledger.withdraw(network, source, now))
+        ended = self._must(lambda: self._store.ledger.withdraw(network, source, now))
+        for claim in ended:
+            self._known.pop((claim.network, claim.source), None)
+        return ended
 
     def replace(self, source: str, claims: Sequence[Claim], now: float) -> tuple[int, int]:
         """The role's."""
@@ -222,18 +226,24 @@ class Shelter:
         """The role's; while Redis is gone as it was last read, and what was claimed here."""
         found = self._ask(lambda: self._store.ledger.claims(now))
         if found is not None:
-            self._known = found
+            self._known = {}
+            self._know(found)
             return found
         here = self._book.claims(now)
         replaced = {(claim.network, claim.source) for claim in here}
-        held = (c for c in self._known if (c.network, c.source) not in replaced)
-        live = [c for c in held if c.until is None or c.until > now]
+        held = (claim for key, claim in self._known.items() if key not in replaced)
+        live = [claim for claim in held if claim.until is None or claim.until > now]
         return sorted([*live, *here], key=lambda claim: claim.since)
+
+    def _know(self, claims: Iterable[Claim]) -> None:
+        """Remembers claims for when Redis is gone."""
+        self._known.update(((claim.network, claim.source), claim) for claim in claims)
 
     def past(self, networks: Sequence[Network], now: float) -> list[Past]:
         """The role's; while Redis is gone from `claims`, and the strikes made here."""
         found = self._ask(lambda: self._store.ledger.past(networks, now))
         if found is not None:
+            self._know(claim for past in found for claim in past.claims)
             return found
         asked = set(networks)
         held: dict[Network, list[Claim]] = {}
