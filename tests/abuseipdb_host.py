@@ -5,6 +5,7 @@ from guard.jails.jail import Jail
 from guard.lib.networks import parse_network
 from guard.reporters.abuseipdb.api import Api
 from guard.reporters.abuseipdb.desk import Desk
+from guard.reporters.abuseipdb.fitness import Fitness
 from guard.reporters.abuseipdb.intake import Intake
 from guard.reporters.abuseipdb.rules import Rules
 from guard.reporters.abuseipdb.sender import Sender
@@ -60,7 +61,17 @@ def claim(address, *, jail="relay", now=NOON, number=5, length=3600.0, strikes=1
 class Host:
     """One host's reporter. `run` does what its threads do until nothing is to be done."""
 
-    def __init__(self, folder, server, clock, *, store=None, protects=lambda network: None, **more):
+    def __init__(
+        self,
+        folder,
+        server,
+        clock,
+        *,
+        store=None,
+        protects=lambda network: None,
+        held=lambda network, now: True,
+        **more,
+    ):
         key = folder.parent / "key"
         key.write_text(KEY + "\n")
         key.chmod(0o600)
@@ -73,7 +84,7 @@ class Host:
         self.intake = Intake(self.settings, self.outbox, JAILS, masked)
         self.sender = Sender(
             self.settings, self.outbox, Rules(self.settings, self.quotas), Api(self.settings),
-            protects, (25, 587), chance=lambda: 0.5,
+            Fitness(self.outbox, protects, held), (25, 587), chance=lambda: 0.5,
         )  # fmt: skip
         self.desk = Desk(self.sender, clock)
 

@@ -189,6 +189,33 @@ def test_three_hosts_never_overrun_the_quota(tmp_path, server, redis_url):
             reporting.service.stop()
 
 
+@pytest.mark.redis
+def test_a_ban_taken_back_on_any_host_is_never_reported(tmp_path, server, redis_url):
+    """The ledger of the fleet is asked before a report goes out."""
+    fleet = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        fleet.append(Reporting(folder, server, f'[store]\nurl = "{redis_url}"\n'))
+        path = Path(fleet[-1].config)
+        path.write_text(path.read_text().replace('after = "0s"', 'after = "6s"'))
+    one, other = fleet
+    try:
+        one.service.start()
+        other.service.start()
+        one.refuse(FIRST)
+        one.refuse(SECOND)
+        until(lambda: one.status().get("waiting") == 2, 5)
+        assert guard("unban", FIRST, "-c", other.config).returncode == 0
+        until(lambda: len(server.saved) == 1, 20)
+        assert [report.address for report in server.saved] == [SECOND]
+        [row] = until(lambda: [r for r in one.service.ask("report", "list") if r["error"]])
+        assert (row["address"], row["error"]) == (FIRST, "nobody bans it any more")
+    finally:
+        for reporting in fleet:
+            reporting.service.stop()
+
+
 def _settled(rows, total):
     """`rows` when all bans are either told or wait, and nobody goes on."""
     told = sum(row["waiting"] + row.get("sent", 0) for row in rows if "waiting" in row)

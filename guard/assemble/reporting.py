@@ -20,14 +20,16 @@ from guard.reporters import outbox as outboxes
 from guard.reporters.abuseipdb import check
 from guard.reporters.abuseipdb.api import Api
 from guard.reporters.abuseipdb.desk import Desk
+from guard.reporters.abuseipdb.fitness import Fitness, Held, Protects
 from guard.reporters.abuseipdb.intake import Intake
 from guard.reporters.abuseipdb.rules import Rules
-from guard.reporters.abuseipdb.sender import Protects, Sender
+from guard.reporters.abuseipdb.sender import Sender
 from guard.reporters.abuseipdb.settings import AbuseIpdbReportSettings
 from guard.reporters.outbox import Outbox
 from guard.roles import BadInput, ConfigError
 from guard.stores.database import open_file
 from guard.stores.quotas import open_quotas
+from guard.stores.redis_store import RedisStore
 
 Verb = Callable[..., Any]
 ABSENT = "[report.abuseipdb] is not configured: nothing is reported; see docs/reporting.md"
@@ -91,9 +93,18 @@ def _sender(
         outbox,
         Rules(own, quotas),
         Api(own),
-        protects,
+        Fitness(outbox, protects, _held(settings, stack)),
         () if isinstance(ports, str) else ports,
     )
+
+
+def _held(settings: Settings, stack: ExitStack) -> Held:
+    """Asks the ledger of a fleet, by a connection of its own; a host alone hears of un-bans."""
+    if settings.store.url is None:
+        return lambda network, now: True
+    store = RedisStore(settings.store.url)
+    stack.callback(store.close)
+    return lambda network, now: bool(store.ledger.past([network], now)[0].claims)
 
 
 _VERBS = ("report_list", "report_send", "report_clear")

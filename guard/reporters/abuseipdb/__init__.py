@@ -4,5 +4,7 @@
 
 facts.py says what is told and is all that is ever kept, categories.py and wording.py put it in
 AbuseIPDB's terms, answers.py reads what it answers; these are pure. seen.py remembers what banned
-addresses did, api.py calls, reporter.py decides what is sent when.
+addresses did, intake.py takes bans, fitness.py says whom not to tell of after all, rules.py keeps
+the rules, sender.py and bulk.py decide what goes when, api.py calls, desk.py is what the daemon and
+the commands see.
 """

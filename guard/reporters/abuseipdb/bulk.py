@@ -15,6 +15,7 @@ from guard.lib.webcall import Answer, CallFailed
 from guard.reporters.abuseipdb.answers import Meaning, judge, sort
 from guard.reporters.abuseipdb.api import MOST_LINES, Api, Line, table
 from guard.reporters.abuseipdb.facts import Facts, unpacked
+from guard.reporters.abuseipdb.fitness import Fitness
 from guard.reporters.abuseipdb.intake import QUEUE
 from guard.reporters.abuseipdb.rules import AGAIN, BULK, UNDER_WAY, Rules
 from guard.reporters.abuseipdb.settings import AbuseIpdbReportSettings
@@ -40,7 +41,7 @@ class Chosen(NamedTuple):
 
 
 class Bulk:
-    """Makes files and sends them. `line` words facts, `against` says what forbids an address."""
+    """Makes files and sends them. `line` words facts."""
 
     def __init__(
         self,
@@ -49,10 +50,10 @@ class Bulk:
         rules: Rules,
         api: Api,
         line: Callable[[Facts], Line],
-        against: Callable[[str], str],
+        fitness: Fitness,
     ) -> None:
         self._from, self._outbox, self._rules, self._api = settings.bulk_from, outbox, rules, api
-        self._line, self._against = line, against
+        self._line, self._fitness = line, fitness
         self._most = MOST_LINES
 
     def send(self, key: Secret, now: float) -> Outcome | None:
@@ -82,9 +83,9 @@ class Bulk:
         chosen = []
         for one in waiting:
             facts = unpacked(one.payload)
-            if why_not := self._against(facts.address):
-                self._outbox.done(QUEUE, [one.id], as_what=why_not)
-            elif self._rules.may_tell(facts.address, one.error, now):
+            if self._fitness.dismissed(one, facts, now):
+                continue
+            if self._rules.may_tell(facts.address, one.error, now):
                 chosen.append(Chosen(one, self._line(facts)))
             else:
                 why = "reported less than 15 minutes ago"

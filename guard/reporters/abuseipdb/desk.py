@@ -81,7 +81,9 @@ class Desk:
         sender, outbox = self._sender, self._sender.outbox
         if dry_run:
             due = outbox.take(QUEUE, now, MOST_SHOWN)
-            rows = [row for row in map(self._row, due) if not sender.against(row["address"])]
+            rows = [
+                row for row in map(self._row, due) if not sender.fitness.against(row["address"])
+            ]
             return {**self.tell(), "would send": rows}
         before = outbox.counts(QUEUE)
         sender.go_on()

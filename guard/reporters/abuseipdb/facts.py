@@ -20,13 +20,17 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """One report to be: `address` is canonical, `time` that of the ban, `until` its end."""
+    """One report to be: `address` is canonical, `time` that of the ban, `until` its end.
+
+    `network` is what was banned, which may be wider.
+    """
 
     address: str
     time: float
     until: float | None
     categories: list[int]
     parts: list[Part]
+    network: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -55,5 +59,6 @@ def merged(old: bytes, new: bytes) -> bytes:
             until=until,
             categories=sorted({*one.categories, *other.categories}),
             parts=parts[-10:],
+            network=other.network,
         )
     )

@@ -87,7 +87,7 @@ class Intake:
         if len(self._banned) >= INBOX:
             return "dropped as the disk was too slow"
         part = Part(number, within, kinds)
-        facts = Facts(address, claim.since, claim.until, numbers, [part])
+        facts = Facts(address, claim.since, claim.until, numbers, [part], str(claim.network))
         self._banned.append((facts, 1000.0 * max(0, claim.strikes - 1) + min(part.rejections, 999)))
         return ""
 

@@ -12,15 +12,13 @@ import threading
 from collections.abc import Callable, Sequence
 
 from guard.lib.durations import format_duration
-from guard.lib.networks import Network, parse_address
-from guard.lib.prefixes import Prefixes
 from guard.lib.secrets import BadSecret, Secret
 from guard.lib.webcall import Answer, CallFailed
-from guard.protect.reserved import reserved
 from guard.reporters.abuseipdb.answers import Meaning, judge
 from guard.reporters.abuseipdb.api import Api, Line
 from guard.reporters.abuseipdb.bulk import Bulk
 from guard.reporters.abuseipdb.facts import Facts, unpacked
+from guard.reporters.abuseipdb.fitness import Fitness
 from guard.reporters.abuseipdb.intake import QUEUE
 from guard.reporters.abuseipdb.rules import AGAIN, REPORT, UNDER_WAY, Rules
 from guard.reporters.abuseipdb.settings import AbuseIpdbReportSettings
@@ -38,8 +36,6 @@ PATIENCE = 5.0  # for a call that is under way, when a command asks
 SHORT_PAUSE = 900.0  # with the quota spent, between two looks whether a file is worth it
 DAY = 86400.0
 
-Protects = Callable[[Network], str | None]
-
 
 class Sender:
     """The second half of the reporter. `error` is why nothing goes out, empty when it does."""
@@ -50,16 +46,15 @@ class Sender:
         outbox: Outbox,
         rules: Rules,
         api: Api,
-        protects: Protects,
+        fitness: Fitness,
         ports: Sequence[int],
         *,
         chance: Callable[[], float] | None = None,
     ) -> None:
         self.settings, self.outbox, self.rules, self.api = settings, outbox, rules, api
-        self._protects, self._ports = protects, ports
-        self._special = Prefixes(network for network, _ in reserved())
+        self.fitness, self._ports = fitness, ports
         self._chance = chance or random.SystemRandom().random
-        self._bulk = Bulk(settings, outbox, rules, api, self.line, self.against)
+        self._bulk = Bulk(settings, outbox, rules, api, self.line, fitness)
         self._turn = threading.Lock()
         self._hold = 0.0
         self._failures = 0
@@ -69,13 +64,6 @@ class Sender:
         """What would be sent of `facts`."""
         numbers = ",".join(map(str, facts.categories))
         return Line(facts.address, numbers, timestamp(facts.time), comment(facts, self._ports))
-
-    def against(self, address: str) -> str:
-        """What speaks against telling of `address`, empty when nothing does."""
-        network = parse_address(address)
-        if self._special.overlaps(network):
-            return "dropped as special-purpose"
-        return "dropped as protected" if self._protects(network) is not None else ""
 
     def go_on(self) -> None:
         """Forgets why nothing goes out, so that the next step tries."""
@@ -107,8 +95,7 @@ class Sender:
 
     def _tell(self, waiting: Waiting, now: float) -> float:
         facts = unpacked(waiting.payload)
-        if why_not := self.against(facts.address):
-            self.outbox.done(QUEUE, [waiting.id], as_what=why_not)
+        if self.fitness.dismissed(waiting, facts, now):
             return 0.0
         if self.settings.dry_run:
             line = self.line(facts)

@@ -382,6 +382,39 @@ def test_who_is_protected_by_now_is_not_told(hosts, server):
     }  # fmt: skip
 
 
+def test_what_another_host_let_go_is_not_told(hosts, server, clock):
+    """Asked twice, as a ban may not have reached the store yet; an end in its time is no pardon."""
+    gone = {A, B}
+    host = hosts(held=lambda network, now: str(network) not in gone)
+    host.ban(claim(A), claim(B, length=None), claim(address(9)))
+    host.run()
+    assert [report.address for report in server.saved] == [address(9)]
+    assert host.counts()["waiting"] == 2
+    gone.remove(B)
+    clock.now += 61
+    host.run()
+    assert [report.address for report in server.saved] == [address(9), B]
+    assert host.counts() == {"waiting": 0, "sent": 2, "taken back": 1}
+    host.ban(claim(A, now=NOON - 7200, length=3600.0))
+    host.run()
+    assert server.saved[-1].address == A
+
+
+def test_a_file_leaves_out_who_is_not_told(hosts, server, clock):
+    """Protected by now, or let go by another host."""
+    gone = {address(2)}
+    host = hosts(
+        per_day=1, bulk_from=2, held=lambda network, now: str(network) not in gone,
+        protects=lambda network: "yours" if str(network) == address(3) else None,
+    )  # fmt: skip
+    server.limits["report"] = 1
+    host.ban(*[claim(address(n), number=50 - n) for n in range(1, 7)])
+    host.run()
+    assert sorted(report.address for report in server.saved) == [address(n) for n in (1, 4, 5, 6)]
+    assert host.counts()["dropped as protected"] == 1
+    assert [row["error"] for row in host.desk.rows(now=clock())] == ["nobody bans it any more"]
+
+
 def test_a_dry_run_says_and_does_not(hosts, server, caplog):
     """What would have been reported stands in the log."""
     host = hosts(dry_run=True)
