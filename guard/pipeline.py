@@ -14,6 +14,7 @@ same). Without `now` an old log is replayed as if it were happening.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
 
@@ -45,7 +46,6 @@ from guard.roles import Carving, Counters, Ledger, Protection, Suspects, Unavail
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 5000
-FULL = {4: 32, 6: 128}
 MANUAL = "manual"
 # The filters that read bans: fail2ban's own, and guard.conf in its first mode.
 RECIDIVE = ("recidive", "guard", "guard[mode=ban]")
@@ -131,8 +131,11 @@ class Pipeline:
             for network in read.values():
                 if network is not None:
                     self.restraint.noticed(network)
-        if self._widths != FULL:
-            read = {text: network and self.key(network) for text, network in read.items()}
+        # Most are IPv4, and counted as they are.
+        masked = [text for text in read if ":" in text] if self._widths[4] == 32 else list(read)
+        for text in masked:
+            network = read[text]
+            read[text] = network and self.key(network)
         self._met = read
 
     def _counted_under(self, address: str) -> Network | None:
@@ -158,7 +161,8 @@ class Pipeline:
         work = self._work
         if work is None or work.events is not events:
             work = self._work = _Work(events)
-        work.claims += self._recover(now)
+        with suppress(Unavailable):  # then it is tried again, and nothing is settled before
+            work.claims += self._recover(now)
         size = SLICE if mark is None else max(1, len(events))
         while work.at < len(events):
             if work.due is None:
@@ -196,8 +200,11 @@ class Pipeline:
             told = [overflow for overflow in self._once.left() if overflow.jail in self._jails]
             self._left = _Work((), at=1, overflows=told, again=True)
         left = self._left
-        self._settle_all(left, now)
+        while left.overflows or left.bans:
+            self._settle(left, now)
         self._left = None
+        self._once.recovered()
+        self._once.settle()
         return left.claims
 
     def _settle_all(self, work: _Work, now: float | None) -> None:

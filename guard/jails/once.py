@@ -20,6 +20,7 @@ class Once:
         self._counters = counters
         self._exact = counters if isinstance(counters, ExactCounters) else None
         self._unsettled = False
+        self._recovering = False
 
     def count(self, parts: list[Part], mark: Mark | None) -> list[Overflow]:
         """Counts `parts`, and takes out of the list what must not be counted again."""
@@ -42,12 +43,15 @@ class Once:
             return []
         if self._exact is None:
             return self._counters.count(offences, windows)
-        found = self._exact.count_once(Batch((Part(offences, windows),), settled=True))
-        self._unsettled = bool(found)
+        settled = not self._recovering
+        found = self._exact.count_once(Batch((Part(offences, windows),), settled=settled))
+        self._unsettled = bool(found) or not settled
         return found
 
     def settle(self) -> None:
         """Everything that came of the overflows is in the ledger."""
+        if self._recovering:
+            return
         if self._unsettled and self._exact is not None:
             self._exact.count_once(Batch(settled=True))
         self._unsettled = False
@@ -61,10 +65,14 @@ class Once:
         return found
 
     def left(self) -> list[Overflow]:
-        """What the process before this one did not settle."""
+        """What the process before this one did not settle; nothing is until `recovered`."""
         found = [] if self._exact is None else self._exact.unsettled()
-        self._unsettled |= bool(found)
+        self._recovering = self._unsettled = bool(found)
         return found
+
+    def recovered(self) -> None:
+        """All that was left is in the ledger, and counted where bans count."""
+        self._recovering = False
 
     def mark(self, source: str) -> bytes | None:
         """The place of the last batch of `source`; None where nobody knows."""

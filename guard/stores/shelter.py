@@ -152,6 +152,8 @@ class Shelter:
         """
         if batch.settled and self._told:  # not yet, for these
             batch = batch._replace(settled=False)
+        if batch.settled:
+            self._before = []
         found, self._told = self._count(batch), []
         return [overflow for overflow in found if "/" not in overflow.jail]
 
@@ -187,8 +189,13 @@ class Shelter:
         return self._before
 
     def counted(self, network: Network) -> list[Offence]:
-        """The role's; what was counted here while Redis is gone."""
+        """The role's; what was counted here while Redis is gone.
+
+        Unavailable then, while it has to tell what came of overflows before the start.
+        """
         found = self._ask(lambda: self._store.counters.counted(network))
+        if found is None and self._before:
+            raise Unavailable(self.error)
         return self._here.counted(network) if found is None else found
 
     def forget(self, network: Network) -> None:
