@@ -42,7 +42,7 @@ class Assembled:
             if self.settings.web.listen:
                 yield "status", f"http://{self.settings.web.listen}/ and /metrics"
         for jail in self.jails:
-            retry, findtime = jail.window
+            retry, findtime, _ = jail.window
             yield (
                 "jail",
                 (
