@@ -204,3 +204,26 @@ def test_a_fault_in_the_configuration_ends_all(tmp_path, redis_server):
     with pytest.raises(AssertionError, match=r"absent\.toml"):
         service.start()
     assert service.process.wait(20) == 78
+
+
+@pytest.mark.redis
+def test_a_daemon_tells_what_its_listeners_count(tmp_path, redis_server):
+    """Every limit is there from the start, and all processes are one row."""
+    with listener(tmp_path, redis_server, "max_connections_per_address = 3") as (_, port):
+        daemon = Service("daemon", tmp_path / "guard.toml")
+        daemon.start()
+        try:
+            with ExitStack() as stack:
+                heard = [Caller(port, "127.0.0.66", stack).welcome for _ in range(5)]
+                assert heard.count(True) == 3
+
+                def row():
+                    (status,) = daemon.ask("status")
+                    return (status["listener"] or [{}])[0]
+
+                assert eventually(lambda: row().get("connections") == 3, 20)
+                assert row()["max_connections_per_address"] == 2
+                assert row()["max_errors"] == row()["max_message_size"] == 0
+                assert row()["name"] == f"127.0.0.1:{port}"
+        finally:
+            assert daemon.stop() == 0

@@ -24,6 +24,7 @@ from guard.assemble.enriching import checks, opinions
 from guard.assemble.listening import Front, front, sinks
 from guard.assemble.made import Assembled
 from guard.assemble.notifying import office
+from guard.assemble.presence import elsewhere, rows
 from guard.assemble.reporting import reporting
 from guard.chronicle import Chronicle
 from guard.config import Settings
@@ -54,6 +55,7 @@ from guard.sources.channel import Channel
 from guard.sources.make import make_source
 from guard.sources.stream import RedisStream
 from guard.stores.open import Store, open_store
+from guard.stores.presence import Presence
 
 
 def daemon(settings: Settings, path: Path | None = None) -> Assembled:
@@ -147,7 +149,8 @@ def _engine(
             log.flush(now)
 
     told = _Status(
-        store, deciding, mirror, walls, switch, chronicle, feeds, telling, answering.servers, asked
+        store, deciding, mirror, walls, switch, chronicle, feeds, telling, answering.servers, asked,
+        elsewhere(settings, stack),
     )
     engine = EngineParts(
         operations=Operations(
@@ -280,6 +283,7 @@ class _Status:
     telling: Office
     servers: Sequence[Server]
     asked: Checks | None
+    presence: Presence | None
 
     def __call__(self, now: float) -> dict[str, Any]:
         dropped = self.mirror.dropped()
@@ -292,11 +296,7 @@ class _Status:
             "store": self.store.said(),
             "rejections": {str(kind): n for kind, n in sorted(self.chronicle.kinds.items())},
             "counting": asdict(self.deciding.tally),
-            "listener": [
-                {"name": str(address), **server.counts}
-                for server in self.servers
-                for address in server.addresses[:1]
-            ],
+            "listener": rows(self.servers, self.presence, now),
             "feed": self._feeds(now, dropped),
             "notify": self.telling.rows(),
             "stopped jails": self._stopped(now),

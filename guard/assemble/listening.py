@@ -12,6 +12,7 @@ from pathlib import Path
 
 from guard.assemble.door import door
 from guard.assemble.made import Assembled
+from guard.assemble.presence import telling
 from guard.assemble.workers import Seat
 from guard.config import DEFAULT_PATH, Settings
 from guard.lib import clock
@@ -178,7 +179,11 @@ def listener(
     parts = Parts(
         listeners=made.servers,
         jobs=made.jobs,
-        chores=[*made.chores, *door(settings, path, made.servers, stack, made.goods)],
+        chores=[
+            *made.chores,
+            *door(settings, path, made.servers, stack, made.goods),
+            *telling(settings, made.servers, seat.number if seat else 0, stack),
+        ],
         reload=made.reload,
         close=stack.close,
     )

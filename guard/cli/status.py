@@ -38,7 +38,9 @@ def _words(value: object) -> str:
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows of one sort, a column for each thing that any of them tells."""
-    columns = list(dict.fromkeys(key for row in rows for key in row if row[key] not in (None, "")))
+    # Of the many limits of a listener those that were met.
+    nothing = (None, "", 0) if name == "listener" else (None, "")
+    columns = list(dict.fromkeys(key for row in rows for key in row if row[key] not in nothing))
     if not columns:
         return
     titles = [f"{name} {c}".upper() if c == "name" else c.upper() for c in columns]

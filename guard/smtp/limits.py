@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from guard.lib.networks import Network
+from guard.smtp import replies
 from guard.smtp.settings import ListenerSettings
 
 _MINUTE = 60.0
@@ -43,6 +44,25 @@ LIMITS = {
         Limit("max_failed_recipients", "421 4.7.0 {} too many refused recipients"),
     )
 }
+
+# What is too big or too many in one command or message: the reply tells which setting it was.
+SIZES = {
+    replies.TOO_BIG: "max_message_size",
+    replies.LINE_TOO_LONG: "line_length_hard_limit",
+    replies.AUTH_LINE_TOO_LONG: "line_length_hard_limit",
+    replies.TOO_MANY_RECIPIENTS: "max_recipients_per_message",
+}
+# Every count that a listener keeps: the limits by their settings, and whom it sent away.
+COUNTED = (
+    *LIMITS,
+    *dict.fromkeys(SIZES.values()),
+    "max_messages_per_connection",
+    "max_auth_failures",
+    "max_auth_guesses",
+    "blocked",
+    "scanner",
+    "non_smtp",
+)
 
 
 def holder(address: Network) -> Network:

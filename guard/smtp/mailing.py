@@ -112,6 +112,7 @@ def _judge(
         dialogue.refuse(replies.TOO_MANY_RECIPIENTS, line)
     elif dialogue.accepted >= settings.max_messages_per_connection:
         closing = not transaction.rcpt_tos
+        dialogue.listener.counts["max_messages_per_connection"] += 1
         dialogue.refuse(
             dialogue.listener.too_many_closing if closing else replies.TOO_MANY_ON_CONNECTION, line
         )

@@ -94,6 +94,7 @@ def _check(dialogue: Dialogue, credentials: Credentials) -> None:
         return
     user, peer = credentials.user, dialogue.peer
     if dialogue.listener.attempts.exhausted(peer.address, dialogue.now):
+        dialogue.listener.counts["max_auth_guesses"] += 1
         dialogue.refuse(dialogue.listener.auth_closing, "AUTH", kind=Kind.AUTH_FAILED)
         return
     login = Login(user, credentials.password, peer.address, peer.port, peer.local, dialogue.name)
@@ -130,4 +131,5 @@ def _wrong(dialogue: Dialogue) -> None:
     dialogue.refuse(replies.AUTH_INVALID, "AUTH")
     dialogue.auth_failures += 1
     if dialogue.auth_failures >= dialogue.listener.settings.max_auth_failures:
+        dialogue.listener.counts["max_auth_failures"] += 1
         dialogue.end(dialogue.listener.auth_closing)

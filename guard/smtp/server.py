@@ -26,7 +26,7 @@ from guard.roles import Sink, Spool, Unavailable
 from guard.smtp.auth import Authenticator
 from guard.smtp.deadlines import Deadlines
 from guard.smtp.incoming import no_reports
-from guard.smtp.limits import Gate
+from guard.smtp.limits import COUNTED, Gate
 from guard.smtp.listener import Listener, nameless, no_good
 from guard.smtp.naming import Naming
 from guard.smtp.protocol import Connection
@@ -143,7 +143,9 @@ class Server:
     @property
     def counts(self) -> dict[str, int]:
         """For metrics: `connections` now, and how often each limit was met, by its setting."""
-        return {"connections": len(self._connections), **self.listener.counts}
+        met = self.listener.counts
+        here = {"connections": len(self._connections), "held": self.held}
+        return {**here, **{name: met[name] for name in COUNTED}}
 
     async def start(self) -> None:
         """Binds and listens.

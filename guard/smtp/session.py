@@ -16,7 +16,7 @@ from guard.smtp import knowing, mailing, replies, securing
 from guard.smtp.auth import Exchange
 from guard.smtp.commands import Command, Verb, parse
 from guard.smtp.knowing import Request
-from guard.smtp.limits import LIMITS, exceeded
+from guard.smtp.limits import LIMITS, SIZES, exceeded
 from guard.smtp.lines import Line, Lines
 from guard.smtp.listener import Facts, Listener, Peer, Tls
 from guard.smtp.mailing import Transaction
@@ -25,6 +25,8 @@ from guard.smtp.receiving import Receiving
 from guard.smtp.recording import Recorder
 from guard.smtp.redact import redact
 from guard.smtp.replies import Reply, reply
+
+_SIZED = frozenset(refusal.code for refusal in SIZES)
 
 
 class Dialogue:
@@ -195,6 +197,8 @@ class Dialogue:
         if refusal.code == 421:
             self.closing = True
             return
+        if refusal.code in _SIZED and (limit := SIZES.get(refusal)):
+            self.listener.counts[limit] += 1
         if self.closing:
             return
         self.errors += 1
@@ -205,11 +209,11 @@ class Dialogue:
     def _delay(self) -> None:
         """The tarpit: each error of a session is answered a little later than the last.
 
-        Whoever has authenticated, had mail accepted or is known for it is not held.
+        Whoever has authenticated, or is in good standing, is not held.
         """
         settings = self.listener.settings
         seconds = min(settings.tarpit * self.errors, settings.tarpit_max)
-        if seconds <= 0 or self.authz or self.accepted:
+        if seconds <= 0 or self.authz:
             return
         if not self.listener.good(self.peer.address, self.now):
             self.wait(Pause(seconds), _nothing)

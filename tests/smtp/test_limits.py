@@ -151,6 +151,41 @@ def test_a_session_that_goes_too_far(listen, name):
     assert server.server.counts[name] == 1
 
 
+def test_what_is_too_big_is_counted(listen):
+    """Sizes and numbers in a command or a message: kind `limit`, and a metric each."""
+    server = listen(
+        max_message_size=100, max_recipients_per_message=1, max_messages_per_connection=2,
+        relay_hosts=["127.0.0.1"],
+    )  # fmt: skip
+    server.server._relay_hosts = type(server.server._relay_hosts)(())
+    with server.connect() as client:
+        assert client.say("MAIL FROM:<> SIZE=101") == "552 5.3.4 message too big"
+        assert client.say("X" * 2000) == "500 5.2.3 line too long"
+        assert client.mail("b@example.net").startswith("250 ")
+        assert client.say("RCPT TO:<c@example.net>") == "452 4.5.3 too many recipients"
+        client.say("DATA")
+        assert client.say("x" * 200 + "\r\n.") == "552 5.3.4 message too big"
+        assert client.mail("b@example.net").startswith("250 ")
+        client.say("RSET")
+        assert client.mail("b@example.net").startswith("421 4.5.3 ")
+    met = {n: c for n, c in server.server.counts.items() if c and n != "connections"}
+    assert met == {
+        "max_message_size": 2,
+        "line_length_hard_limit": 1,
+        "max_recipients_per_message": 1,
+        "max_messages_per_connection": 1,
+    }
+    assert {row[3] for row in server.notes.rejections()} == {"limit"}
+
+
+def test_every_count_is_there_from_the_start(listen):
+    """So that a metric is 0 before a limit is met, not absent."""
+    counts = listen().server.counts
+    assert LIMITS.keys() <= counts.keys()
+    assert {"connections", "held", "blocked", "scanner", "non_smtp"} <= counts.keys()
+    assert not any(counts.values())
+
+
 def test_the_trusted_may_go_on(listen):
     """A relay host is not cut off for its recipients' sake."""
     server = listen(max_errors=2, max_commands=2, relay_hosts=["127.0.0.1"])
