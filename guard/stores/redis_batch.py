@@ -8,11 +8,12 @@ its newest rejection: a call looks a generation back and one ahead of the times 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import starmap
-from math import ceil, floor
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, starmap
+from math import ceil
+from operator import itemgetter
 from socket import inet_ntoa
-from struct import Struct, iter_unpack
+from struct import iter_unpack, pack
 from typing import Any
 from zlib import crc32
 
@@ -23,10 +24,13 @@ from guard.jails.window import span_of
 from guard.lib.networks import Network
 
 _pack = msgspec.msgpack.Encoder().encode
-_time = Struct("<d").pack
 
 Rule = list[str | int | float]
-Items = list[int | float]
+# Which offences are one network's: the index of the only one, or of all.
+Which = int | list[int]
+
+
+SLOTS = 64
 
 
 def text_of(network: Network) -> str:
@@ -37,7 +41,7 @@ def text_of(network: Network) -> str:
 
 def slot_of(text: str) -> int:
     """In which of the 64 slots a network is."""
-    return crc32(text.encode()) & 63
+    return crc32(text.encode()) % SLOTS
 
 
 def index_key(slot: int) -> str:
@@ -50,139 +54,136 @@ def bits_of(window: Window) -> int:
     return max(0, (ceil(span_of(window)) - 1).bit_length())
 
 
-class _Asked:
-    """What is asked of one address: `times` packed, or for rule 0 a list of items."""
-
-    __slots__ = ("indices", "last", "rule", "times")
-
-    def __init__(self, rule: int, time: float, index: int) -> None:
-        self.rule, self.last = rule, time
-        self.times: bytes | Items = _time(time)
-        self.indices = [index]
-
-    def add(self, rule: int, time: float, rejections: int, index: int) -> None:
-        """One offence more."""
-        self.indices.append(index)
-        if isinstance(self.times, bytes):
-            if rule == self.rule and rejections == 1 and time >= self.last:
-                self.times += _time(time)
-                self.last = time
-                return
-            self.times = self.items()
-            self.rule = 0
-        self.times += (rule, time, rejections)
-
-    def items(self) -> Items:
-        """The times one by one."""
-        assert isinstance(self.times, bytes)
-        return [x for (time,) in iter_unpack("<d", self.times) for x in (self.rule, time, 1)]
-
-
-class _Shelf:
-    """Addresses of the same `bits`, whose times lie within two generations: `low` to `high`."""
-
-    __slots__ = ("asked", "bits", "high", "low")
-
-    def __init__(self, bits: int, time: float) -> None:
-        self.bits = bits
-        self.asked: dict[Network, _Asked] = {}
-        self.low = float(floor(time / 2**bits) * 2**bits)
-        self.high = self.low + 2**bits
-
-    def takes(self, time: float) -> bool:
-        """Whether it has room for `time`, at its new bounds."""
-        span = 2**self.bits
-        begin = floor(time / span) * span
-        low, high = min(self.low, begin), max(self.high, begin + span)
-        if high - low > 2 * span:
-            return False
-        self.low, self.high = low, high
-        return True
-
-
 class Call:
     """What the script is to be asked, and what its answer means."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._rules: list[Rule] = []
-        self._windows: Mapping[str, Window] = {}
-        self._shelves: dict[int, _Shelf] = {}
-        self._full: list[_Shelf] = []
-        self._order: list[tuple[Network, _Asked]] = []
         self._offences: list[Offence] = []
-        self._times: list[bytes] = []
+        self._numbers: list[int] = []  # the rule of each
+        self._rules: list[Rule] = []
+        self._bits: list[int] = [0]  # of each rule
+        self._order: list[tuple[Network, Which]] = []
+        self._times: list[float] = []
         self.keys: list[str] = []
         for part in parts:
             self._take(part)
-        chunks = list(self._chunks())
-        self.arguments = _pack((self._rules, chunks)), b"".join(self._times)
+        chunks = [chunk for bits, some in self._shelves() for chunk in self._chunks(bits, some)]
+        packed = pack(f"<{len(self._times)}d", *self._times)
+        self.arguments = _pack((self._rules, chunks)), packed
 
     def _take(self, part: Part) -> None:
-        """Sums the offences of `part` per address."""
-        rules: dict[str, tuple[int, int]] = {}
-        index = len(self._offences) - 1
+        """Notes what is asked, and by which rules."""
+        rules: dict[str, int] = {}
+        for name in {offence[0] for offence in part.offences}:
+            rule: Rule = [name]
+            for jail in name.split(JOIN):
+                maxretry, findtime, _ = part.windows[jail]
+                rule += [jail, maxretry, float(findtime)]
+            self._rules.append(rule)
+            self._bits.append(bits_of(part.windows[name.partition(JOIN)[0]]))
+            rules[name] = len(self._rules)
         self._offences += part.offences
-        for jail, network, time, rejections in part.offences:
-            index += 1
-            rule, bits = rules.get(jail) or rules.setdefault(jail, self._rule(jail, part.windows))
-            shelf = self._shelves.get(bits)
-            if shelf is None or not (shelf.low <= time < shelf.high or shelf.takes(time)):
-                if shelf is not None:
-                    self._full.append(shelf)
-                shelf = self._shelves[bits] = _Shelf(bits, time)
-            asked = shelf.asked.get(network)
-            if asked is not None:
-                asked.add(rule, time, rejections, index)
-            elif rejections == 1:
-                shelf.asked[network] = _Asked(rule, time, index)
+        self._numbers += [rules[offence[0]] for offence in part.offences]
+
+    def _shelves(self) -> Iterator[tuple[int, list[int]]]:
+        """The indices of offences by bits, in order; each row within two generations."""
+        bits, numbers = self._bits, self._numbers
+        for each in sorted({bits[number] for number in set(numbers)}):
+            some = [i for i, number in enumerate(numbers) if bits[number] == each]
+            yield from ((each, row) for row in self._rows(some, 2**each))
+
+    def _rows(self, some: list[int], span: int) -> Iterator[list[int]]:
+        offences = self._offences
+        times = [offences[i][2] for i in some]
+        if max(times) // span - min(times) // span <= 1:
+            yield some
+            return
+        row: list[int] = []
+        first = last = times[0] // span
+        for i, time in zip(some, times, strict=True):
+            first, last = min(first, time // span), max(last, time // span)
+            if last - first > 1:
+                yield row
+                row, first, last = [], time // span, time // span
+            row.append(i)
+        yield row
+
+    def _chunks(self, bits: int, some: list[int]) -> Iterator[tuple[int, int, int, list[Any]]]:
+        """What each table is asked; keys, times and the order of networks on the way."""
+        by_network, offences, numbers = self._by_network(some), self._offences, self._numbers
+        flats: list[list[Any]] = [[] for _ in range(SLOTS)]
+        orders: list[list[tuple[Network, Which]]] = [[] for _ in range(SLOTS)]
+        for asked in by_network.items():
+            network, which = asked
+            version, value, length = network
+            # text_of and slot_of, without the calls.
+            text = inet_ntoa(value.to_bytes(4, "big")) if version + length == 36 else str(network)
+            slot = crc32(text.encode()) % SLOTS
+            if type(which) is int and offences[which][3] == 1:
+                flats[slot] += (text, numbers[which], 1)
             else:
-                asked = shelf.asked[network] = _Asked(0, time, index)
-                asked.times = [rule, time, rejections]
-
-    def _rule(self, name: str, windows: Mapping[str, Window]) -> tuple[int, int]:
-        """The number of a new rule, and the bits of its shelf."""
-        rule: Rule = [name]
-        for jail in name.split(JOIN):
-            rule += [jail, windows[jail].maxretry, float(windows[jail].findtime)]
-        self._rules.append(rule)
-        return len(self._rules), bits_of(windows[name.partition(JOIN)[0]])
-
-    def _chunks(self) -> Iterator[tuple[int, int, int, list[Any]]]:
-        """What each table is asked, in order; `keys` and the order of addresses on the way."""
-        for shelf in [*self._full, *self._shelves.values()]:
-            slots: dict[int, list[Any]] = {}
-            orders: dict[int, list[tuple[Network, _Asked]]] = {}
-            for network, asked in shelf.asked.items():
-                text = text_of(network)
-                slot = slot_of(text)
-                flat = slots.get(slot)
-                if flat is None:
-                    flat, orders[slot] = slots.setdefault(slot, []), []
-                times = asked.times
-                number = len(times) // 8 if isinstance(times, bytes) else times
-                flat += (text, asked.rule, number)
-                orders[slot].append((network, asked))
-            span = 2**shelf.bits
-            first, last = int(shelf.low // span) - 1, int(shelf.high // span)
-            names = [f":{shelf.bits}:{generation}" for generation in range(first, last + 1)]
-            for slot, flat in slots.items():
+                flats[slot] += (text, *self._several(which))
+            orders[slot].append(asked)
+        times = [offences[i][2] for i in some]
+        first, last = int(min(times) // 2**bits) - 1, int(max(times) // 2**bits) + 1
+        names = [f":{bits}:{generation}" for generation in range(first, last + 1)]
+        for slot, flat in enumerate(flats):
+            if flat:
                 index = index_key(slot)
                 self.keys += [index, *(index + name for name in names)]
                 self._order += orders[slot]
-                self._times += [a.times for _, a in orders[slot] if isinstance(a.times, bytes)]
-                yield len(names), shelf.bits, first, flat
+                self._note_times(orders[slot], flat)
+                yield len(names), bits, first, flat
+
+    def _by_network(self, some: list[int]) -> dict[Network, Which]:
+        found: dict[Network, Which] = {}
+        offences = self._offences
+        for i in some:
+            network = offences[i][1]
+            if network not in found:
+                found[network] = i
+            else:
+                held = found[network]
+                if isinstance(held, int):
+                    found[network] = [held, i]
+                else:
+                    held.append(i)
+        return found
+
+    def _several(self, which: Which) -> tuple[int, int | list[int | float]]:
+        """Rule and number of times of one network, or 0 and each with its own rule."""
+        indices = [which] if isinstance(which, int) else which
+        offences = [self._offences[i] for i in indices]
+        rule, times = self._numbers[indices[0]], [offence[2] for offence in offences]
+        if (
+            all(offence[3] == 1 for offence in offences)
+            and all(self._numbers[i] == rule for i in indices)
+            and all(one <= other for one, other in pairwise(times))
+        ):
+            return rule, len(times)
+        items: list[int | float] = []
+        for i, offence in zip(indices, offences, strict=True):
+            items += (self._numbers[i], offence[2], offence[3])
+        return 0, items
+
+    def _note_times(self, order: list[tuple[Network, Which]], flat: list[Any]) -> None:
+        offences = self._offences
+        for (_, which), rule in zip(order, flat[1::3], strict=True):
+            if rule and type(which) is int:
+                self._times.append(offences[which][2])
+            elif rule and isinstance(which, list):
+                self._times += [offences[i][2] for i in which]
 
     def filled(self, answer: Sequence[int]) -> list[tuple[int, Overflow]]:
         """The windows that filled, each with the index of its offence, in the order of those."""
         found = starmap(self._filled, zip(*[iter(answer)] * 4, strict=True))
-        return sorted(found, key=lambda pair: pair[0])
+        return sorted(found, key=itemgetter(0))
 
     def _filled(self, at: int, which: int, jail: int, total: int) -> tuple[int, Overflow]:
-        network, asked = self._order[at - 1]
-        index = asked.indices[which - 1]
-        offence = self._offences[index]
-        name = offence.jail.split(JOIN)[jail - 1]
-        return index, Overflow(name, network, offence.time, total)
+        network, indices = self._order[at - 1]
+        index = indices if isinstance(indices, int) else indices[which - 1]
+        name, _, time, _ = self._offences[index]
+        return index, Overflow(name.split(JOIN)[jail - 1], network, time, total)
 
 
 def read(value: bytes) -> dict[str, tuple[float, ...]]:
