@@ -61,6 +61,8 @@ class Signatures:
         self.greeting = lru_cache(maxsize=4096)(self._greeting)
         self.agent = lru_cache(maxsize=1024)(self._agent)
         self._beginnings = frozenset(prefix[0] for prefix, _ in self._first)
+        # Who begins with another byte than these is not looked at any more.
+        self.suspects = self._beginnings | {opener[0] for opener in self.openers}
 
     def _greeting(self, name: str) -> Sign | None:
         """Whom the name after EHLO gives away."""

@@ -8,6 +8,7 @@ enough, and nothing vetoes. Who authenticated is trusted for `relay_from_authz` 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes
@@ -30,7 +31,11 @@ def decide(
     arf = recipient.options.log_arf if recipient else Reports.IGNORE
     allows = _allows(asked, relay_hosts, sender, recipient, hosts_where)
     rule, where = allows or _refuses(recipient, hosts_where)
-    return Verdict(allows is not None, oob, arf, rule, where)
+    return _verdict(allows is not None, oob, arf, rule, where)
+
+
+# A flood of questions has few different answers.
+_verdict = lru_cache(maxsize=256)(Verdict)
 
 
 def _allows(

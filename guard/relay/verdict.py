@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 from guard.lib.networks import Network
 
 
@@ -26,8 +28,7 @@ class Reports(StrEnum):
     LOG_THEN_RELAY = "LogThenRelay"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """One recipient of one transaction. Domains are lower-case A-labels, `""` where there is none.
 
     `listener` is the local `ip:port` of the accepted socket; IPv6 in brackets.

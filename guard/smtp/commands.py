@@ -38,6 +38,8 @@ class Verb(Enum):
     PARTIAL = "PARTIAL"  # a known verb with arguments that it does not take
     UNPARSEABLE = "UNPARSEABLE"
 
+    __hash__ = object.__hash__  # Enum's own is written in Python
+
 
 class Address(msgspec.Struct, frozen=True, gc=False):
     """A mailbox; `domain` is a lower-case A-label name or a literal, empty for none."""
@@ -203,11 +205,16 @@ def _is_literal(inner: str) -> bool:
     return _TAG.fullmatch(inner) is not None
 
 
-# The verbs without an argument, as nearly everybody writes them.
+# The verbs without an argument, and what password guessers begin with, as nearly everybody writes
+# them.
 _EXACT: dict[str, Command] = {
+    f"AUTH {name}": Command(Verb.AUTH, name) for name in ("LOGIN", "PLAIN", "NTLM", "CRAM-MD5")
+}
+_VERBS: dict[str, Command] = {
     verb.value: Command(verb)
     for verb in (Verb.DATA, Verb.RSET, Verb.NOOP, Verb.QUIT, Verb.STARTTLS)
 }
+_EXACT |= _VERBS
 _PARSERS: dict[str, Callable[[str], Command]] = {
     "EHLO": _greeting(Verb.EHLO),
     "HELO": _greeting(Verb.HELO),
@@ -219,7 +226,7 @@ _PARSERS: dict[str, Callable[[str], Command]] = {
     "HELP": _single_word,
     "LHLO": _lhlo,
     "XCLIENT": _xclient,
-    **{word: _alone(command) for word, command in _EXACT.items()},
+    **{word: _alone(command) for word, command in _VERBS.items()},
 }
 
 

@@ -110,7 +110,8 @@ class Connection(Link):
         dialogue = self.dialogue
         if dialogue:
             dialogue.lose()
-            self._note(dialogue)
+            for record in dialogue.take()[1]:
+                self.server.sink.put(record)
             if self._entered:
                 self.server.leave(dialogue.peer.address)
             if self._job and isinstance(dialogue.pending, Question):
@@ -210,17 +211,24 @@ class Connection(Link):
     def _flush(self) -> None:
         dialogue, transport = self.dialogue, self.transport
         assert dialogue
-        out = self._note(dialogue)
+        out, records = dialogue.take()
+        for record in records:  # before the reply, as KumoMTA does
+            self.server.sink.put(record)
         if transport is None:
             return
         pending = dialogue.pending
-        if isinstance(pending, Pause) and self._hold(out, pending):
+        if pending and isinstance(pending, Pause) and self._hold(out, pending):
             return
         if out:
             transport.write(self._tunnel.send(out) if self._tunnel else out)
         if dialogue.steps != self._steps:
             self._steps, self._heard = dialogue.steps, self.loop.time()
-        if pending and not dialogue.closing:
+        if pending or dialogue.closing or dialogue.request or self.hung_up or self.server.stopping:
+            self._go_on(dialogue, transport)
+
+    def _go_on(self, dialogue: Dialogue, transport: asyncio.Transport) -> None:
+        """What there is to do but to wait for the next line."""
+        if dialogue.pending and not dialogue.closing:
             if not self._job:
                 self._start(transport)
         elif dialogue.closing or self.hung_up:
@@ -235,13 +243,6 @@ class Connection(Link):
         if self.dialogue and self.transport:
             self.dialogue.end_request(self.server.clock())
             self._flush()
-
-    def _note(self, dialogue: Dialogue) -> bytes:
-        """Hands on what is to be recorded, before the reply, as KumoMTA does; what to say."""
-        out, records = dialogue.take()
-        for record in records:
-            self.server.sink.put(record)
-        return out
 
     def _hold(self, out: bytes, pause: Pause) -> bool:
         """Keeps a reply back for a while, if not too many are kept already."""

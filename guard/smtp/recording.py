@@ -90,7 +90,7 @@ class Recorder:
             created_time=text,
             nodeid=self._nodeid,
             session_id=self.session_id,
-            kind=kind.value,
+            kind=str(kind),
         )
 
     def reception(

@@ -202,8 +202,13 @@ class Dialogue:
         if self.closing:
             return
         self.errors += 1
-        self._limit()
-        if not self.closing and not self.trusted:
+        if self.trusted:
+            return
+        settings = self.listener.settings
+        # A refused recipient is an error too.
+        if self.errors >= min(settings.max_errors, settings.max_failed_recipients):
+            self._limit()
+        if settings.tarpit and not self.closing:
             self._delay()
 
     def _delay(self) -> None:
@@ -300,7 +305,11 @@ class Dialogue:
 
     def _begins(self, data: bytes) -> bool:
         """Looks at the first bytes; whether there is nothing to do with them (yet)."""
-        if data and data[:1] not in self.listener.signatures.openers:
+        signatures = self.listener.signatures
+        if data and data[0] not in signatures.suspects:
+            self.opening = None
+            return False
+        if data and data[:1] not in signatures.openers:
             self.opening = None
         return knowing.first_bytes(self, data)
 
