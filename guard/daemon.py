@@ -33,7 +33,8 @@ log = logging.getLogger("guard.daemon")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MIRROR_EVERY = 0.05  # other hosts change the ledger too, and are followed within 100 ms
+MIRROR_EVERY = 0.5  # whoever changes the ledger says so at once; this is for a word that is lost
+WAKE_EVERY = 2.0
 GRACE = 10.0
 
 
@@ -124,6 +125,8 @@ class Daemon:
             gc.freeze()
             self._control = await serve(engine.control, self._do)
             tasks.append(group.create_task(self._mirror(engine)))
+            if engine.wait is not None:
+                tasks.append(group.create_task(self._wake(engine.wait)))
             tasks += [group.create_task(self._repeat(chore)) for chore in engine.chores]
             for source in self.parts.sources:
                 watched = Watched(source)
@@ -264,6 +267,15 @@ class Daemon:
                 if str(error) != said:
                     log.error("the kernel does not follow the ledger: %s", error)
                 said, self._followed = str(error), False
+                await asyncio.sleep(FIRST_PAUSE)
+
+    async def _wake(self, wait: Callable[[float], bool]) -> None:
+        """Has the mirror look when another host has changed the ledger."""
+        while True:
+            try:
+                if await in_thread(partial(wait, WAKE_EVERY), "changes"):
+                    self._changed.set()
+            except GuardError:  # whoever asks the store says so
                 await asyncio.sleep(FIRST_PAUSE)
 
     async def _repeat(self, chore: Chore) -> None:

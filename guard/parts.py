@@ -87,7 +87,11 @@ class Parts:
 
 @dataclass(kw_only=True)
 class EngineParts:
-    """What decides and enforces. `dropped` tells the packets and bytes that each feed dropped."""
+    """What decides and enforces. `dropped` tells the packets and bytes that each feed dropped.
+
+    `wait` waits so many seconds in a thread of its own, and says whether another host changed the
+    ledger.
+    """
 
     operations: Operations
     mirror: Mirroring
@@ -96,6 +100,7 @@ class EngineParts:
     chronicle: Chronicle
     status: Callable[[float], dict[str, Any]]
     dropped: Callable[[], dict[str, tuple[int, int]]] = dict
+    wait: Callable[[float], bool] | None = None
     chores: Sequence[Chore] = ()
     lists: Lists | None = None
     verbs: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

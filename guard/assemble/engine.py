@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -56,6 +56,7 @@ from guard.sources.make import make_source
 from guard.sources.stream import RedisStream
 from guard.stores.open import Store, open_store
 from guard.stores.presence import Presence
+from guard.stores.redis_waker import RedisWaker
 
 
 def daemon(settings: Settings, path: Path | None = None) -> Assembled:
@@ -149,7 +150,16 @@ def _engine(
             log.flush(now)
 
     told = _Status(
-        store, deciding, mirror, walls, switch, chronicle, feeds, telling, answering.servers, asked,
+        store,
+        deciding,
+        mirror,
+        walls,
+        switch,
+        chronicle,
+        feeds,
+        telling,
+        answering.servers,
+        asked,
         elsewhere(settings, stack),
     )
     engine = EngineParts(
@@ -162,6 +172,7 @@ def _engine(
         chronicle=chronicle,
         status=told,
         dropped=told.dropped,
+        wait=_waiting(settings, stack),
         chores=[
             Chore("pause", 1.0, switch.expire),
             Chore("allow list", HAND_EVERY, hand.refresh),
@@ -198,6 +209,15 @@ def _engine(
         firewall=f"{walls.main.name}: {walls.reason}",
         separated=isinstance(walls.main, Separated),
     )
+
+
+def _waiting(settings: Settings, stack: ExitStack) -> Callable[[float], bool] | None:
+    """What waits for a change by another host of the fleet."""
+    if settings.store.url is None:
+        return None
+    waker = RedisWaker(settings.store.url)
+    stack.callback(waker.close)
+    return waker.wait
 
 
 def _door(
