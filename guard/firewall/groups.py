@@ -2,7 +2,9 @@
 
 A group is known by a short name, which is part of the names of its sets: lower-case letters, digits
 and dashes, few enough for every kernel. The group "" is that of jails, of the operator, and of
-feeds that this host is not configured to follow. Pure.
+feeds that this host is not configured to follow. Where there are more than a FEW feeds, the group
+UNION has what any of them lists, so that a packet of nobody's is looked up there and not in each.
+Pure.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 # An ipset's name has at most 31 characters, of which Guard's own part takes eleven.
 LONGEST = 20
+FEW = 3
+UNION = "listed"
 _VALID = re.compile(rf"[a-z0-9-]{{1,{LONGEST}}}")
 _OTHER = re.compile(r"[^a-z0-9-]")
 _DIGEST = 6
@@ -26,15 +30,16 @@ def is_group(name: str) -> bool:
 
 def group_of_feed(name: str) -> str:
     """The group of the feed `name`: the name itself where it fits, else most of it and a digest."""
-    if is_group(name):
+    if is_group(name) and name != UNION:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
     return f"{_OTHER.sub('-', name.lower())[: LONGEST - _DIGEST - 1]}-{digest}"
 
 
 def groups_of(feeds: Iterable[str]) -> tuple[str, ...]:
-    """The groups of `feeds`, each once."""
-    return tuple(dict.fromkeys(map(group_of_feed, feeds)))
+    """The groups of `feeds`, each once, and that of all together where it helps."""
+    found = tuple(dict.fromkeys(map(group_of_feed, feeds)))
+    return (*found, UNION) if len(found) > FEW else found
 
 
 def sorter(feeds: Iterable[str]) -> Callable[[str], str]:

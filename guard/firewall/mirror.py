@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from guard.events import Block, Claim, Past
 from guard.firewall.abilities import Capped, Checked, Counting, Grouping, Untimed, Watched
+from guard.firewall.groups import UNION
 from guard.firewall.intervals import SLACK
 from guard.firewall.share import Ends, Share, difference
 from guard.lib.bulk import bulk
@@ -177,7 +178,7 @@ class Mirror:
         self.step(now)
         with bulk():
             wanted = self._wanted(now)
-            count = sum(map(len, wanted.values()))
+            count = sum(len(ends) for name, ends in wanted.items() if name != UNION)
             try:
                 with self._guarded():
                     self.report = self._compared(wanted, count, now, began)
@@ -202,16 +203,21 @@ class Mirror:
                 # Nobody but the kernel's clock was there since all this was laid or read.
                 return Report(count, count, 0, 0, faults, warnings)
         found = [self._repaired(name, wanted[name], now, began) for name in reversed(self._shares)]
+        if faults and isinstance(firewall, Grouping):
+            firewall.tidy()
         self._suspect = False
         present, missing, foreign = map(sum, zip(*found, strict=True))
         return Report(count, present, missing, foreign, faults, warnings)
 
     def _repaired(self, name: str, wanted: Ends, now: float, began: float) -> tuple[int, int, int]:
-        """Makes one share as `wanted`; how many were present, missing and foreign."""
+        """Makes one share as `wanted`; how many were present, missing and foreign.
+
+        What all feeds list together is in each feed's share as well, and counts as present there.
+        """
         holds, firewall = self._shares[name].holds, self._firewall
         if len(wanted) > READABLE and isinstance(firewall, Watched):
             self._lay(name, wanted, now)
-            return len(wanted), 0, 0
+            return len(wanted) if name != UNION else 0, 0, 0
         present = holds.blocked(now)
         # Ends are told from `now`, but the kernel counts from when it was told or asked.
         slack = SLACK + self._latest + time.monotonic() - began
@@ -219,7 +225,7 @@ class Mirror:
         missing, foreign = difference(wanted, present, now, longest, slack)
         if missing or foreign:
             holds.apply(missing, foreign, now)
-        return len(present), len(missing), len(foreign)
+        return len(present) if name != UNION else 0, len(missing), len(foreign)
 
     def _lay(self, name: str, wanted: Ends, now: float) -> None:
         holds = self._shares[name].holds
@@ -265,12 +271,16 @@ class Mirror:
             return {"": live}
         found: dict[str, list[Claim]] = {name: [] for name in self._shares}
         for claim in live:
-            found[self._name(claim)].append(claim)
+            for name in self._names(claim):
+                found[name].append(claim)
         return found
 
-    def _name(self, claim: Claim) -> str:
+    def _names(self, claim: Claim) -> tuple[str, ...]:
+        """The shares that a claim belongs to: of a feed, also that of all feeds together."""
         name = self._group(claim.source)
-        return name if name in self._shares else ""
+        if not name or name not in self._shares:
+            return ("",)
+        return (name, UNION) if UNION in self._shares else (name,)
 
     def _follow(self, touched: set[Network], reviewed: dict[str, set[Network]], now: float) -> None:
         """Tells each share's firewall what the ledger says now of networks that changed."""
@@ -278,7 +288,8 @@ class Mirror:
         live: defaultdict[str, dict[Network, list[Claim]]] = defaultdict(dict)
         for network, past in zip(asked, self._ledger.past(asked, now), strict=True):
             for claim in past.claims:
-                live[self._name(claim)].setdefault(network, []).append(claim)
+                for name in self._names(claim):
+                    live[name].setdefault(network, []).append(claim)
         for name in reversed(self._shares):
             share, again = self._shares[name], reviewed.get(name, set())
             everything = partial(self._claims_of, name, now)

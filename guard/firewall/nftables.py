@@ -15,9 +15,10 @@ from dataclasses import replace
 
 from guard.events import Block
 from guard.firewall import commands, nftrules
+from guard.firewall.groups import UNION
 from guard.firewall.netlink import KernelError
 from guard.firewall.nftgroup import Group, Link
-from guard.firewall.nftlayout import TABLE, Layout, Ports, removal, sets_of
+from guard.firewall.nftlayout import TABLE, Layout, Ports, sets_of, settled
 from guard.firewall.nftupgrade import surplus, upgrade
 from guard.lib.networks import Network
 from guard.roles import Refused
@@ -63,12 +64,12 @@ class NFTables:
         self._look()
 
     def tidy(self) -> None:
-        """Removes the sets of groups that there are no longer."""
+        """Removes the sets of groups that there are no longer, and takes the shortest way."""
         with self._link.explained():
             gone = surplus(self._link.netlink, self._layout)
-            if gone:
-                commands.run(["nft", "-f", "-"], removal(self._layout, gone))
-                self._look()
+        if gone or UNION in self.groups:
+            self._lay(settled(self._layout, gone))
+            self._look()
 
     def group(self, name: str) -> Group:
         """The sets of the group `name`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from guard.firewall.groups import UNION, group_of_set
 from guard.lib.networks import Network
 
 Ports = Sequence[int] | None
@@ -76,26 +77,47 @@ class Layout:
 def script(layout: Layout, surplus: Iterable[str] = ()) -> str:
     """What `nft -f -` reads to make the table or to repair it; the sets keep their elements.
 
-    Sets of the groups `surplus`, which are not in the layout, are left in force.
+    Every set drops by itself here, those of the groups `surplus` too, which are not in the layout:
+    what the sets hold may yet have to move.
     """
     kinds = [*layout.sets, *(kind for group in surplus for kind in sets_of(group))]
+    lines = _made(layout, kinds)
+    lines += [f"add rule inet {layout.table} blocked {_rule(layout, kind)}" for kind in kinds]
+    return "\n".join(lines) + "\n"
+
+
+def settled(layout: Layout, surplus: Iterable[str] = ()) -> str:
+    """The same when all is where it belongs: without `surplus`, and with the shortest way.
+
+    Where one group has what all feeds list, only its packets are looked up in the others.
+    """
+    lines = _made(layout, layout.sets)
+    table = f"inet {layout.table}"
+    for kind in layout.sets:
+        group = group_of_set(kind.name)
+        if group == UNION:
+            lines.append(f"add rule {table} blocked {_rule(layout, kind, 'goto feeds')}")
+        elif group and UNION in layout.groups:
+            lines.append(f"add rule {table} feeds {_rule(layout, kind, local=False)}")
+        else:
+            lines.append(f"add rule {table} blocked {_rule(layout, kind)}")
+    if UNION in layout.groups:
+        lines.append(f"add rule {table} feeds drop")
+    for group in surplus:
+        for kind in sets_of(group):
+            lines += [f"delete set {table} {kind.name}", f"delete counter {table} {kind.name}"]
+    return "\n".join(lines) + "\n"
+
+
+def _made(layout: Layout, kinds: Iterable[Set]) -> list[str]:
+    """Table, counters, sets and the chains that lead to the rules."""
     table = f"inet {layout.table}"
     lines = [f"add table {table}"]
     for kind in kinds:
         flags = "timeout" if kind.length else "interval, timeout"
         spec = f"{{ type ipv{kind.version}_addr; flags {flags}; }}"
         lines += [f"add counter {table} {kind.name}", f"add set {table} {kind.name} {spec}"]
-    lines += _chains(layout)
-    lines += [f"add rule {table} blocked {_rule(layout, kind)}" for kind in kinds]
-    return "\n".join(lines) + "\n"
-
-
-def removal(layout: Layout, surplus: Iterable[str]) -> str:
-    """What makes the table like `layout` when sets of other groups are there too."""
-    gone = [kind.name for group in surplus for kind in sets_of(group)]
-    lines = [f"delete set inet {layout.table} {name}\n" for name in gone]
-    lines += [f"delete counter inet {layout.table} {name}\n" for name in gone]
-    return script(layout) + "".join(lines)
+    return lines + _chains(layout)
 
 
 def _chains(layout: Layout) -> list[str]:
@@ -106,8 +128,10 @@ def _chains(layout: Layout) -> list[str]:
         f"add chain {table} arrivals "
         "{ type filter hook prerouting priority -300; policy accept; }",
         f"add chain {table} blocked",
+        f"add chain {table} feeds",
         f"flush chain {table} arrivals",
         f"flush chain {table} blocked",
+        f"flush chain {table} feeds",
         f"add rule {table} arrivals {match}jump blocked",
         # Made anew each time: older kernels cannot change which devices a chain is hooked into.
         f"add chain {table} entrance",
@@ -129,10 +153,10 @@ def _entrance(layout: Layout, match: str) -> list[str]:
     ]
 
 
-def _rule(layout: Layout, kind: Set) -> str:
+def _rule(layout: Layout, kind: Set, verdict: str = "drop", *, local: bool = True) -> str:
     source = "ip saddr" if kind.version == 4 else "ip6 saddr"
     if kind.length not in (None, kind.bits):
         source += f" & {kind.mask}"
     # A port that Docker publishes is still addressed to this machine here, before DNAT.
-    local = "" if layout.forwarded else "fib daddr type local "
-    return f'{source} @{kind.name} {local}counter name "{kind.name}" drop'
+    here = "fib daddr type local " if local and not layout.forwarded else ""
+    return f'{source} @{kind.name} {here}counter name "{kind.name}" {verdict}'

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from guard.firewall.groups import (
     LONGEST,
+    UNION,
     by_feed,
     group_of_feed,
     group_of_set,
@@ -35,10 +36,18 @@ def test_a_short_name_is_kept_and_two_that_look_alike_stay_apart():
     assert group_of_feed("spamhaus-drop") == "spamhaus-drop"
     assert group_of_feed("Ours.txt").startswith("ours-txt-")
     names = ["ours.txt", "Ours.txt", "ours-txt", "x" * 30, "x" * 31]
-    assert len(groups_of(names)) == len(names)
+    assert len(groups_of(names)) == len(names) + 1
     assert groups_of(["a", "b", "a"]) == ("a", "b")
     for bad in ("", "A", "a_b", "a b", "a;flush", "x" * 21, "\n"):
         assert not is_group(bad)
+
+
+def test_more_than_a_few_feeds_have_a_group_together():
+    """It is nobody's own: a feed of that name has another."""
+    assert groups_of("abc") == ("a", "b", "c")
+    assert groups_of("abcd") == ("a", "b", "c", "d", UNION)
+    assert group_of_feed(UNION) != UNION
+    assert is_group(UNION)
 
 
 @given(st.lists(_NAMES, max_size=5))

@@ -1,6 +1,7 @@
 """The script names ports, hosts and sets as asked."""
 
-from guard.firewall.nftlayout import SETS, Layout, removal, script, sets_of
+from guard.firewall.groups import UNION, groups_of
+from guard.firewall.nftlayout import SETS, Layout, script, sets_of, settled
 
 
 def test_every_set_is_hashed_or_ranged():
@@ -26,7 +27,7 @@ def test_ports_and_forwarding_are_as_asked():
 def test_only_our_own_table_is_named():
     """Every line adds to, flushes a chain of, or deletes a set of the one table."""
     layout = Layout((25,), ("drop",), table="other")
-    for line in (script(layout, ["gone"]) + removal(layout, ["gone"])).splitlines():
+    for line in (script(layout, ["gone"]) + settled(layout, ["gone"])).splitlines():
         assert line.split()[0] in ("add", "flush", "delete")
         assert "inet other" in line
 
@@ -46,10 +47,34 @@ def test_masks_are_as_long_as_the_prefixes():
 def test_a_feed_has_its_own_sets_and_counters_until_they_are_removed():
     """Two sets a family; what is surplus is in force in the script and gone after the removal."""
     layout = Layout((25,), ("drop",))
-    laid, gone = script(layout, ["old"]), removal(layout, ["old"])
+    laid, gone = script(layout, ["old"]), settled(layout, ["old"])
     for kind in (*sets_of("drop"), *sets_of("old")):
         assert f'@{kind.name} fib daddr type local counter name "{kind.name}" drop' in laid
     for kind in sets_of("old"):
         assert f"@{kind.name}" not in gone
         assert f"delete set inet guard {kind.name}\n" in gone
         assert f"delete counter inet guard {kind.name}\n" in gone
+
+
+def test_what_many_feeds_list_is_looked_up_once():
+    """A packet of nobody's meets one pair of sets, however many feeds there are."""
+    groups = groups_of([f"feed-{number}" for number in range(100)])
+    laid = settled(Layout((25,), groups)).splitlines()
+    ways = [line for line in laid if line.startswith("add rule inet guard blocked")]
+    assert len(ways) == len(SETS) + len(sets_of(UNION))
+    assert sum("goto feeds" in line for line in ways) == len(sets_of(UNION))
+    behind = [line for line in laid if line.startswith("add rule inet guard feeds")]
+    assert len(behind) == 100 * len(sets_of("x")) + 1
+    assert behind[-1].endswith("feeds drop")
+    few = settled(Layout((25,), groups_of(["a", "b", "c"])))
+    assert "goto" not in few
+
+
+def test_while_sets_are_being_filled_each_drops_by_itself():
+    """The set of all feeds may still be empty then."""
+    groups = groups_of([f"feed-{number}" for number in range(9)])
+    laid = script(Layout((25,), groups), ["old"])
+    assert "goto" not in laid
+    for group in (*groups, "old"):
+        for kind in sets_of(group):
+            assert f'counter name "{kind.name}" drop' in laid

@@ -26,6 +26,8 @@ from guard.stores.embedded_ledger import EmbeddedLedger
 pytestmark = pytest.mark.root
 NOW = 1000.0
 FEEDS = ("drop", "Other.list")
+# So many that there is a group of all of them.
+MANY = (*FEEDS, "third", "fourth", "fifth")
 A, WIDE, SIX = net("192.0.2.10"), net("192.0.2.8/29"), net("2001:db8:1::/64")
 Make = Callable[..., Firewall]
 KINDS: dict[str, Make] = {
@@ -36,6 +38,9 @@ KINDS: dict[str, Make] = {
         separate(FirewallSettings(backend="nftables", ports=(25,)), groups).firewall
     ),
 }
+
+
+counts = pytest.mark.parametrize("feeds", [FEEDS, MANY], ids=["few", "many"])
 
 
 class Shield:
@@ -85,10 +90,11 @@ def make(request: pytest.FixtureRequest) -> Make:
     return KINDS[request.param]
 
 
-def test_what_each_feed_dropped_is_counted(make: Make, world: World):
+@counts
+def test_what_each_feed_dropped_is_counted(make: Make, world: World, feeds: tuple[str, ...]):
     """Packets and bytes, of addresses and prefixes of both families, apart from jails'."""
     with inside(world.server):
-        made = Setting(make)
+        made = Setting(make, feeds)
         made.claim("feed:drop", WIDE, SIX)
         assert not world.offender.connects(world.v4)
         assert not world.offender.connects(world.v6)
@@ -107,10 +113,13 @@ def test_what_each_feed_dropped_is_counted(make: Make, world: World):
         made.firewall.close(clear=True)
 
 
-def test_an_address_that_several_claim_is_free_when_the_last_lets_go(make: Make, world: World):
+@counts
+def test_an_address_that_several_claim_is_free_when_the_last_lets_go(
+    make: Make, world: World, feeds: tuple[str, ...]
+):
     """A feed, another and a jail: in whatever order they go, each holds it by itself."""
     with inside(world.server):
-        made = Setting(make)
+        made = Setting(make, feeds)
         sources = ["feed:drop", "jail:x", "feed:Other.list"]
         for turn in range(3):
             for source in sources:
@@ -134,10 +143,13 @@ def test_an_end_is_that_of_the_group_alone(make: Make, world: World):
         made.firewall.close(clear=True)
 
 
-def test_who_becomes_protected_is_let_in_by_every_group(make: Make, world: World):
+@counts
+def test_who_becomes_protected_is_let_in_by_every_group(
+    make: Make, world: World, feeds: tuple[str, ...]
+):
     """Whole, or carved out of a prefix, at the next step; and blocked again afterwards."""
     with inside(world.server):
-        made = Setting(make)
+        made = Setting(make, feeds)
         made.claim("feed:drop", WIDE)
         made.claim("jail:x", A)
         for _ in range(2):
@@ -177,10 +189,10 @@ def test_sets_come_and_go_with_feeds_and_nobody_gets_in_meanwhile(make: Make, wo
         made.claim("feed:drop", A)
         made.claim("feed:Other.list", SIX)
         assert made.held() == {A, SIX}
-        for feeds in (("drop",), FEEDS, ("Other.list",), ()):
+        for feeds in (("drop",), MANY, FEEDS, MANY, ("Other.list",), ()):
             made.firewall.close()
             made = Watching(make, feeds, made.ledger, world)
-            assert made.looked == 3 + len(feeds)
+            assert made.looked == 3 + len(groups_of(feeds))
             for feed in FEEDS:
                 expected = {A} if feed == "drop" else {SIX}
                 held = made.held(*groups_of([feed])) if feed in feeds else made.held()
