@@ -9,12 +9,12 @@ its newest rejection: a call looks a generation back and one ahead of the times 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, starmap
+from itertools import starmap
 from math import ceil
 from operator import itemgetter
 from socket import inet_ntoa
 from struct import iter_unpack, pack
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -52,6 +52,17 @@ def index_key(slot: int) -> str:
 def bits_of(window: Window) -> int:
     """How long what a jail counts is kept, as a power of two of seconds."""
     return max(0, (ceil(span_of(window)) - 1).bit_length())
+
+
+class _Asked(NamedTuple):
+    """What is asked of the networks of one slot."""
+
+    texts: list[str]
+    networks: list[Network]
+    which: list[Which]
+    rules: list[int]
+    numbers: list[Any]
+    times: list[float]
 
 
 class Call:
@@ -108,32 +119,37 @@ class Call:
             row.append(i)
         yield row
 
-    def _chunks(self, bits: int, some: list[int]) -> Iterator[tuple[int, int, int, list[Any]]]:
+    def _chunks(self, bits: int, some: list[int]) -> Iterator[tuple[Any, ...]]:
         """What each table is asked; keys, times and the order of networks on the way."""
-        by_network, offences, numbers = self._by_network(some), self._offences, self._numbers
-        flats: list[list[Any]] = [[] for _ in range(SLOTS)]
-        orders: list[list[tuple[Network, Which]]] = [[] for _ in range(SLOTS)]
-        for asked in by_network.items():
-            network, which = asked
+        times = [self._offences[i][2] for i in some]
+        first, last = int(min(times) // 2**bits) - 1, int(max(times) // 2**bits) + 1
+        names = [f":{bits}:{generation}" for generation in range(first, last + 1)]
+        for slot, asked in self._by_slot(some).items():
+            index = index_key(slot)
+            self.keys += [index, *(index + name for name in names)]
+            self._order += zip(asked.networks, asked.which, strict=True)
+            self._times += asked.times
+            yield len(names), bits, first, asked.texts, _same(asked.rules), _same(asked.numbers)
+
+    def _by_slot(self, some: list[int]) -> dict[int, _Asked]:
+        slots: dict[int, _Asked] = {}
+        offences, rules = self._offences, self._numbers
+        for network, which in self._by_network(some).items():
             version, value, length = network
             # text_of and slot_of, without the calls.
             text = inet_ntoa(value.to_bytes(4, "big")) if version + length == 36 else str(network)
             slot = crc32(text.encode()) % SLOTS
+            asked = slots.get(slot) or slots.setdefault(slot, _Asked([], [], [], [], [], []))
+            asked.texts.append(text)
+            asked.networks.append(network)
+            asked.which.append(which)
             if type(which) is int and offences[which][3] == 1:
-                flats[slot] += (text, numbers[which], 1)
+                asked.rules.append(rules[which])
+                asked.numbers.append(1)
+                asked.times.append(offences[which][2])
             else:
-                flats[slot] += (text, *self._several(which))
-            orders[slot].append(asked)
-        times = [offences[i][2] for i in some]
-        first, last = int(min(times) // 2**bits) - 1, int(max(times) // 2**bits) + 1
-        names = [f":{bits}:{generation}" for generation in range(first, last + 1)]
-        for slot, flat in enumerate(flats):
-            if flat:
-                index = index_key(slot)
-                self.keys += [index, *(index + name for name in names)]
-                self._order += orders[slot]
-                self._note_times(orders[slot], flat)
-                yield len(names), bits, first, flat
+                self._several(asked, which)
+        return slots
 
     def _by_network(self, some: list[int]) -> dict[Network, Which]:
         found: dict[Network, Which] = {}
@@ -150,29 +166,21 @@ class Call:
                     held.append(i)
         return found
 
-    def _several(self, which: Which) -> tuple[int, int | list[int | float]]:
-        """Rule and number of times of one network, or 0 and each with its own rule."""
+    def _several(self, asked: _Asked, which: Which) -> None:
+        """Rule and times of one network, or 0 and each with its own rule."""
         indices = [which] if isinstance(which, int) else which
         offences = [self._offences[i] for i in indices]
-        rule, times = self._numbers[indices[0]], [offence[2] for offence in offences]
-        if (
-            all(offence[3] == 1 for offence in offences)
-            and all(self._numbers[i] == rule for i in indices)
-            and all(one <= other for one, other in pairwise(times))
-        ):
-            return rule, len(times)
+        rules, times = {self._numbers[i] for i in indices}, [offence[2] for offence in offences]
+        if len(rules) == 1 and {o[3] for o in offences} == {1} and sorted(times) == times:
+            asked.rules.extend(rules)
+            asked.numbers.append(len(times))
+            asked.times.extend(times)
+            return
         items: list[int | float] = []
         for i, offence in zip(indices, offences, strict=True):
             items += (self._numbers[i], offence[2], offence[3])
-        return 0, items
-
-    def _note_times(self, order: list[tuple[Network, Which]], flat: list[Any]) -> None:
-        offences = self._offences
-        for (_, which), rule in zip(order, flat[1::3], strict=True):
-            if rule and type(which) is int:
-                self._times.append(offences[which][2])
-            elif rule and isinstance(which, list):
-                self._times += [offences[i][2] for i in which]
+        asked.rules.append(0)
+        asked.numbers.append(items)
 
     def filled(self, answer: Sequence[int]) -> list[tuple[int, Overflow]]:
         """The windows that filled, each with the index of its offence, in the order of those."""
@@ -184,6 +192,14 @@ class Call:
         index = indices if isinstance(indices, int) else indices[which - 1]
         name, _, time, _ = self._offences[index]
         return index, Overflow(name.split(JOIN)[jail - 1], network, time, total)
+
+
+def _same(values: list[Any]) -> Any:
+    """The one value that is everywhere, or all; 0 is the rule of lists."""
+    first = values[0]
+    return (
+        first if isinstance(first, int) and first and values.count(first) == len(values) else values
+    )
 
 
 def read(value: bytes) -> dict[str, tuple[float, ...]]:

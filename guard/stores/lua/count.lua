@@ -5,8 +5,9 @@
 --          with ARGV[4] the stream of rejections before that one
 -- ARGV[1]  MessagePack: { rules, chunks }
 --          rule: { name of a set of jails, jail, maxretry, findtime, jail, ... }
---          chunk: { tables, bits, first generation, { network, rule, number of times, ... } };
---          for rule 0 a list { rule, time, rejections, ... } in place of the number
+--          chunk: { tables, bits, first generation, networks, rules, numbers of times }; where all
+--          have the same rule or number it is there instead of a list; a network of rule 0 has a
+--          list { rule, time, rejections, ... } in place of its number
 -- ARGV[2]  the times of all networks in order, eight bytes each, those of a network in order of time
 -- ARGV[3]  the number of this call, which goes up; one that was made is answered, not made again
 -- ARGV[4]  and so on: the entries of the stream that it was made of, which are let go of with it;
@@ -62,6 +63,9 @@ local function less(name, jail)
   return left
 end
 
+-- How many times a section says it has: two bytes, the lower one first.
+local function counted(number) return char(number % 256, floor(number / 256) % 256) end
+
 local findtimes = {}
 for i, rule in ipairs(asked[1]) do
   local least, longest = math.huge, 0
@@ -70,14 +74,17 @@ for i, rule in ipairs(asked[1]) do
     least, longest = math.min(least, rule[at + 1]), math.max(longest, rule[at + 2])
   end
   jails_of(rule[1])
+  local head = char(#rule[1] % 256) .. rule[1]
   rules[i] = {
     name = rule[1], jails = rule, least = least, longest = longest,
-    head = char(#rule[1] % 256) .. rule[1],
+    size = #head + 2, heads = setmetatable({}, {
+      __index = function(known, number)
+        known[number] = head .. counted(number)
+        return known[number]
+      end,
+    }),
   }
 end
-
--- How many times a section says it has: two bytes, the lower one first.
-local function counted(number) return char(number % 256, floor(number / 256) % 256) end
 
 -- A value is sections of { length of name, name, number of times, times }: here in order of time.
 local function read(value)
@@ -211,21 +218,21 @@ local function exactly(value, rule, given)
   return write(times, names), times[#times]
 end
 
--- The same: in the common case, of which nothing can fill, without a look at each.
+-- The same: in the common case, of which nothing can fill, without a look at each. What is new may
+-- come without a newest time: it is that of the call.
 local function changed(value, rule, given)
   if rule then
-    local size, head = #given / 8, rule.head
+    local number = #given / 8
     if not value then
-      if size < rule.least then
-        return head .. counted(size) .. given, unpack_time('<d', given, #given - 7)
-      end
+      if number < rule.least then return rule.heads[number] .. given end
     else
-      local held = (#value - #head - 2) / 8
-      if held > 0 and held == floor(held) and held + size < rule.least
-        and sub(value, 1, #head + 2) == head .. counted(held) then
+      local size = rule.size
+      local held = (#value - size) / 8
+      if held > 0 and held == floor(held) and held + number < rule.least
+        and sub(value, 1, size) == rule.heads[held] then
         local last, first = unpack_time('<d', value, #value - 7), unpack_time('<d', given)
-        if last <= first and unpack_time('<d', value, #head + 3) > first - rule.longest then
-          return head .. counted(held + size) .. sub(value, #head + 3) .. given,
+        if last <= first and unpack_time('<d', value, size + 1) > first - rule.longest then
+          return rule.heads[held + number] .. sub(value, size + 1) .. given,
             unpack_time('<d', given, #given - 7)
         end
       end
@@ -244,18 +251,18 @@ end
 local now = tonumber(call('TIME')[1])
 local key_at = 1
 for _, chunk in ipairs(asked[2]) do
-  local tables, bits, first_generation, flat = chunk[1], chunk[2], chunk[3], chunk[4]
-  local index, span = KEYS[key_at], 2 ^ bits
-  local networks, held, where = {}, {}, {}
-  for i = 1, #flat, 3 do networks[#networks + 1] = flat[i] end
+  local tables, span, first_generation, networks = chunk[1], 2 ^ chunk[2], chunk[3], chunk[4]
+  local same_rule, same_number = rules[chunk[5]], tonumber(chunk[6])
+  local index, held, where = KEYS[key_at], {}, {}
   -- The youngest table that has a network has all that is known of it.
   for t = tables, 1, -1 do
     local key = KEYS[key_at + t]
     if call('EXISTS', key) == 1 then
       for first = 1, #networks, 2000 do
         local last = math.min(first + 1999, #networks)
-        for i, value in ipairs(call('HMGET', key, unpack(networks, first, last))) do
-          local at = first + i - 1
+        local values = call('HMGET', key, unpack(networks, first, last))
+        for i = 1, #values do
+          local value, at = values[i], first + i - 1
           if value and not held[at] then held[at], where[at] = value, t end
         end
       end
@@ -264,14 +271,18 @@ for _, chunk in ipairs(asked[2]) do
   local sets_of, gone_of = {}, {}
   for i, network in ipairs(networks) do
     place = place + 1
-    local rule, given = rules[flat[3 * i - 1]], flat[3 * i]
+    local rule, given = same_rule or rules[chunk[5][i]], same_number or chunk[6][i]
     if rule then
       local till = from + 8 * given
       given, from = sub(all_times, from, till - 1), till
     end
     local value, newest = changed(held[i], rule, given)
     local old = where[i]
-    local new = value and math.max(1, math.min(tables, floor(newest / span) - first_generation + 1))
+    local new = value and 2
+    if value and (newest or tables > 3) then
+      newest = newest or unpack_time('<d', given, #given - 7)
+      new = math.max(1, math.min(tables, floor(newest / span) - first_generation + 1))
+    end
     if new then
       local list = sets_of[new]
       if not list then list = {}; sets_of[new] = list end
