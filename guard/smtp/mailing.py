@@ -217,6 +217,7 @@ def end_of_data(dialogue: Dialogue) -> None:
         queue=transaction.queue,
         size=incoming.size,
         protocol=_protocol(dialogue),
+        known=dialogue.authz is not None,
     )
     reader = dialogue.listener.reports
 

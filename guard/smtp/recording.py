@@ -20,6 +20,8 @@ from guard.smtp.listener import Peer, Tls
 from guard.smtp.replies import Reply
 
 _ACCEPTED = Response(250)
+# KumoMTA's member for who logged in. The name itself is written nowhere.
+_KNOWN = {"authz_id": "-"}
 
 
 @lru_cache(maxsize=4)
@@ -104,8 +106,9 @@ class Recorder:
         queue: str,
         size: int,
         protocol: str,
+        known: bool = False,
     ) -> Record:
-        """A message that was accepted."""
+        """A message that was accepted. `known`: of somebody who has logged in."""
         seconds, text = int(now), rfc3339(now)
         return Record(
             type="Reception",
@@ -121,6 +124,7 @@ class Recorder:
             created=seconds,
             created_time=text,
             reception_protocol=protocol,
+            meta=_KNOWN if known else {},
             nodeid=self._nodeid,
             tls_cipher=self.tls.cipher if self.tls else UNSET,
             tls_protocol_version=self.tls.version if self.tls else UNSET,
