@@ -15,6 +15,8 @@ from guard.lib.faults import Fault
 from guard.lib.secrets import exposed
 from guard.roles import ConfigError, Refused
 from guard.sources.make import journalmatch
+from guard.sources.recordlines import hear
+from guard.sources.segment import Segment
 from guard.sources.settings import (
     JournalSettings,
     KumomtaLogSettings,
@@ -23,6 +25,7 @@ from guard.sources.settings import (
     SyslogSettings,
     WebhookSettings,
 )
+from guard.sources.tally import NO_RECORD, Tally
 
 Found = Iterator[tuple[str, str]]
 
@@ -79,6 +82,14 @@ def _surprising(item: SourceSettings) -> Found:
     """(key, message) for what is no fault."""
     if isinstance(item, KumomtaLogSettings | LogSettings) and not _there(item.path):
         yield "path", f"{item.path} does not exist yet; Guard waits for it"
+    if isinstance(item, KumomtaLogSettings) and (name := _foreign(item.path)):
+        yield (
+            "path",
+            (
+                f"{name} holds no JSON: with a `template` KumoMTA writes what Guard cannot read; "
+                "leave it out for what Guard is to hear, or give those types a log_dir of their own"
+            ),
+        )
     if isinstance(item, JournalSettings) and shutil.which("journalctl") is None:
         yield "type", "there is no journalctl on this machine"
     if isinstance(item, WebhookSettings) and item.remote and item.tls_certificate is None:
@@ -92,3 +103,21 @@ def _surprising(item: SourceSettings) -> Found:
 def _there(path: Path) -> bool:
     text = str(path)
     return path.exists() or (glob.has_magic(text) and bool(glob.glob(text)))  # noqa: PTH207
+
+
+def _foreign(path: Path) -> str:
+    """The newest segment below `path`, where not one of its first lines is a log record."""
+    try:
+        below = [path] if path.is_file() else path.rglob("*[0-9]-[0-9]*")
+        files = [p for p in below if p.is_file() and not p.name.startswith(".")]
+        newest = max(files, key=lambda p: p.name, default=None)
+        if newest is None:
+            return ""
+        tally = Tally()
+        with newest.open("rb") as file:
+            segment = Segment(file, "")
+            while not tally.lines and (runs := segment.read()) is not None:
+                hear(runs, tally, "")
+    except OSError:  # that it cannot be read is said when it is followed
+        return ""
+    return newest.name if tally.faults.keys() == {NO_RECORD} and not tally.records else ""

@@ -41,6 +41,11 @@ class Stream(Protocol):
         """How many bytes there are to read."""
         ...
 
+    @property
+    def faults(self) -> int:
+        """How often anything could not be read."""
+        ...
+
 
 class Streams(Protocol[P_co]):
     """The streams that there are at present, and their places."""
@@ -59,7 +64,7 @@ class Following(Generic[P]):
 
     def __init__(self, streams: Streams[P], checkpoint: Checkpoint[P], clock: Clock) -> None:
         self._streams, self._checkpoint, self._clock = streams, checkpoint, clock
-        self.behind = 0  # bytes not read yet, about once a second
+        self.behind = self.faults = 0  # bytes not read yet, and faults, about once a second
         self._looked = 0.0
         self._known: list[Stream] = []
         self._finished = False
@@ -91,6 +96,7 @@ class Following(Generic[P]):
                     blocks += 1
             if not growing or not self._looked <= now < self._looked + 1:
                 self._looked, self.behind = now, sum(stream.behind for stream in self._known)
+                self.faults = sum(stream.faults for stream in self._known)
             return events
 
     def commit(self) -> bool:

@@ -81,8 +81,8 @@ class KumomtaLog:
         return self._following.behind if self._following else 0
 
     def tell(self) -> dict[str, int]:
-        """How far it is behind."""
-        return {"behind": self.behind}
+        """How far it is behind, and what it could not read."""
+        return {"behind": self.behind, "faults": self._following.faults if self._following else 0}
 
     def finish(self) -> None:
         """Lets `batches` end with its place saved, so that nothing is heard twice."""

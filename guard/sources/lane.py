@@ -58,6 +58,7 @@ class Lane:
         self._segment: Segment | None = None
         self._tally = Tally()
         self._faults: set[str] = set()
+        self._faults_before = 0
         self._skip = 0
 
     def look(self, names: list[str]) -> None:
@@ -90,6 +91,11 @@ class Lane:
         if self._file is not None:
             self._file.close()
         self._file = self._segment = None
+
+    @property
+    def faults(self) -> int:
+        """How many lines or segments could not be read."""
+        return self._faults_before + self._tally.faulty
 
     @property
     def behind(self) -> int:
@@ -132,6 +138,7 @@ class Lane:
         self._segment = Segment(self._file, self._name)
         same = self.place is not None and self.place.file == name
         self._skip = self.place.line if same and self.place else 0
+        self._faults_before = self.faults
         self._tally = Tally(lines=self._skip)
         self._faults.clear()
         self._closed = self._done = False

@@ -153,28 +153,30 @@ def digest_of(head: bytes) -> str:
     return blake2b(head, digest_size=12).hexdigest()
 
 
-def rotated(path: Path) -> list[Path]:
-    """What logrotate made of `path` and still keeps beside it, oldest first."""
+def rotated(path: Path, olddir: Path | None = None) -> list[Path]:
+    """What logrotate made of `path` and still keeps beside it or in `olddir`, oldest first."""
     name, stem, suffix = (re.escape(text) for text in (path.name, path.stem, path.suffix))
     shapes = [re.compile(_ROTATED.format(name, ""))]
     if suffix:
         shapes.append(re.compile(_ROTATED.format(stem, suffix)))
-    with os.scandir(path.parent) as entries:
-        found = {
-            entry.name: entry.stat().st_mtime_ns
-            for entry in entries
-            if any(shape.fullmatch(entry.name) for shape in shapes) and entry.is_file()
-        }
+    found: dict[str, tuple[int, Path]] = {}
+    for folder in (path.parent, olddir):
+        if folder is None or (folder == olddir and not folder.is_dir()):
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if any(shape.fullmatch(entry.name) for shape in shapes) and entry.is_file():
+                    found[entry.name] = (entry.stat().st_mtime_ns, folder / entry.name)
     # While a file is being packed both are there, and the packed one is not whole.
     whole = [n for n in found if not (n.endswith(PACKED) and n.rpartition(".")[0] in found)]
     numbers = {n: int(m[1]) for n in whole if (m := _NUMBERED.fullmatch(n))}
     if len(numbers) == len(whole):
         whole.sort(key=lambda n: -numbers[n])
     elif numbers:
-        whole.sort(key=lambda n: (found[n], -numbers.get(n, 0), n))
+        whole.sort(key=lambda n: (found[n][0], -numbers.get(n, 0), n))
     else:
         whole.sort()  # dates
-    return [path.parent / n for n in whole]
+    return [found[n][1] for n in whole]
 
 
 def find(place: Place, paths: Sequence[Path]) -> Path | None:

@@ -77,7 +77,7 @@ def _(settings: LogSettings, at: _Place) -> Source:
     from guard.sources.textlog import TextLog
 
     hearer = _hearer(settings.filter, at)
-    return TextLog(settings.path, at.checkpoints, hearer, clock=at.clock)
+    return TextLog(settings.path, at.checkpoints, hearer, olddir=settings.olddir, clock=at.clock)
 
 
 @_make.register

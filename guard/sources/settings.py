@@ -74,11 +74,15 @@ class WebhookSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
-    """A text log, or all that a pattern finds, and the fail2ban filter that reads its lines."""
+    """A text log, or all that a pattern finds, and the fail2ban filter that reads its lines.
+
+    `olddir` is the directory that logrotate moves old files to, where it does.
+    """
 
     type: Literal["log"]
     path: FilePath
     filter: str
+    olddir: FilePath | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

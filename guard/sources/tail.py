@@ -34,7 +34,10 @@ class Hear(Protocol):
 
 
 class Tail:
-    """The log `path`, from `places` on. One thread at a time."""
+    """The log `path`, from `places` on. One thread at a time.
+
+    `olddir` is where else rotated files are, as logrotate's option of that name says.
+    """
 
     def __init__(
         self,
@@ -42,10 +45,11 @@ class Tail:
         hear: Hear,
         places: Sequence[Place] = (),
         *,
+        olddir: Path | None = None,
         first: int = FIRST,
         grace: float = GRACE,
     ) -> None:
-        self.path = path
+        self.path, self._olddir = path, olddir
         self.time = 0.0  # of the newest event
         self._hear, self._first, self._grace = hear, first, grace
         self._saved = list(places)
@@ -53,11 +57,17 @@ class Tail:
         self._files: list[LogFile] = []  # the last is the one that the path names, if any does
         self._begun = False
         self._told: set[str] = set()
+        self._faults_before = 0  # of files that are read
 
     @property
     def places(self) -> list[Place]:
         """Where each file that is still read stands."""
         return [file.place for file in self._files] if self._begun else self._saved
+
+    @property
+    def faults(self) -> int:
+        """How many lines could not be read."""
+        return self._faults_before + sum(file.tally.faulty for file in self._files)
 
     @property
     def behind(self) -> int:
@@ -84,6 +94,7 @@ class Tail:
             if file.retires is not None and now >= file.retires:
                 self._files.remove(file)
                 last = self._events(file, file.rest())
+                self._faults_before += file.tally.faulty
                 self._remember(file)
                 return last
         return None
@@ -132,6 +143,7 @@ class Tail:
             return
         except OSError as error:
             raise Unavailable(f"{self.path}: {error.strerror}") from None
+        self._faults_before += sum(f.tally.faulty for f in self._files if f not in files)
         self._keep(files, self._files)
         self._files, self._begun = files, True
         self._turn = max(file.turn for file in files)
@@ -142,9 +154,9 @@ class Tail:
     def _named(self) -> list[tuple[Path, int]]:
         """The path and its older files, oldest first, each with its inode."""
         real = self.path.resolve()
-        paths = rotated(self.path)
+        paths = rotated(self.path, self._olddir)
         if real != self.path:
-            paths += [path for path in rotated(real) if path != real]
+            paths += [path for path in rotated(real, self._olddir) if path not in (real, *paths)]
         return [(path, path.stat().st_ino) for path in (*paths, self.path)]
 
     def _keep(self, wanted: Sequence[LogFile], others: Sequence[LogFile]) -> None:

@@ -41,6 +41,11 @@ class Tally:
         unknown = self.faults.get(UNKNOWN)
         return self.types.total() + (unknown.count if unknown else 0)
 
+    @property
+    def faulty(self) -> int:
+        """How often anything could not be read, or meant nothing; unknown types are no fault."""
+        return sum(found.count for sort, found in self.faults.items() if sort != UNKNOWN)
+
     def fault(self, sort: str, name: str, line: int) -> None:
         """Counts a fault of `sort` met in line `line` of the file `name`."""
         known = self.faults.get(sort)

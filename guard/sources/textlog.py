@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
@@ -33,20 +34,22 @@ class TextLog:
         hear: Callable[[], Hear],
         *,
         name: str = "",
+        olddir: Path | None = None,
         poll: float = POLL,
         grace: float = GRACE,
         clock: Clock = now,
     ) -> None:
         self.name = name or f"log {path}"
         self._path, self._hear, self._clock = path.absolute(), hear, clock
-        self._poll, self._grace = poll, grace
+        self._olddir, self._poll, self._grace = olddir, poll, grace
         digest = blake2b(os.fsencode(path.absolute()), digest_size=8).hexdigest()
         self._checkpoint = Checkpoint(checkpoints / f"log-{digest}.json", list[Place])
         self._following: Following[list[Place]] | None = None
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """New events; the place moves when the next batch is asked for."""
-        tails = _Tails(self._path, self._checkpoint.load(), self._hear, self._grace)
+        new = partial(Tail, olddir=self._olddir, grace=self._grace)
+        tails = _Tails(self._path, self._checkpoint.load(), self._hear, new)
         self._following = Following(tails, self._checkpoint, self._clock)
         waker = Waker()
 
@@ -80,8 +83,8 @@ class TextLog:
         return self._following.behind if self._following else 0
 
     def tell(self) -> dict[str, int]:
-        """How far it is behind."""
-        return {"behind": self.behind}
+        """How far it is behind, and what it could not read."""
+        return {"behind": self.behind, "faults": self._following.faults if self._following else 0}
 
     def finish(self) -> None:
         """Lets `batches` end with its place saved, so that nothing is heard twice."""
@@ -97,9 +100,9 @@ class _Tails:
         pattern: Path,
         places: dict[str, list[Place]],
         hear: Callable[[], Hear],
-        grace: float,
+        new: Callable[[Path, Hear, list[Place]], Tail],
     ) -> None:
-        self._pattern, self._places, self._hear, self._grace = pattern, places, hear, grace
+        self._pattern, self._places, self._hear, self._new = pattern, places, hear, new
         self._tails: dict[str, Tail] = {}
 
     def look(self, now: float) -> list[Tail]:
@@ -109,7 +112,7 @@ class _Tails:
         for path in sorted(found):
             if path not in self._tails and path.isprintable():
                 places = self._places.get(path, [])
-                self._tails[path] = Tail(Path(path), self._hear(), places, grace=self._grace)
+                self._tails[path] = self._new(Path(path), self._hear(), places)
         return list(self._tails.values())
 
     def places(self) -> dict[str, list[Place]]:

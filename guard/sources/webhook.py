@@ -91,8 +91,8 @@ class Webhook:
         return self._log.behind
 
     def tell(self) -> dict[str, int]:
-        """How far it is behind."""
-        return {"behind": self.behind}
+        """How far it is behind, and what it could not read."""
+        return self._log.tell()
 
     def finish(self) -> None:
         """Lets `batches` end with its place saved; what is not counted stays on disk."""

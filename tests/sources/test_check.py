@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from kumo import Kumo, rejection
 
 from guard.config import parse
 from guard.lib.fields import Endpoint
@@ -53,6 +54,7 @@ def test_what_may_surprise_is_a_warning(tmp_path, monkeypatch):
     """Paths that are not there yet, secrets in clear, a receiver that anybody can reach."""
     (tmp_path / "good.conf").write_text(GOOD)
     (tmp_path / "secret").write_text("correct horse battery staple")
+    (tmp_path / "secret").chmod(0o600)
     (tmp_path / "here.log").touch()
     monkeypatch.setenv("PATH", str(tmp_path))
     everywhere = Endpoint("", 1)
@@ -81,3 +83,17 @@ def test_a_source_named_twice_is_a_fault():
     with pytest.raises(ConfigError, match=r"source\[1\]: is source\[0\] again"):
         parse({"source": [one, dict(one)]}, Path("guard.toml"))
     assert len(parse({"source": [one, {**one, "path": "/x"}]}, Path("guard.toml")).source) == 2
+
+
+def test_a_log_of_another_shape_is_warned_of(tmp_path):
+    """KumoMTA writes what a `template` says: such a segment holds nothing for us."""
+    kumo = Kumo(tmp_path / "log")
+    item = KumomtaLogSettings(type="kumomta-log", path=tmp_path / "log")
+    kumo.write(rejection(1))
+    kumo.close()
+    assert check_sources([item], [], "guard.toml") == []
+    kumo.write(b"550,192.0.2.1,relaying not permitted\n" * 1000)
+    kumo.close()
+    (warning,) = check_sources([item], [], "guard.toml")
+    assert warning.key == "source[0].path"
+    assert "holds no JSON: with a `template`" in warning.message

@@ -14,7 +14,7 @@ class Numbers:
 
     def __init__(self, times: list[float], block: int) -> None:
         self.time, self.at, self.closed = 0.0, 0, False
-        self.times, self.block = times, block
+        self.times, self.block, self.faults = times, block, 0
 
     def read(self, now: float):
         if self.at >= len(self.times):

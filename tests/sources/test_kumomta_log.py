@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 from unittest import mock
 
@@ -348,3 +348,24 @@ def test_an_orderly_end_saves_the_place_of_what_was_counted(tmp_path):
 
     assert asyncio.run(play()) == list(range(50))
     assert settle(log, state).numbers == []
+
+
+def test_what_cannot_be_read_is_counted_for_the_status(tmp_path):
+    """Lines of a `template`, over several segments; records beside them are heard."""
+    kumo = Kumo(tmp_path / "log")
+    for number in range(3):
+        kumo.write(b"550,192.0.2.1,relaying not permitted\n" * 2 + rejection(number))
+        kumo.close()
+    source = KumomtaLog(tmp_path / "log", tmp_path / "state", look_back=1e12, poll=0.01)
+
+    async def play() -> None:
+        heard = 0
+        async with aclosing(source.batches()) as batches, asyncio.timeout(20):
+            async for batch in batches:
+                heard += len(batch)
+                if heard == 3:
+                    source.finish()
+        assert heard == 3
+
+    asyncio.run(play())
+    assert source.tell() == {"behind": 0, "faults": 6}

@@ -393,3 +393,47 @@ def test_any_course_of_events_hears_each_line_once(tmp_path_factory, steps):
     assert sorted(heard) == list(range(number))
     assert len(set(reader.ids)) == number
     reader.tail.close()
+
+
+def test_a_file_that_was_moved_to_another_directory_is_read_to_its_end(log, reading, tmp_path):
+    """logrotate's olddir: while it is open no setting is needed."""
+    (tmp_path / "old").mkdir()
+    reader = reading(log)
+    assert reader.new() == [1, 2, 3]
+    append(log, 4)
+    log.rename(tmp_path / "old" / "mail.log.1")
+    append(log, 5)
+    append(tmp_path / "old" / "mail.log.1", 6)
+    assert sorted(reader.new()) == [4, 5, 6]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_after_a_downtime_the_unread_rest_is_found_in_olddir(log, reading, tmp_path, packed):
+    """Two rotations and packing meanwhile: the rest of one file, all of the next, the new one."""
+    old = tmp_path / "old"
+    old.mkdir()
+    reader = reading(log, olddir=old)
+    assert reader.new() == [1, 2, 3]
+    places = reader.tail.places
+    reader.tail.close()
+    append(log, 4)
+    log.rename(old / "mail.log.2")
+    append(log, 5)
+    log.rename(old / "mail.log.1")
+    append(log, 6)
+    if packed:
+        data = (old / "mail.log.2").read_bytes()
+        (old / "mail.log.2.gz").write_bytes(gzip.compress(data))
+        (old / "mail.log.2").unlink()
+    reader.tail = Tail(log, hear, places, olddir=old)
+    assert reader.new() == [4, 5, 6]
+
+
+def test_an_olddir_that_is_not_there_yet_is_no_fault(log, reading, tmp_path):
+    """logrotate may make it at the first rotation."""
+    reader = reading(log, olddir=tmp_path / "old")
+    assert reader.new() == [1, 2, 3]
+    (tmp_path / "old").mkdir()
+    log.rename(tmp_path / "old" / "mail.log-20260315")
+    append(log, 4)
+    assert reader.restart().new() == [4]
