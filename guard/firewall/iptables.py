@@ -17,8 +17,9 @@ from pathlib import Path
 
 from guard.events import Block
 from guard.firewall import ipset
+from guard.firewall.groups import UNION
 from guard.firewall.ipsetgroup import Group, Kind, Link, kinds_of, parsed
-from guard.firewall.xtables import CHAIN, Legacy, Nft, Rules, passing
+from guard.firewall.xtables import CHAIN, Legacy, Nft, Plan, Rules, passing
 from guard.lib.networks import Network
 from guard.roles import Refused
 
@@ -52,6 +53,7 @@ class IPTables:
             for name in ("", *groups)
         }
         self._surplus: list[Kind] = []
+        self._settled = False
 
     def open(self) -> None:
         """Makes sets, chain and jump, or repairs them. The sets keep what they hold."""
@@ -61,14 +63,15 @@ class IPTables:
             for group in self._groups.values():
                 group.make()
             self._surplus = self._others()
+        self._settled = False
         self._install(rules)
         self._chosen = rules
 
     def tidy(self) -> None:
-        """Removes the sets of groups that there are no longer."""
+        """Removes the sets of groups that there are no longer, and takes the shortest way."""
         with self._link.explained():
-            gone, self._surplus = self._surplus, []
-            if gone:
+            gone, self._surplus, self._settled = self._surplus, [], True
+            if gone or UNION in self.groups:
                 self._install(self._rules)
             for kind in gone:
                 self._link.sets.destroy(kind.name)
@@ -83,7 +86,7 @@ class IPTables:
         for version in self._versions:
             if CHAIN not in rules.rules(version):
                 found.append(f"somebody removed the jump to {CHAIN} (IPv{version})")
-            if rules.sets(version) != self._names(version):
+            if rules.sets(version) != self._plan(version).sets:
                 found.append(f"somebody changed the chain {CHAIN} (IPv{version})")
         return found
 
@@ -102,7 +105,7 @@ class IPTables:
         for version in self._versions:
             found |= self._rules.counters(version)
         titles = {kind.name: kind.title for kind in [*self._kinds(), *self._surplus]}
-        return {titles.get(name, name): count for name, count in found.items()}
+        return {titles.get(name, name): count for name, count in found.items() if name}
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Releases, then blocks; a repeat renews the end."""
@@ -131,10 +134,18 @@ class IPTables:
     def _kinds(self) -> list[Kind]:
         return [kind for group in self._groups.values() for kind in group.kinds]
 
-    def _names(self, version: int) -> list[str]:
-        """The sets that the chain drops, in order."""
-        kinds = [*self._kinds(), *self._surplus]
-        return [kind.name for kind in kinds if kind.version == version]
+    def _plan(self, version: int) -> Plan:
+        """What the chains drop. Until all is where it belongs each set drops by itself."""
+
+        def names(*groups: str) -> list[str]:
+            kinds = [kind for group in groups for kind in self._groups[group].kinds]
+            return [kind.name for kind in kinds if kind.version == version]
+
+        if self._settled and UNION in self.groups:
+            feeds = [group for group in self.groups if group != UNION]
+            return Plan(names(""), names(UNION), names(*feeds), self._forwarded)
+        others = [kind.name for kind in self._surplus if kind.version == version]
+        return Plan([*names("", *self.groups), *others], forwarded=self._forwarded)
 
     def _others(self) -> list[Kind]:
         """Sets that some group has left, and none of ours has."""
@@ -144,7 +155,7 @@ class IPTables:
 
     def _install(self, rules: Rules) -> None:
         for version in self._versions:
-            rules.install(version, self._names(version), self._ports, forwarded=self._forwarded)
+            rules.install(version, self._plan(version), self._ports)
 
     def _choose(self) -> Rules:
         legacy = Legacy()

@@ -3,7 +3,8 @@
 `Legacy` speaks to the kernel's own tables through python-iptables. `Nft` runs iptables-nft, for
 kernels that have lost those tables; each program sees only its own rules, so an operator looks
 with the right one (`iptables-legacy -t raw -S` or `iptables-nft -t raw -S`). Rules are laid once;
-bans go into the ipsets that they name. Touches the chain GUARD and the jumps to it, nothing else.
+bans go into the ipsets that they name. Touches the chains GUARD and GUARD_FEEDS and the jumps to
+GUARD, nothing else.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from guard.firewall import commands
 from guard.roles import Refused, Unavailable
 
-CHAIN = "GUARD"
+CHAIN, FEEDS = "GUARD", "GUARD_FEEDS"
 # xt_multiport holds fifteen ports a rule.
 _PORTS = 15
 _LOCK = Path("/run/xtables.lock")
@@ -28,19 +29,34 @@ _LOCK_SECONDS = 10.0
 _PASSING = {"ACCEPT", "RETURN", "QUEUE", "NFQUEUE"}
 
 
+class Plan(NamedTuple):
+    """Sets that drop, in order; those whose packets are looked up in `behind`, and dropped anyway.
+
+    `forwarded` drops what is for others too, not only what is addressed to this machine.
+    """
+
+    drop: Sequence[str]
+    listed: Sequence[str] = ()
+    behind: Sequence[str] = ()
+    forwarded: bool = False
+
+    @property
+    def sets(self) -> list[str]:
+        """The set of each rule of both chains, empty for the one that drops the rest."""
+        return [*self.drop, *self.listed, *([*self.behind, ""] if self.listed else [])]
+
+
 class Rules(Protocol):
     """One make-up of iptables. `version` is 4 or 6."""
 
     name: str
 
-    def install(
-        self, version: int, sets: Sequence[str], ports: Sequence[int] | None, *, forwarded: bool
-    ) -> None:
-        """Makes chain and jump, the jump first of all rules; repeats change nothing."""
+    def install(self, version: int, plan: Plan, ports: Sequence[int] | None) -> None:
+        """Makes chains and jump, the jump first of all rules; repeats change nothing."""
         ...
 
     def remove(self, version: int) -> None:
-        """Removes jump and chain, if they are there."""
+        """Removes jump and chains, if they are there."""
         ...
 
     def rules(self, version: int) -> list[str]:
@@ -48,7 +64,7 @@ class Rules(Protocol):
         ...
 
     def sets(self, version: int) -> list[str]:
-        """The set that each rule of our chain drops, empty for a rule that does anything else."""
+        """As `Plan.sets`; empty for a rule that does anything else than Guard's."""
         ...
 
     def counters(self, version: int) -> dict[str, tuple[int, int]]:
@@ -101,29 +117,42 @@ class Legacy:
             raise Refused(f"the iptables firewall {hint} ({error})") from error
         self._iptc: Any = iptc
 
-    def install(
-        self, version: int, sets: Sequence[str], ports: Sequence[int] | None, *, forwarded: bool
-    ) -> None:
-        """Makes chain and jump in one commit."""
+    def install(self, version: int, plan: Plan, ports: Sequence[int] | None) -> None:
+        """Makes chains and jump in one commit."""
         with self._table(version) as table:
-            if not table.is_chain(CHAIN):
-                table.create_chain(CHAIN)
-            chain = self._iptc.Chain(table, CHAIN)
-            chain.flush()
-            for name in sets:
-                chain.append_rule(self._drop(version, name, forwarded=forwarded))
+            chain, feeds = self._emptied(table, CHAIN), self._emptied(table, FEEDS)
+            for name in plan.drop:
+                chain.append_rule(self._match(version, name, "DROP", forwarded=plan.forwarded))
+            for name in plan.listed:
+                chain.append_rule(self._match(version, name, FEEDS, forwarded=plan.forwarded))
+            if plan.listed:
+                for name in plan.behind:
+                    feeds.append_rule(self._match(version, name, "DROP", forwarded=True))
+                rest = self._rule(version)
+                rest.target = self._iptc.Target(rest, "DROP")
+                feeds.append_rule(rest)
+            else:
+                table.delete_chain(FEEDS)
             entry = self._iptc.Chain(table, "PREROUTING")
             self._unhook(entry)
             for some in reversed(chunks(ports)):
                 entry.insert_rule(self._jump(version, some))
 
+    def _emptied(self, table: Any, name: str) -> Any:
+        if not table.is_chain(name):
+            table.create_chain(name)
+        chain = self._iptc.Chain(table, name)
+        chain.flush()
+        return chain
+
     def remove(self, version: int) -> None:
-        """Removes jump and chain in one commit."""
+        """Removes jump and chains in one commit."""
         with self._table(version) as table:
-            if table.is_chain(CHAIN):
-                self._unhook(self._iptc.Chain(table, "PREROUTING"))
-                self._iptc.Chain(table, CHAIN).flush()
-                table.delete_chain(CHAIN)
+            self._unhook(self._iptc.Chain(table, "PREROUTING"))
+            for name in (CHAIN, FEEDS):
+                if table.is_chain(name):
+                    self._iptc.Chain(table, name).flush()
+                    table.delete_chain(name)
 
     def rules(self, version: int) -> list[str]:
         """The targets of PREROUTING's rules in order."""
@@ -132,20 +161,22 @@ class Legacy:
             return [rule.target.name if rule.target else "" for rule in entry.rules]
 
     def sets(self, version: int) -> list[str]:
-        """The set that each rule of our chain drops."""
+        """The set of each rule of our chains."""
         with self._table(version) as table:
-            if not table.is_chain(CHAIN):
-                return []
-            rules = self._iptc.Chain(table, CHAIN).rules
-            return [_dropped_set(rule) for rule in rules]
+            return [_set_of(rule) for rule in self._ours(table)]
 
     def counters(self, version: int) -> dict[str, tuple[int, int]]:
         """(packets, bytes) that each set dropped since its rule was laid."""
         with self._table(version) as table:
-            if not table.is_chain(CHAIN):
-                return {}
-            rules = self._iptc.Chain(table, CHAIN).rules
-            return {_dropped_set(rule): tuple(rule.get_counters()) for rule in rules}
+            return {_set_of(rule): tuple(rule.get_counters()) for rule in self._ours(table)}
+
+    def _ours(self, table: Any) -> list[Any]:
+        return [
+            rule
+            for name in (CHAIN, FEEDS)
+            if table.is_chain(name)
+            for rule in self._iptc.Chain(table, name).rules
+        ]
 
     def program(self, version: int) -> str:
         """The program that sees these tables."""
@@ -186,18 +217,18 @@ class Legacy:
         rule.target = self._iptc.Target(rule, CHAIN)
         return rule
 
-    def _drop(self, version: int, name: str, *, forwarded: bool) -> Any:
+    def _match(self, version: int, name: str, target: str, *, forwarded: bool) -> Any:
         rule = self._rule(version)
         rule.create_match("set").match_set = [name, "src"]
         if not forwarded:
             rule.create_match("addrtype").dst_type = "LOCAL"
-        rule.target = self._iptc.Target(rule, "DROP")
+        rule.target = self._iptc.Target(rule, target)
         return rule
 
 
-def _dropped_set(rule: Any) -> str:
+def _set_of(rule: Any) -> str:
     names = [match.match_set.split()[0] for match in rule.matches if match.name == "set"]
-    return names[0] if names and rule.target and rule.target.name == "DROP" else ""
+    return names[0] if names and rule.target and rule.target.name in ("DROP", FEEDS) else ""
 
 
 class Nft:
@@ -205,22 +236,28 @@ class Nft:
 
     name = "nft"
 
-    def install(
-        self, version: int, sets: Sequence[str], ports: Sequence[int] | None, *, forwarded: bool
-    ) -> None:
-        """Makes chain and jump in one transaction."""
-        local = "" if forwarded else "-m addrtype --dst-type LOCAL "
-        lines = [f":{CHAIN} - [0:0]", *self._unhook(version)]
-        lines += [f"-A {CHAIN} -m set --match-set {name} src {local}-j DROP" for name in sets]
+    def install(self, version: int, plan: Plan, ports: Sequence[int] | None) -> None:
+        """Makes chains and jump in one transaction."""
+        local = "" if plan.forwarded else "-m addrtype --dst-type LOCAL "
+        lines = [f":{CHAIN} - [0:0]", f":{FEEDS} - [0:0]", *self._unhook(version)]
+        lines += [f"-A {CHAIN} -m set --match-set {name} src {local}-j DROP" for name in plan.drop]
+        lines += [
+            f"-A {CHAIN} -m set --match-set {name} src {local}-j {FEEDS}" for name in plan.listed
+        ]
+        if plan.listed:
+            lines += [f"-A {FEEDS} -m set --match-set {name} src -j DROP" for name in plan.behind]
+            lines.append(f"-A {FEEDS} -j DROP")
+        else:
+            lines.append(f"-X {FEEDS}")
         for some in reversed(chunks(ports)):
             match = f"-p tcp -m multiport --dports {','.join(map(str, some))} " if some else ""
             lines.append(f"-I PREROUTING 1 {match}-j {CHAIN}")
         self._restore(version, lines)
 
     def remove(self, version: int) -> None:
-        """Removes jump and chain in one transaction."""
-        lines = [f":{CHAIN} - [0:0]", *self._unhook(version), f"-X {CHAIN}"]
-        self._restore(version, lines)
+        """Removes jump and chains in one transaction."""
+        lines = [f":{CHAIN} - [0:0]", f":{FEEDS} - [0:0]", *self._unhook(version)]
+        self._restore(version, [*lines, f"-X {CHAIN}", f"-X {FEEDS}"])
 
     def rules(self, version: int) -> list[str]:
         """The targets of PREROUTING's rules in order."""
@@ -229,18 +266,20 @@ class Nft:
         ]
 
     def sets(self, version: int) -> list[str]:
-        """The set that each rule of our chain drops."""
+        """The set of each rule of our chains."""
         return [
             words[words.index("--match-set") + 1]
-            if "--match-set" in words and words[-2:] == ["-j", "DROP"]
+            if "--match-set" in words and words[-1] in ("DROP", FEEDS)
             else ""
-            for words in self._listed(version, CHAIN)
+            for chain in (CHAIN, FEEDS)
+            for words in self._listed(version, chain)
         ]
 
     def counters(self, version: int) -> dict[str, tuple[int, int]]:
         """(packets, bytes) that each set dropped since its rule was laid."""
         found = {}
-        for words in self._listed(version, CHAIN, "-v"):
+        listed = [self._listed(version, chain, "-v") for chain in (CHAIN, FEEDS)]
+        for words in [*listed[0], *listed[1]]:
             if "--match-set" in words and "-c" in words:
                 at = words.index("-c")
                 name = words[words.index("--match-set") + 1]
