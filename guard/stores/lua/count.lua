@@ -149,10 +149,12 @@ end
 
 local function add(times, names, rule, time, rejections, which)
   local name, jails = rule.name, rule.jails
-  local enough = rule.least > #times + rejections and time >= (times[#times] or time)
-  for at = 2, enough and 1 or #jails, 3 do
-    local jail = jails[at]
-    local count = held_by(jail, jails[at + 2], time, times, names)
+  local in_order = time >= (times[#times] or time)
+  for at = 2, #jails, 3 do
+    local jail, count = jails[at], 0
+    if not in_order or #times + rejections >= jails[at + 1] then
+      count = held_by(jail, jails[at + 2], time, times, names)
+    end
     if not count then
       name = less(name, jail)
     elseif count + rejections >= jails[at + 1] then
@@ -183,7 +185,20 @@ local function add(times, names, rule, time, rejections, which)
 end
 
 -- Lets go of what is out of the windows of all jails that hold it.
+local longest = {}
 local function trim(times, names)
+  local all, last = true, times[#times]
+  for i = 1, #times do
+    local name = names[i]
+    local reach = longest[name]
+    if not reach then
+      reach = 0
+      for jail in pairs(sets[name]) do reach = math.max(reach, findtimes[jail] or math.huge) end
+      longest[name] = reach
+    end
+    all = all and times[i] > last - reach
+  end
+  if all then return end
   local newest, left = {}, 0
   for i = 1, #times do
     for jail in pairs(sets[names[i]]) do newest[jail] = times[i] end
@@ -240,6 +255,10 @@ local function changed(value, rule, given)
   end
   return exactly(value, rule, given)
 end
+
+-- A field of more than 64 bytes makes Redis keep a table as one from the beginning: what it does with
+-- small ones is smaller still, and looks through all of it for each field.
+local about = 'What Guard counts against each network: times by the jails that hold them. See docs/redis.md.'
 
 -- In pieces, for Lua can only give so many arguments.
 local function in_pieces(command, key, list)
@@ -300,6 +319,7 @@ for _, chunk in ipairs(asked[2]) do
     local key = KEYS[key_at + t]
     if gone_of[t] then in_pieces('HDEL', key, gone_of[t]) end
     if sets_of[t] then
+      if call('EXISTS', key) == 0 then call('HSET', key, 'about', about) end
       in_pieces('HSET', key, sets_of[t])
       call('EXPIRE', key, seconds)
       call('ZADD', index, now + seconds, sub(key, #index + 2))
