@@ -1,4 +1,4 @@
-"""`make soak`: the tests that have a longer form, at full length. Takes some minutes.
+"""`make soak`: the tests that have a longer form, and races, at full length. Takes half an hour.
 
 GUARD_SOAK is the number of cases that each of them then tries, where it tries some thousands
 otherwise.
@@ -24,9 +24,14 @@ TESTS = (
 
 
 def main() -> int:
-    """Runs them and returns pytest's code."""
+    """Runs them, and the race over a million records by each way in; 0 when all is well."""
     command = [sys.executable, "-m", "pytest", "-n", "auto", "--durations=5", *TESTS]
-    return subprocess.run(command, env={**os.environ, "GUARD_SOAK": CASES}, check=False).returncode
+    failed = subprocess.run(
+        command, env={**os.environ, "GUARD_SOAK": CASES}, check=False
+    ).returncode
+    return (
+        subprocess.run([sys.executable, "-m", "benchmarks.once"], check=False).returncode or failed
+    )
 
 
 if __name__ == "__main__":
