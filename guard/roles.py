@@ -227,6 +227,10 @@ class Ledger(Protocol):
         """Every live claim, oldest first."""
         ...
 
+    def size(self, now: float) -> int:
+        """How many live claims there are, without reading them."""
+        ...
+
     def past(self, networks: Sequence[Network], now: float) -> list[Past]:
         """For each of `networks`, exactly: its live claims, and the strikes not yet forgotten.
 

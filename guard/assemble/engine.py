@@ -311,7 +311,7 @@ class _Status:
         return {
             "firewall": self.switch.said(now) or self.mirror.alarm or said,
             "kernel": self._kernel(dropped),
-            "bans": len(self.store.ledger.claims(now)),
+            "bans": self.store.ledger.size(now),
             "not blocked as protected": self.mirror.spared,
             "store": self.store.said(),
             "rejections": {str(kind): n for kind, n in sorted(self.chronicle.kinds.items())},

@@ -62,6 +62,20 @@ class Book:
         held = (c for claims in self._sources.values() for c in claims.values() if alive(c, now))
         return sorted(held, key=lambda claim: claim.since)
 
+    def size(self, now: float) -> int:
+        """How many of them there are; looks at none but those that ended of late."""
+        ended, places = set(), [0]
+        # A heap: behind one that has not ended there is none that has.
+        while places:
+            place = places.pop()
+            if place < len(self._ends) and self._ends[place][0] <= now:
+                until, network, source = self._ends[place]
+                claim = self._sources.get(source, {}).get(network)
+                if claim is not None and claim.until == until:
+                    ended.add((source, network))
+                places += (2 * place + 1, 2 * place + 2)
+        return sum(map(len, self._sources.values())) - len(ended)
+
     def past(self, network: Network, now: float) -> Past:
         """Live claims on exactly `network` and the strikes that are not forgotten."""
         found = (claims.get(network) for claims in self._sources.values())

@@ -53,6 +53,10 @@ class EmbeddedLedger:
         """The role's."""
         return self._book.claims(now)
 
+    def size(self, now: float) -> int:
+        """The role's."""
+        return self._book.size(now)
+
     def past(self, networks: Sequence[Network], now: float) -> list[Past]:
         """The role's."""
         return [self._book.past(network, now) for network in networks]

@@ -28,7 +28,7 @@ PREFIX = "guard:{ledger}:"
 CLAIMS = PREFIX + "claims:"
 _NAMES = ("ends", "strikes", "struck", "sources", "changes", "schema")
 KEYS = tuple(PREFIX + name for name in _NAMES)
-_, STRIKES, STRUCK, SOURCES, CHANGES, SCHEMA = KEYS
+ENDS, STRIKES, STRUCK, SOURCES, CHANGES, SCHEMA = KEYS
 SCHEMA_VERSION = b"1"
 CHUNK = 1000
 _READ_AT_ONCE = 5000
@@ -155,6 +155,17 @@ class RedisLedger:
                 held = self._link.client.hgetall(CLAIMS + source)
             found += _claims(source, held, now)
         return sorted(found, key=lambda claim: claim.since)
+
+    def size(self, now: float) -> int:
+        """The role's. A claim of a feed counts until the feed takes it back."""
+        sources = self._sources()
+        with self._link.errors(), self._link.client.pipeline(transaction=False) as pipe:
+            for source in sources:
+                pipe.hlen(CLAIMS + source)
+            pipe.zcount(ENDS, "-inf", now)
+            *held, ended = pipe.execute()
+        live: int = sum(held) - ended
+        return max(0, live)
 
     def past(self, networks: Sequence[Network], now: float) -> list[Past]:
         """The role's."""

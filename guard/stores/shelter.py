@@ -242,6 +242,11 @@ class Shelter:
         live = [claim for claim in held if claim.until is None or claim.until > now]
         return sorted([*live, *here], key=lambda claim: claim.since)
 
+    def size(self, now: float) -> int:
+        """The role's."""
+        found = self._ask(lambda: self._store.ledger.size(now))
+        return len(self.claims(now)) if found is None else found
+
     def _know(self, claims: Iterable[Claim]) -> None:
         """Remembers claims for when Redis is gone."""
         self._known.update(((claim.network, claim.source), claim) for claim in claims)

@@ -29,6 +29,7 @@ def test_a_claim_is_there_until_it_ends(store):
     assert made == [dataclasses.replace(jail(), strikes=1), manual(B)]
     assert set(store.ledger.claims(NOW + 599)) == set(made)
     assert store.ledger.claims(NOW + 600) == [manual(B)]
+    assert [store.ledger.size(NOW + later) for later in (599, 600)] == [2, 1]
 
 
 def test_a_jail_that_claims_again_is_no_strike(store):

@@ -135,6 +135,7 @@ class Machine(RuleBasedStateMachine):
     def look(self, number):
         store, _, now = self.host(number)
         assert set(store.ledger.claims(now)) == self.model.claims(now)
+        assert store.ledger.size(now) == len(self.model.claims(now))
         for network, past in zip(WIDE, store.ledger.past(WIDE, now), strict=True):
             assert past.strikes == self.model.known_strikes(network, now)
             held = [(o.jail, o.time) for o in store.counters.counted(network)]
