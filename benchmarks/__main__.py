@@ -8,7 +8,7 @@ Each prints ratios to its peers; figures alone say little on a machine that does
 import subprocess
 import sys
 
-BENCHMARKS = ("smtp", "counting", "replay", "firewall", "lists")
+BENCHMARKS = ("smtp", "counting", "replay", "firewall", "lists", "webhook", "fleet")
 
 
 def main(names: list[str]) -> int:
