@@ -8,6 +8,8 @@ Each prints ratios to its peers; figures alone say little on a machine that does
 import subprocess
 import sys
 
+from benchmarks.pipes import until_unread
+
 BENCHMARKS = ("smtp", "counting", "replay", "firewall", "lists", "webhook", "fleet")
 
 
@@ -25,4 +27,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(until_unread(lambda: main(sys.argv[1:])))

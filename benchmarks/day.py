@@ -22,6 +22,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import zstandard
 
+from benchmarks.pipes import until_unread
+
 DAY = 86400
 MIDNIGHT = 1773532800  # 2026-03-15T00:00:00Z
 NODE = "dd2b41fd-78f0-4105-8cd9-01ac7114cada"
@@ -309,4 +311,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(until_unread(main))

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.pipes import until_unread
 from guard.events import Block, Claim
 from guard.firewall import nftsets
 from guard.firewall.iptables import IPTables
@@ -296,4 +297,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(until_unread(main))

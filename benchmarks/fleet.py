@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.once_writers import free_port
+from benchmarks.pipes import until_unread
 from guard.control import NoDaemon, call
 
 CONFIG = """
@@ -105,4 +106,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(until_unread(main))

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from benchmarks import fail2ban as theirs
 from benchmarks.firewall import show
+from benchmarks.pipes import until_unread
 
 OFFENDERS = 1000
 ROUNDS = 5
@@ -281,4 +282,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(until_unread(main))

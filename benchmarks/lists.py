@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from benchmarks.pipes import until_unread
 from guard.events import Block
 from guard.feeds.checks import check
 from guard.feeds.clean import clean
@@ -91,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(until_unread(main))

@@ -27,6 +27,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.once_writers import AT, WAYS, address_of, free_port, written
+from benchmarks.pipes import until_unread
 from guard.chronicle import Chronicle
 from guard.control import NoDaemon, call
 from guard.daemon import Daemon
@@ -334,4 +335,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(until_unread(main))

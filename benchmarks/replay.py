@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import day, fail2ban
+from benchmarks.pipes import until_unread
 from guard.lib.networks import parse_address
 
 ROUNDS = 3
@@ -111,4 +112,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("COLUMNS", "120")
-    sys.exit(main())
+    sys.exit(until_unread(main))

@@ -30,6 +30,7 @@ from contextlib import ExitStack
 
 import uvloop
 
+from benchmarks.pipes import until_unread
 from benchmarks.smtp_load import ADDRESSES, SCRIPTS, play
 from benchmarks.smtp_servers import SERVED, SERVERS, Missing, Running, cpu, guard, memory
 
@@ -139,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(until_unread(main))

@@ -1,4 +1,4 @@
-"""`make soak`: the tests that have a longer form, and races, at full length. Takes half an hour.
+"""`make soak`: long forms of tests, races, and memory, at full length. Takes half an hour.
 
 GUARD_SOAK is the number of cases that each of them then tries, where it tries some thousands
 otherwise.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+
+from benchmarks.pipes import until_unread
 
 CASES = "100000"
 TESTS = (
@@ -24,15 +26,18 @@ TESTS = (
 
 
 def main() -> int:
-    """Runs them, and the race over a million records by each way in; 0 when all is well."""
+    """Runs them, the race over a million records by each way in, and ten million rejections of
+    a million addresses with their memory plotted; 0 when all is well."""
     command = [sys.executable, "-m", "pytest", "-n", "auto", "--durations=5", *TESTS]
     failed = subprocess.run(
         command, env={**os.environ, "GUARD_SOAK": CASES}, check=False
     ).returncode
-    return (
-        subprocess.run([sys.executable, "-m", "benchmarks.once"], check=False).returncode or failed
-    )
+    for more in (["once"], ["counting", "--soak"]):
+        name, *options = more
+        ended = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False)
+        failed = ended.returncode or failed
+    return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(until_unread(main))

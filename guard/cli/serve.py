@@ -42,6 +42,8 @@ def serve(
         keep_only(SERVICE)
     # What is loaded stays: the collector need not look through it again and again.
     gc.freeze()
+    # What a batch makes goes with it; counted addresses are nothing that the collector looks at.
+    gc.set_threshold(10_000, 20, 50)
 
     async def main() -> None:
         await Daemon(made.parts, now, lambda: _welcome(made)).run()
