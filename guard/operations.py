@@ -157,7 +157,10 @@ class Operations:
                 jail for jail in restraint.brakes.stopped(now) if restraint.brakes.release(jail)
             ]
         paused = self.switch is not None and self.switch.resume()
-        log.warning("enforcement goes on")
+        if paused:
+            log.warning("enforcement goes on")
+        for jail in jails:
+            log.warning("jail %s goes on", jail)
         return {"paused": paused, "jails": jails}
 
     def export(self, *, now: float) -> list[dict[str, Any]]:
