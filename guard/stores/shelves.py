@@ -10,13 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from guard.events import Offence, Overflow, Window
-from guard.jails.window import Rule, Sets, add, merged, pack, parts, span_of, times_of, unpack_from
+from guard.jails.window import (
+    ENTRY,
+    Rule,
+    Sets,
+    add,
+    merged,
+    pack,
+    parts,
+    span_of,
+    times_of,
+    unpack_from,
+)
 from guard.lib.networks import Network
 from guard.stores.keys import Key, key_of
 from guard.stores.tables import Table
-
-_ONE = 10
-assert len(pack(0.0, 0)) == _ONE
 
 
 class Shelves:
@@ -52,8 +60,8 @@ class Shelves:
             held = len(hits)
             if (
                 rejections == 1
-                and held + _ONE < least
-                and (not held or time >= unpack_from(hits, held - _ONE)[0])
+                and held + ENTRY < least
+                and (not held or time >= unpack_from(hits, held - ENTRY)[0])
             ):
                 young[key] = hits + pack(time, number)
                 continue
@@ -94,7 +102,8 @@ class Shelves:
             for generation in reversed(table.generations()):
                 for key, hits in generation.items():
                     for span, part in parts(hits, self.sets, self._known).items():
-                        now = self._tables.setdefault(span, Table(span, table.turn))
+                        # The next rejection begins a generation: all of this is older.
+                        now = self._tables.setdefault(span, Table(span, float("-inf")))
                         other = now.young.get(key)
                         now.young[key] = merged(other, part) if other else part
 

@@ -188,3 +188,49 @@ def test_any_history_gives_the_answers_of_the_model(store, step, history):
 def recent(hits, now):
     """Those that still matter; when a store lets go of the others is its own affair."""
     return sorted((jail, time) for jail, time in hits if time > now - WINDOWS[jail].findtime)
+
+
+SHARED = {
+    "quick": Window(3, 600.0, 86400.0),
+    "slow": Window(6, 86400.0, 86400.0),
+    "other": Window(4, 3600.0, 86400.0),
+}
+SETS = ["quick+slow", "quick+slow", "other+slow", "slow", "other", "slow+other+quick"]
+shared = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from(SETS),
+            st.sampled_from([A, A, B]),
+            st.sampled_from([0.0, 0.0, 0.0, 0.5, 599.0, 3599.0]),
+            st.sampled_from([1, 1, 1, 2, 5]),
+        ),
+        max_size=12,
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("step", [0.25, 200.0, 9000.0])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(history=shared)
+def test_jails_that_share_offences_count_as_if_they_did_not(store, step, history):
+    """Named together or one after the other, every window fills as the model says."""
+    for network in (A, B):
+        store.counters.forget(network)
+    model, now = Model(), 1_757_675_281.25
+    for batch in history:
+        offences = []
+        for jail, network, late, rejections in batch:
+            now += step
+            offences.append(Offence(jail, network, now - late, rejections))
+        alone = [o._replace(jail=name) for o in offences for name in o.jail.split("+")]
+        assert store.counters.count(offences, SHARED) == model.count(alone, SHARED)
+    for network in (A, B):
+        newest = {}
+        for (jail, n), times in model.held.items():
+            newest.update({jail: times} if n == network and times else {})
+        found = [(o.jail, o.time) for o in store.counters.counted(network)]
+        for jail, times in newest.items():
+            assert [time for name, time in found if name == jail][-len(times) :] == times
