@@ -82,7 +82,7 @@ async def serve(path: Path, do: Do) -> asyncio.Server:
         except (ConnectionError, ValueError):
             log.info("a command went away, or sent a line beyond %d bytes", LIMIT)
         except asyncio.CancelledError:
-            # Guard stops. Passed on it would be a traceback in the log: bpo-110894, in Python 3.11.
+            # Guard stops. Passed on it would be a traceback in the log (CPython, gh-113538).
             log.info("a command was still waiting at the end")
         finally:
             writer.close()

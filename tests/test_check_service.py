@@ -192,7 +192,7 @@ def test_without_a_daemon_the_command_asks_by_itself(world):
     assert world.guard.ask("status")[0]["check"][0]["left today"] == 999
 
 
-def test_check_names_keys_that_cannot_be_read_and_conditions_that_never_hold(world, tmp_path):
+def test_check_names_keys_that_cannot_be_read_and_what_is_for_nothing(world, tmp_path):
     """The one is a fault, the others are warnings."""
     (tmp_path / "jail.d" / "two.conf").write_text(
         "[relay]\nvirustotal.score = 5\nzen.score = 100\nzen.maxretry = 5\n"
@@ -203,6 +203,12 @@ def test_check_names_keys_that_cannot_be_read_and_conditions_that_never_hold(wor
     assert "virustotal.score of jail relay never holds" in done.stdout + done.stderr
     assert "zen.score of jail relay changes nothing" in done.stdout + done.stderr
     assert "chmod o-rwx" in done.stdout + done.stderr
+    assert "check.greynoise.enabled" not in done.stdout + done.stderr
+    text = (tmp_path / "guard.toml").read_text()
+    text = text.replace("enabled = true\nurl", 'key_file = "key"\nurl')
+    (tmp_path / "guard.toml").write_text(text)
+    done = guard("check", "-c", str(world.guard.config))
+    assert "check.greynoise.enabled" in done.stdout + done.stderr
     (tmp_path / "key").unlink()
     done = guard("check", "-c", str(world.guard.config))
     assert done.returncode == 78

@@ -178,7 +178,15 @@ def check_checks(settings: Settings, jails: Sequence[Jail], where: str) -> list[
             warnings.append(Fault(where, f"check.{name}.key_file", warning))
     if faults:
         raise ConfigError(faults)
-    return warnings + list(_idle(settings.check, jails, where))
+    return [*warnings, *_off(settings.check, where), *_idle(settings.check, jails, where)]
+
+
+def _off(settings: CheckSettings, where: str) -> Iterator[Fault]:
+    """Services with a key that are asked nothing all the same."""
+    for name in ("greynoise", "zen"):
+        own = getattr(settings, name)
+        if not own.on and (own.key_file is not None or own.credential):
+            yield Fault(where, f"check.{name}.enabled", "is false: its key is used for nothing")
 
 
 def _idle(settings: CheckSettings, jails: Sequence[Jail], where: str) -> Iterator[Fault]:

@@ -187,7 +187,7 @@ def _explain(answer: dict[str, Any]) -> None:
 def _opinion(row: dict[str, Any]) -> str:
     """What a service says: `score 87, reported (reports 12, ISP Example)`."""
     if row["error"] is not None:
-        return str(row["error"])
+        return str(row["error"]).removeprefix(f"{row['name']}: ")
     if row["verdict"] is None:
         return "has not heard of it"
     score = "" if row["score"] is None else f"score {row['score']}, "

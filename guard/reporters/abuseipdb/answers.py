@@ -2,13 +2,15 @@
 
 Its text decides where a status is ambiguous: 429 is the day's quota, a rate, or an address that was
 reported within 15 minutes, which has been 403 and 422 too. Without `Accept: application/json`, or
-from something in between, an error is a page of HTML: then its status alone counts.
+from something in between, an error is a page of HTML: then its status alone counts. A success that
+is no JSON of theirs is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -50,7 +52,12 @@ class _Errors(msgspec.Struct):
     errors: list[_Error] = []
 
 
+class _Anything(msgspec.Struct):
+    data: dict[str, Any]
+
+
 _errors = msgspec.json.Decoder(_Errors).decode
+_taken = msgspec.json.Decoder(_Anything).decode
 _STATUS = {
     401: Meaning.REFUSED_KEY,
     402: Meaning.PLAN,
@@ -68,7 +75,7 @@ _TEXTS = (
 
 def judge(answer: Answer, key: Secret, now: float) -> Verdict:
     """What `answer` means."""
-    if answer.good:
+    if answer.good and _spoke(answer.body):
         return Verdict(Meaning.TAKEN)
     said = details(answer.body)
     meaning = _meaning(answer, said)
@@ -80,7 +87,9 @@ def judge(answer: Answer, key: Secret, now: float) -> Verdict:
     elif meaning is Meaning.SLOW:
         wait = max(wait, RATE_PAUSE)
     text = f"AbuseIPDB answers {answer.status}"
-    if said:
+    if answer.good:
+        text += ", but not in its own words: something on the way does"
+    elif said:
         text += f": {printable(key.scrub(said))[:200]}"
     return Verdict(meaning, text, wait)
 
@@ -93,6 +102,15 @@ def _meaning(answer: Answer, said: str) -> Meaning:
     if answer.status == 429 and answer.number("x-ratelimit-remaining") == 0:
         return Meaning.SPENT
     return _STATUS.get(answer.status, Meaning.FAILED)
+
+
+def _spoke(body: bytes) -> bool:
+    """Whether this is what AbuseIPDB says of what it took, and no page of a proxy's."""
+    try:
+        _taken(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def details(body: bytes) -> str:

@@ -86,7 +86,7 @@ class Desk:
             ]
             return {**self.tell(), "would send": rows}
         before = outbox.counts(QUEUE)
-        sender.go_on()
+        sender.go_on(now)
         for _ in range(AT_ONCE):
             before_one = outbox.counts(QUEUE)
             if sender.step(self._clock()) > 0 and outbox.counts(QUEUE) == before_one:

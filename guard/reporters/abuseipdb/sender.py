@@ -65,9 +65,10 @@ class Sender:
         numbers = ",".join(map(str, facts.categories))
         return Line(facts.address, numbers, timestamp(facts.time), comment(facts, self._ports))
 
-    def go_on(self) -> None:
-        """Forgets why nothing goes out, so that the next step tries."""
-        self._hold, self._failures = 0.0, 0
+    def go_on(self, now: float) -> None:
+        """Forgets why nothing goes out, so that the next step tries, what failed too."""
+        self._hold, self._failures, self.error = 0.0, 0, ""
+        self.outbox.hurry(QUEUE, now)
 
     def step(self, now: float) -> float:
         """Tells of one offender, if one may be told of; how many seconds until the next step."""

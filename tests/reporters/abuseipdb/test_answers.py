@@ -20,7 +20,7 @@ TWICE = "You can only report the same IP address (`185.4.0.7`) once in 15 minute
 
 
 def answer(status, detail=None, **headers):
-    body = b"<html>Oops</html>"
+    body = b"<html>Oops</html>" if status != 200 else b'{"data": {"ipAddress": "185.4.0.7"}}'
     if detail is not None:
         body = json.dumps({"errors": [{"detail": detail, "status": status}]}).encode()
     return Answer(status, {name.replace("_", "-"): v for name, v in headers.items()}, body)
@@ -58,6 +58,14 @@ def test_an_answer_means(given, meaning, wait):
     """One row each; a page of HTML goes by its status."""
     verdict = judge(given, KEY, NOON)
     assert (verdict.meaning, verdict.wait) == (meaning, wait)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Please log in</html>", b"{}", b"[]", b"\xff", b"5"])
+def test_a_page_of_a_proxy_is_no_success(body):
+    """Whoever answers 200 in AbuseIPDB's place has taken no report."""
+    verdict = judge(Answer(200, {}, body), KEY, NOON)
+    assert verdict.meaning is Meaning.FAILED
+    assert "on the way" in verdict.text
 
 
 def test_an_answer_that_repeats_the_key_is_told_without_it():

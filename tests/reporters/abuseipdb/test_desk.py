@@ -47,6 +47,26 @@ def test_sending_by_hand_does_not_wait_for_a_pause(host, server, clock):
     assert host.desk.send(now=clock())["told"] == {}
 
 
+@pytest.mark.parametrize("way", ["500", "html"])
+def test_sending_by_hand_tries_again_what_failed(hosts, server, clock, way):
+    """The cause is mended, and what it held up goes out: what nobody tried yet in its time."""
+    host = hosts(after=60.0)
+    host.ban(claim(A))
+    host.intake.keep(clock())
+    clock.now += 61
+    server.way = way
+    host.run()
+    host.ban(claim(B))
+    host.intake.keep(clock())
+    assert (host.counts()["waiting"], host.counts()["failures"]) == (2, 1)
+    server.way = ""
+    answer = host.desk.send(now=clock())
+    assert (answer["told"], answer["waiting"], answer["error"]) == (
+        {"sent" if way == "500" else "duplicates": 1}, 1, "",
+    )  # fmt: skip
+    assert [report.address for report in server.saved] == [A]
+
+
 def test_sending_by_hand_keeps_the_rules(hosts, server, clock):
     """The quota and the 15 minutes are AbuseIPDB's, not ours."""
     host = hosts(per_day=1, bulk_per_day=0)
