@@ -19,7 +19,7 @@ from support import free_port
 
 SOAK = "GUARD_SOAK" in os.environ
 # All of it, with the minutes that it takes, is for `make soak`.
-HELD, DRIPPERS, SECONDS = (10_000, 1_000, 30.0) if SOAK else (3_000, 300, 5.0)
+HELD, DRIPPERS, SECONDS = (10_000, 1_000, 30.0) if SOAK else (5_000, 500, 5.0)
 FLOODERS = 8
 FRIEND = "127.0.0.25"
 CONFIG = """

@@ -94,6 +94,7 @@ def test_a_hangup_reads_them_again(site, tmp_path):
     site.service.process.send_signal(signal.SIGHUP)
     assert eventually(lambda: site.service.said().count("configuration is in force") > before)
     assert site.scanner("162.142.125.9") == "censys"
+    assert eventually((tmp_path / "records.jsonl").exists)
     rows = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
     assert {(row["kind"], row["peer_address"]["addr"]) for row in rows} == {
         ("scanner", "162.142.125.9")

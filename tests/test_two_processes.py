@@ -69,11 +69,12 @@ def test_redis_lost_and_found(pair):
     refused(address, "127.0.0.66", 3)
     assert listener.process.poll() is None
     assert daemon.process.poll() is None
+    for service in (daemon, listener):
+        assert eventually(lambda said=service.said: "does not answer" in said(), 30)
     redis.start()
     assert eventually(lambda: banned(daemon) == ["127.0.0.66"], 30), daemon.said()
     for service in (daemon, listener):
         assert "Traceback" not in service.said()
-        assert "does not answer" in service.said()
 
 
 def test_the_daemon_is_away(pair):
