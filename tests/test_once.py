@@ -27,8 +27,8 @@ def test_each_record_counts_once_over_two_dozen_kills(way, shared):
     said: list[str] = []
     failed = race(
         way,
-        records=8_000,
-        seconds=10.0,
+        records=6_000,
+        seconds=7.0,
         kills=26,
         shared=shared,
         say=said.append,
