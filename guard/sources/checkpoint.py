@@ -6,8 +6,9 @@ source goes on, and does not hear twice what was counted. Knows nothing of what 
 
 Counting and moving the file are two steps, and a crash may come between them. So a place can be
 given away as a mark, which whoever counts keeps in the same step as the counts; after a start the
-later of the two is taken. Marks and file have a number to tell, and a word that is new with each
-file: when the operator removes it, to begin anew, marks of before mean nothing.
+later of the two is taken, and the file may follow a mark a second later, which spares the disk a
+write for each batch. Marks and file have a number to tell, and a word that is new with each file:
+when the operator removes it, to begin anew, marks of before mean nothing.
 """
 
 from __future__ import annotations
@@ -108,15 +109,23 @@ class Checkpoint(Generic[T]):
             self._save(dict(self._places or {}))
         return msgspec.json.encode(Saved(self._life, self._number + 1, places))
 
-    def save(self, places: dict[str, T]) -> bool:
-        """Makes `places` durable if it can; False when they have not moved."""
+    def save(self, places: dict[str, T], *, later: bool = False) -> bool:
+        """Makes `places` durable if it can; False when they have not moved.
+
+        `later` leaves it to the next call, or to `flush`: whoever counts has them as a mark.
+        """
         moved = places != self._places
         if moved:
             self._number += 1
         self._places = dict(places)
-        if places != self._written:
-            self._save(places)
+        if not later:
+            self.flush()
         return moved
+
+    def flush(self) -> None:
+        """Writes what was saved and is not in the file yet."""
+        if self._places is not None and self._places != self._written:
+            self._save(self._places)
 
     def _save(self, places: dict[str, T]) -> None:
         try:

@@ -17,6 +17,7 @@ from guard.lib.clock import Clock
 from guard.sources.checkpoint import Checkpoint
 
 BATCH = 2000
+LATER = 1.0  # seconds that the file of places may be behind a mark
 BLOCKS = 32  # read in one go where hardly a line says anything: some megabytes
 
 P = TypeVar("P")
@@ -65,7 +66,8 @@ class Following(Generic[P]):
     def __init__(self, streams: Streams[P], checkpoint: Checkpoint[P], clock: Clock) -> None:
         self._streams, self._checkpoint, self._clock = streams, checkpoint, clock
         self.behind = self.faults = 0  # bytes not read yet, and faults, about once a second
-        self._looked = 0.0
+        self._looked = self._saved = 0.0
+        self._marked = False
         self._known: list[Stream] = []
         self._finished = False
         self._lock = threading.Lock()
@@ -100,19 +102,30 @@ class Following(Generic[P]):
             return events
 
     def commit(self) -> bool:
-        """Saves the place of everything read so far; False when it has not moved."""
+        """Saves the place of everything read so far; False when it has not moved.
+
+        What was given away as a mark is in the file within a second: a disk that is busy would
+        hold up the next batch, and whoever is to be banned by it.
+        """
         with self._lock:
-            return self._checkpoint.save(dict(self._streams.places()))
+            now = self._clock()
+            later = self._marked and self._saved <= now < self._saved + LATER
+            if not later:
+                self._saved = now
+            self._marked = False
+            return self._checkpoint.save(dict(self._streams.places()), later=later)
 
     def mark(self) -> bytes:
         """The place after everything read so far, for whoever counts it."""
         with self._lock:
+            self._marked = True
             return self._checkpoint.mark(dict(self._streams.places()))
 
     def close(self) -> None:
         """Lets go of all files."""
         with self._lock:
             self._closed = True
+            self._checkpoint.flush()
             for stream in self._known:
                 stream.close()
 

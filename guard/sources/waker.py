@@ -39,6 +39,8 @@ class Waker(FileSystemEventHandler):
         """Called by the observer's thread."""
         if event.event_type in ("opened", "closed_no_write", "closed"):
             return  # our own reading
+        if self._news.is_set():
+            return  # a busy directory tells the same a thousand times
         try:
             self._loop.call_soon_threadsafe(self._news.set)
         except RuntimeError:  # the loop has ended

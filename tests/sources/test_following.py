@@ -108,3 +108,36 @@ def test_it_reads_on_without_waiting_while_there_is_more(tmp_path):
     assert waits == 1
     assert silent.closed
     assert Checkpoint(tmp_path / "x.json", int).load() == {"0": 5 * BLOCKS + 1}
+
+
+def test_the_file_follows_a_mark_within_a_second(tmp_path):
+    """A place that is kept with the counts costs no write of its own; a stop writes it."""
+    clock = [AT]
+    path = tmp_path / "x.json"
+    stream = Numbers([float(number) for number in range(1, 40)], 1)
+    made = Following(Both(stream), Checkpoint(path, int), lambda: clock[0])
+
+    def counted(step: float) -> dict[str, int]:
+        """What is on disk after another batch that was marked, `step` seconds later."""
+        clock[0] += step
+        stream.at += 1
+        mark = made.mark()
+        assert made.commit()
+        # Whoever starts now goes on at the later of the two.
+        started = Checkpoint(path, int)
+        started.resume(mark)
+        assert started.load() == {"0": stream.at}
+        return Checkpoint(path, int).load()
+
+    assert counted(0) == {"0": 1}
+    assert counted(0.5) == counted(0.4) == {"0": 1}
+    assert counted(0.2) == {"0": 4}
+    stream.at += 1
+    assert made.commit()
+    assert Checkpoint(path, int).load() == {"0": 5}, "what has no mark is written at once"
+    assert counted(0.1) == {"0": 5}
+    assert not made.commit()
+    assert Checkpoint(path, int).load() == {"0": 6}
+    assert counted(0.1) == {"0": 6}
+    made.close()
+    assert Checkpoint(path, int).load() == {"0": 7}
