@@ -138,13 +138,6 @@ class Pipeline:
             read[text] = network and self.key(network)
         self._met = read
 
-    def _counted_under(self, address: str) -> Network | None:
-        """The key of an address of these events, or of one before; None when it is none."""
-        if address in self._met:
-            return self._met[address]
-        network = read_addresses({address})[address]
-        return network and self.key(network)
-
     def key(self, network: Network) -> Network:
         """The network that `network` is counted under: /32 and /64 unless configured otherwise."""
         return network.supernet(self._widths[network.version])
@@ -242,7 +235,7 @@ class Pipeline:
         """Has signs of good standing remembered; one of the future is taken as of now."""
         if self.restraint is None:
             return
-        goods = self._doubt.sure(events, self._counted_under, now)
+        goods = self._doubt.sure(events, self._met.__getitem__, now)
         try:
             self.restraint.heard(goods)
         except Unavailable:

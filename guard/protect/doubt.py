@@ -35,7 +35,7 @@ class Doubt:
         self._hold, self._near, self._most = hold, near, most
         self._held: dict[str, list[float]] = {}
         # When each is sure: live, so long after it was read, which may be late.
-        self._due: deque[tuple[float, str, float]] = deque()
+        self._due: deque[tuple[float, str, float, Network]] = deque()
         self._refused: dict[str, float] = {}
         self._last: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._newest = 0.0
@@ -58,23 +58,26 @@ class Doubt:
                 time = min(event.time, bound)
                 if self._often(event.how, event.address, time):
                     continue
+                network = key(event.address)
+                if network is None:
+                    continue
                 if event.how == "mail":
-                    self._hold_back(event.address, time, time if now is None else now)
-                elif (network := key(event.address)) is not None:
+                    self._hold_back(event.address, network, time, time if now is None else now)
+                else:
                     goods.append(Good(network, time, event.how))
         # Only now: what was refused may stand before its Reception, or after it.
         for event in events:
             if type(event) is Rejection and event.kind is _DENIED:
                 self._refuse(event.address, min(event.time, bound))
         self._newest = newest
-        return goods + self._release(key, newest)
+        return goods + self._release(newest)
 
     def keep(self, goods: Sequence[Good]) -> None:
         """Takes back what nobody could be told of; the next `sure` gives it again."""
         for good in reversed(goods):
             address = str(good.network._replace(length=good.network.bits))
             self._held.setdefault(address, []).append(good.time)
-            self._due.appendleft((good.time, address, good.time))
+            self._due.appendleft((good.time, address, good.time, good.network))
 
     def _often(self, how: str, address: str, time: float) -> bool:
         """Whether the same was heard within the minute before `time`."""
@@ -87,14 +90,14 @@ class Doubt:
         last[address] = time
         return False
 
-    def _hold_back(self, address: str, time: float, read: float) -> None:
+    def _hold_back(self, address: str, network: Network, time: float, read: float) -> None:
         before = self._refused.get(address)
         if before is not None and abs(before - time) <= self._near:
             return
         self._held.setdefault(address, []).append(time)
-        self._due.append((read + self._hold, address, time))
+        self._due.append((read + self._hold, address, time, network))
         if len(self._due) > self._most:
-            self._forget(*self._due.popleft()[1:])
+            self._forget(*self._due.popleft()[1:3])
 
     def _refuse(self, address: str, time: float) -> None:
         """Drops what was held near `time`, and remembers it for what is read later."""
@@ -120,13 +123,13 @@ class Doubt:
             del self._held[address]
         return True
 
-    def _release(self, key: Callable[[str], Network | None], newest: float) -> list[Good]:
+    def _release(self, newest: float) -> list[Good]:
         """What is sure by now, in the order in which it was read."""
         goods: list[Good] = []
         due = self._due
         while due and due[0][0] <= newest:
-            _, address, time = due.popleft()
-            if self._forget(address, time) and (network := key(address)) is not None:
+            _, address, time, network = due.popleft()
+            if self._forget(address, time):
                 goods.append(Good(network, time, "mail"))
         return goods
 
