@@ -46,7 +46,7 @@ def said(good: Good, now: float) -> str:
 class Restraint:
     """Holds jails back. `commands` are the jails' ignorecommands, by jail.
 
-    `noticed` is told each address when it is first heard of, and when a jail wants to ban it.
+    `noticed` is told the addresses of each batch, and each that a jail wants to ban.
     `spared` counts what was held back.
     `here` reads this machine's addresses, for jails that ignore them, while `own` is off.
     Raises Unavailable as the store does.
