@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from guard.events import Kind
 from guard.records import Record
-from guard.smtp import knowing, mailing, replies, securing
+from guard.smtp import knowing, mailing, manners, replies, securing
 from guard.smtp.auth import Exchange
 from guard.smtp.commands import Command, Verb, parse
 from guard.smtp.knowing import Request
@@ -345,7 +345,8 @@ class Dialogue:
 
 def _greeting(dialogue: Dialogue, command: Command, line: str) -> None:
     if not dialogue.trusted and (
-        knowing.greeting(dialogue, command.argument, line) or _impolite(dialogue, command, line)
+        knowing.greeting(dialogue, command.argument, line)
+        or manners.impolite(dialogue, command, line)
     ):
         return
     # As with KumoMTA it resets no transaction.
@@ -355,25 +356,6 @@ def _greeting(dialogue: Dialogue, command: Command, line: str) -> None:
         dialogue.say(dialogue.listener.greeting(command.argument, encrypted=dialogue.encrypted))
     else:
         dialogue.say(reply(f"250 Hello {command.argument}!").wire)
-
-
-def _impolite(dialogue: Dialogue, command: Command, line: str) -> bool:
-    """What a mail server does not do, where the operator minds; whether it was answered."""
-    settings, listener = dialogue.listener.settings, dialogue.listener
-    if settings.refuse_own_name and command.argument in _own_names(dialogue):
-        dialogue.refuse(replies.OWN_NAME, line)
-        return True
-    # RFC 2920, section 3.1: EHLO is the last of its group, and what may follow is in its reply.
-    if settings.forbid_early_pipelining and not dialogue.name and dialogue.has_more():
-        dialogue.dismiss(listener.pipelining, line, Kind.EARLY_TALKER)
-        return True
-    return False
-
-
-def _own_names(dialogue: Dialogue) -> tuple[str, str]:
-    local = dialogue.peer.local.rpartition(":")[0].strip("[]")
-    literal = f"[IPv6:{local}]" if ":" in local else f"[{local}]"
-    return dialogue.listener.settings.hostname.lower(), literal
 
 
 def _nothing(_answer: object) -> None:
