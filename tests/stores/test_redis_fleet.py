@@ -10,11 +10,13 @@ import pytest
 from redis_servers import Servers, start_cluster, start_sentinel, until
 from test_stream import record
 
-from guard.events import Claim, Offence, Overflow, Window
+from guard.events import Batch, Claim, Mark, Offence, Overflow, Part, Window
 from guard.lib.networks import parse_network
 from guard.roles import Unavailable
 from guard.sources.stream import RedisStream
+from guard.stores.outbox import Outbox
 from guard.stores.redis_store import RedisStore
+from guard.stores.shelter import Shelter
 from guard.stores.stream import StreamSink
 
 pytestmark = [pytest.mark.redis, pytest.mark.xdist_group("fleet")]
@@ -91,6 +93,35 @@ def test_a_node_of_the_cluster_is_gone(servers):
     held = [[o for o in store.counters.counted(n) if o.jail == "relay"] for n in MANY]
     assert held == [[Offence("relay", n, NOW)] for n in MANY]
     store.close()
+
+
+def test_a_daemon_is_killed_while_a_node_of_the_cluster_is_gone(servers, tmp_path):
+    """The next one tells the whole batch again; the nodes that have it count nothing twice."""
+    ports = free_ports(3)
+    url = start_cluster(servers, ports)
+    shelter = Shelter(RedisStore(url), Outbox(tmp_path))
+    servers.kill(ports[1])
+    for number in range(2):
+        offences = [Offence("relay", network, NOW + number) for network in MANY]
+        batch = Batch((Part(offences, WINDOWS),), Mark("log-1", b"%d" % number))
+        assert shelter.count_once(batch) == []
+    assert shelter.error == ""
+    shelter._outbox.close()  # all that is left of a killed process
+    servers.start(ports[1])
+    opened: list[Shelter] = []
+
+    def open_again() -> bool:
+        with contextlib.suppress(Unavailable):
+            opened.append(Shelter(RedisStore(url), Outbox(tmp_path)))
+        return bool(opened)
+
+    until(open_again)
+    (again,) = opened
+    until(lambda: again.count_once(Batch()) == [] and not again._store.counters.late)
+    held = [again.counted(network) for network in MANY]
+    assert held == [[Offence("relay", n, NOW), Offence("relay", n, NOW + 1)] for n in MANY]
+    assert (again.mark("log-1"), again.owed) == (b"1", 0)
+    again.close()
 
 
 def test_cluster_carries_the_stream(servers):
