@@ -113,3 +113,24 @@ def test_a_batch_whose_answer_was_lost_is_sent_as_it_was(redis_url):
     until(lambda: sink.sent and not sink.waiting)
     sink.close()
     assert sum(heard.count for heard in entries(redis_url)) == 5
+
+
+def test_a_batch_whose_answer_was_lost_is_added_once(redis_url, monkeypatch):
+    """The script ran and nobody heard so: what is sent again is in the stream already."""
+    sink = StreamSink(redis_url)
+    run, lost = sink._link.run, []
+
+    def losing(name, keys, arguments):
+        run(name, keys, arguments)
+        if len(lost) < 2:
+            lost.append(name)
+            raise Unavailable("the answer was lost")
+
+    monkeypatch.setattr(sink._link, "run", losing)
+    for number in range(300):
+        sink.put(record(number))
+    until(lambda: not sink.waiting)
+    sink.close()
+    assert lost == ["add", "add"]
+    heard = entries(redis_url)
+    assert len(heard) == len({h.peer_address.addr for h in heard}) == 300
