@@ -213,3 +213,7 @@ def test_check_names_keys_that_cannot_be_read_and_what_is_for_nothing(world, tmp
     done = guard("check", "-c", str(world.guard.config))
     assert done.returncode == 78
     assert "check.abuseipdb.key_file" in done.stdout + done.stderr
+    text = text.replace('key_file = "key"', 'credential = "key"')
+    (tmp_path / "guard.toml").write_text(text)
+    done = guard("check", "-c", str(world.guard.config))
+    assert done.returncode == 0, "systemd passes a credential to the service alone"

@@ -24,7 +24,7 @@ from guard.lib import clock
 from guard.lib.faults import Fault
 from guard.lib.networks import Network
 from guard.lib.prefixes import PrefixMap
-from guard.lib.secrets import BadSecret, Secret, exposed, read_secret
+from guard.lib.secrets import BadSecret, Secret, exposed, read_secret, unseen
 from guard.protect.dns import resolver
 from guard.protect.protection import Protectors
 from guard.protect.reserved import reserved
@@ -168,12 +168,13 @@ def check_checks(settings: Settings, jails: Sequence[Jail], where: str) -> list[
     faults, warnings = [], []
     for name in settings.check.on:
         own = getattr(settings.check, name)
-        if own.key_file is None and not own.credential:
+        if (own.key_file is None and not own.credential) or unseen(own.credential):
             continue
         try:
-            _key(name, own.key_file, own.credential)()
-        except LookUpFailed as error:
-            faults.append(Fault(where, f"check.{name}.key_file", str(error)))
+            read_secret(own.key_file, own.credential)
+        except BadSecret as error:
+            key = "credential" if own.credential else "key_file"
+            faults.append(Fault(where, f"check.{name}.{key}", str(error)))
         if warning := exposed(own.key_file):
             warnings.append(Fault(where, f"check.{name}.key_file", warning))
     if faults:

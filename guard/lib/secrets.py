@@ -85,6 +85,14 @@ def credential_path(name: str) -> Path:
     return Path(folder) / name
 
 
+def unseen(credential: str) -> bool:
+    """Whether `credential` is named and cannot be looked at here.
+
+    systemd passes it to the service, not to a command such as `guard check`.
+    """
+    return bool(credential) and "CREDENTIALS_DIRECTORY" not in os.environ
+
+
 def read_secret(
     path: Path | None, credential: str = "", *, least: int = 1, words: bool = False
 ) -> Secret:

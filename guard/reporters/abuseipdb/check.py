@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 from guard.jails.jail import Jail
-from guard.lib.secrets import BadSecret, exposed, read_secret
+from guard.lib.secrets import BadSecret, exposed, read_secret, unseen
 from guard.reporters.abuseipdb.categories import categories, unknown
 from guard.reporters.abuseipdb.settings import AbuseIpdbReportSettings
 
@@ -17,8 +16,8 @@ Found = Iterator[tuple[str, str]]
 
 def faults(settings: AbuseIpdbReportSettings) -> Found:
     """(key, message) for what cannot work."""
-    if settings.credential and "CREDENTIALS_DIRECTORY" not in os.environ:
-        return  # systemd passes it to the service, not to the command
+    if unseen(settings.credential):
+        return
     try:
         read_secret(settings.key_file, settings.credential)
     except BadSecret as error:

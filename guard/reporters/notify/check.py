@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from guard.lib.faults import Fault
-from guard.lib.secrets import BadSecret, exposed, read_secret
+from guard.lib.secrets import BadSecret, exposed, read_secret, unseen
 from guard.reporters.notify.settings import (
     LEAST_SECRET,
     MailNotify,
@@ -36,14 +36,14 @@ def check_notify(items: Sequence[NotifySettings], where: str) -> list[Fault]:
 
 
 def _faults(item: Posted) -> Iterator[tuple[str, str]]:
-    if item.url is None:
+    if item.url is None and not unseen(item.url_credential):
         try:
             url = read_secret(item.url_file, item.url_credential)
             if fault := url_fault(url.reveal()):
                 yield _url_key(item), f"{url.place}: {fault}"
         except BadSecret as error:
             yield _url_key(item), str(error)
-    if isinstance(item, WebhookNotify) and item.signed:
+    if isinstance(item, WebhookNotify) and item.signed and not unseen(item.secret_credential):
         try:
             read_secret(item.secret_file, item.secret_credential, least=LEAST_SECRET, words=True)
         except BadSecret as error:

@@ -45,11 +45,17 @@ def test_every_fault_names_its_key_and_no_secret(tmp_path):
     assert "pa55word" not in str(faults)
 
 
-def test_a_credential_that_systemd_did_not_pass(monkeypatch):
-    """The key that names it, and what is missing."""
+def test_a_credential_that_systemd_did_not_pass(monkeypatch, tmp_path):
+    """It passes them to the service, not to a command; the service says what is missing."""
+    signed = WebhookNotify(type="webhook", url_credential="hook", secret_credential="word")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
-    _, (fault,) = checked(SlackNotify(type="slack", url_credential="slack"))
-    assert fault.startswith("guard.toml: notify[0].url_credential: the credential 'slack'")
+    assert checked(signed) == ([], [])
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    _, faults = checked(signed)
+    assert [fault.split(": ")[1] for fault in faults] == [
+        "notify[0].url_credential",
+        "notify[0].secret_credential",
+    ]
 
 
 def test_a_credential_is_read(monkeypatch, tmp_path):
