@@ -7,9 +7,13 @@ import pytest
 import redis
 from support import free_port
 
-from guard.events import Kind, Rejection
+from guard.events import Batch, Kind, Mark, Offence, Part, Rejection, Window
+from guard.lib.networks import parse_network
 from guard.roles import Unavailable
 from guard.sources.stream import KEY, RedisStream
+from guard.stores.outbox import Outbox
+from guard.stores.redis_store import RedisStore
+from guard.stores.shelter import Shelter
 
 LINE = (
     '{{"type":"Rejection","timestamp":1757675281,"kind":"scanner",'
@@ -126,3 +130,30 @@ def test_redis_absent_is_unavailable(form):
                 await anext(batches)
 
     asyncio.run(play())
+
+
+def test_what_the_counters_let_go_of_is_not_let_go_of_here(redis_url, tmp_path):
+    """With a mark, entry and counts are one step; what another daemon counted counts no more."""
+    add(redis_url, *[LINE.format(number) for number in range(1, 4)])
+    source, network = RedisStream(redis_url), parse_network("192.0.2.1")
+    shelter = Shelter(RedisStore(redis_url), Outbox(tmp_path))
+    windows = {"scanner": Window(10**6, 600.0)}
+
+    def batch(mark: bytes) -> Batch:
+        offences = [Offence("scanner", network, 1757675281.0)] * 3
+        return Batch((Part(offences, windows),), Mark(source.key, mark))
+
+    async def play() -> bytes:
+        async with contextlib.aclosing(source.batches()) as batches, asyncio.timeout(20):
+            assert len(await anext(batches)) == 3
+            mark = source.mark()
+            assert left(redis_url) == 3
+            shelter.count_once(batch(mark))
+            assert left(redis_url) == 0
+            return mark
+
+    mark = asyncio.run(play())
+    # As one who was given the same entries when this one seemed dead.
+    shelter.count_once(batch(mark))
+    assert len(shelter.counted(network)) == 3
+    shelter.close()
