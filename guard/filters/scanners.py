@@ -24,7 +24,7 @@ from guard.roles import ConfigError
 log = logging.getLogger("guard.scanners")
 
 _KINDS = {"scanner": Kind.SCANNER, "protocol": Kind.NON_SMTP}
-_SORTS = ("ehlo", "agent", "line", "first", "reverse")
+_SORTS = ("ehlo", "agent", "line", "auth", "first", "reverse")
 _KEYS = {"name", *_SORTS, "seen", "source"}
 _DOMAIN = re.compile(r"([a-z0-9_-]{1,63}\*\.)?([a-z0-9_-]{1,63}\.)+[a-z][a-z0-9-]*[a-z0-9]")
 _LOOKED_AT = 512
@@ -43,7 +43,7 @@ class Signatures:
     def __init__(self, rules: dict[str, list[tuple[str, Sign]]]) -> None:
         self._signs: dict[str, list[Sign]] = {}
         self._patterns: dict[str, re.Pattern[str] | None] = {}
-        for sort in ("ehlo", "agent", "line", "reverse"):
+        for sort in ("ehlo", "agent", "line", "auth", "reverse"):
             found = rules.get(sort, [])
             if sort == "reverse":
                 found = [(_below(text), sign) for text, sign in found]
@@ -67,6 +67,10 @@ class Signatures:
     def _greeting(self, name: str) -> Sign | None:
         """Whom the name after EHLO gives away."""
         return self._search("ehlo", name[:_LOOKED_AT])
+
+    def mechanism(self, text: str) -> Sign | None:
+        """Whom an AUTH mechanism gives away, with the initial response behind a blank."""
+        return self._search("auth", text[:_LOOKED_AT])
 
     def reverse(self, name: str) -> Sign | None:
         """Whom a reverse name that was confirmed gives away."""

@@ -106,6 +106,15 @@ def greeting(dialogue: Dialogue, name: str, line: str) -> bool:
     return sign is not None
 
 
+def mechanism(dialogue: Dialogue, name: str, initial: str | None) -> bool:
+    """Looks at an AUTH mechanism that is not offered; whether that was the end of it."""
+    sign = dialogue.listener.signatures.mechanism(f"{name} {initial}" if initial else name)
+    if sign:
+        # Of the initial response nothing is written.
+        _dismiss(dialogue, sign, f"AUTH {name}")
+    return sign is not None
+
+
 @lru_cache(maxsize=256)
 def _answer(sign: Sign) -> Reply:
     """What somebody known is told; there are as many as the lists have names."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from guard.events import Kind
 from guard.relay.login import Login
 from guard.roles import GuardError
-from guard.smtp import replies
+from guard.smtp import knowing, replies
 from guard.smtp.auth import Authenticator, Credentials, Exchange
 from guard.smtp.commands import Command
 from guard.smtp.lines import Line
@@ -56,6 +56,8 @@ def auth(dialogue: Dialogue, command: Command, _line: str) -> None:
     elif dialogue.transaction:
         dialogue.refuse(replies.AUTH_IN_TRANSACTION, safe)
     elif name not in dialogue.listener.mechanisms:
+        if not dialogue.trusted and knowing.mechanism(dialogue, name, command.initial):
+            return
         dialogue.refuse(replies.auth_unsupported(name, shown), safe)
     elif not dialogue.encrypted:
         dialogue.refuse(replies.auth_not_encrypted(name), safe)

@@ -203,3 +203,11 @@ def test_every_row_that_is_shipped_says_whence():
     (path,) = shipped_scanners()
     rows = tomllib.loads(path.read_text())["scanner"]
     assert all(row.get("seen") and row.get("source") for row in rows)
+
+
+def test_mechanisms():
+    """What OpenVAS asks for gives it away; a mechanism alone is everybody's."""
+    negotiation = "NTLM TlRMTVNTUAABAAAAB4IAgAAAAAAAAAAAAAAAAAAAAAA="
+    assert SHIPPED.mechanism(negotiation) == ("OpenVAS", Kind.SCANNER)
+    for text in ("NTLM", "LOGIN", "PLAIN AGFubgBzZWNyZXQ=", "CRAM-MD5", "", "x" * 9999):
+        assert SHIPPED.mechanism(text) is None

@@ -238,7 +238,7 @@ PROBES = {
     "seen/rdp-mstshash-hello": "non_smtp",
     "seen/pjl": "non_smtp",
     "seen/tls-ciphers-fragment": "",
-    "seen/auth-ntlm-openvas": "auth_unsupported syntax_error",
+    "seen/auth-ntlm-openvas": "scanner",
     "seen/auth-login-ylmf": "scanner",
     "seen/auth-mixedcase": "auth_unsupported",
     "seen/auth-log-injection": "syntax_error",
@@ -312,6 +312,19 @@ def test_only_the_beginning_is_the_beginning():
     """Bytes in the middle of a first line that is too long say nothing, however they arrive."""
     play = three_ways(b"A" * 1400 + b"\x16\x03\x01" * 400 + b"\r\nNOOP\r\n")
     assert play.out == b"500 5.2.3 line too long\r\n250 the goggles do nothing\r\n"
+
+
+def test_a_mechanism_may_say_who_it_is():
+    """Answered 554 and closed, with a record in which nothing of the response stands."""
+    play = Play()
+    blob = "TlRMTVNTUAABAAAAB4IAgAAAAAAAAAAAAAAAAAAAAAA="
+    assert play.say("HELO example.com", f"AUTH NTLM {blob}") == (
+        "554 5.7.1 no service for scanners: OpenVAS"
+    )
+    assert play.dialogue.closing
+    [record] = play.records
+    assert (record.kind, record.response.command) == ("scanner", "AUTH NTLM")
+    assert blob not in str(record)
 
 
 def test_published_ranges():
