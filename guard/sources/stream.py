@@ -4,10 +4,10 @@ A consumer group shares the entries among all daemons, each to one of them. What
 uncounted is read again, by whoever asks first. Counters that take marks let go of the entries of a
 batch in the step that counts it, and count no batch whose entries are gone: so an entry counts once
 in the whole fleet. In a cluster that cannot be one step; there the mark tells this daemon what it
-had counted before a crash, and only another that takes over just then counts it again. (So may
-those be of a batch that goes to two, when several daemons die with more than BATCH entries.) Without
-marks, entries are let go of when the next batch is asked for. An entry's bytes are strangers' in
-part: what is no record is counted and skipped.
+had counted before a crash, and only another that takes over just then counts it again. (Several
+daemons that die with more than BATCH entries between them may have one batch go to two others, and
+count in part twice, too.) Without marks, entries are let go of when the next batch is asked for. An
+entry's bytes are strangers' in part: what is no record is counted and skipped.
 """
 
 from __future__ import annotations
