@@ -133,7 +133,8 @@ def guard(folder: Path, link: Link) -> Iterator[Callable[[], int]]:
     notify = folder / "notify"
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
-        (folder / "out").open("w") as out,
+        # Not beside the log: whatever is written there wakes its reader.
+        (folder.parent / "out").open("w") as out,
     ):
         told.bind(str(notify))
         told.settimeout(30)
