@@ -14,7 +14,7 @@ from math import ceil
 from operator import itemgetter
 from socket import inet_ntoa
 from struct import iter_unpack, pack
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 import msgspec
@@ -58,8 +58,7 @@ class _Asked(NamedTuple):
     """What is asked of the networks of one slot."""
 
     texts: list[str]
-    networks: list[Network]
-    which: list[Which]
+    order: list[tuple[Network, Which]]
     rules: list[int]
     numbers: list[Any]
     times: list[float]
@@ -78,6 +77,8 @@ class Call:
         self.keys: list[str] = []
         for part in parts:
             self._take(part)
+        # Each stands for one rejection: the common case.
+        self._plain = {offence[3] for offence in self._offences} == {1}
         chunks = [chunk for bits, some in self._shelves() for chunk in self._chunks(bits, some)]
         packed = pack(f"<{len(self._times)}d", *self._times)
         self.arguments = _pack((self._rules, chunks)), packed
@@ -124,61 +125,61 @@ class Call:
         times = [self._offences[i][2] for i in some]
         first, last = int(min(times) // 2**bits) - 1, int(max(times) // 2**bits) + 1
         names = [f":{bits}:{generation}" for generation in range(first, last + 1)]
-        for slot, asked in self._by_slot(some).items():
+        for slot, asked in self._by_slot(some):
             index = index_key(slot)
             self.keys += [index, *(index + name for name in names)]
-            self._order += zip(asked.networks, asked.which, strict=True)
+            self._order += asked.order
             self._times += asked.times
             yield len(names), bits, first, asked.texts, _same(asked.rules), _same(asked.numbers)
 
-    def _by_slot(self, some: list[int]) -> dict[int, _Asked]:
-        slots: dict[int, _Asked] = {}
-        offences, rules = self._offences, self._numbers
+    def _by_slot(self, some: list[int]) -> Iterator[tuple[int, _Asked]]:
+        slots: list[list[tuple[str, Network, Which]]] = [[] for _ in range(SLOTS)]
         for network, which in self._by_network(some).items():
             version, value, length = network
             # text_of and slot_of, without the calls.
             text = inet_ntoa(value.to_bytes(4, "big")) if version + length == 36 else str(network)
-            slot = crc32(text.encode()) % SLOTS
-            asked = slots.get(slot) or slots.setdefault(slot, _Asked([], [], [], [], [], []))
-            asked.texts.append(text)
-            asked.networks.append(network)
-            asked.which.append(which)
-            if type(which) is int and offences[which][3] == 1:
-                asked.rules.append(rules[which])
-                asked.numbers.append(1)
-                asked.times.append(offences[which][2])
-            else:
-                self._several(asked, which)
-        return slots
+            slots[crc32(text.encode()) % SLOTS].append((text, network, which))
+        for slot, rows in enumerate(slots):
+            if rows:
+                yield slot, self._asked(rows)
+
+    def _asked(self, rows: list[tuple[str, Network, Which]]) -> _Asked:
+        """The columns of what is asked of one slot."""
+        texts, order = [row[0] for row in rows], [row[1:] for row in rows]
+        single = [which for _, which in order if type(which) is int]
+        if self._plain and len(single) == len(rows):
+            times = [self._offences[which][2] for which in single]
+            rules = [self._numbers[which] for which in single]
+            return _Asked(texts, order, rules, [1] * len(rows), times)
+        asked = _Asked(texts, order, [], [], [])
+        for _, which in order:
+            self._several(asked, [which] if isinstance(which, int) else which)
+        return asked
 
     def _by_network(self, some: list[int]) -> dict[Network, Which]:
         found: dict[Network, Which] = {}
         offences = self._offences
-        for i in some:
-            network = offences[i][1]
-            if network not in found:
-                found[network] = i
-            else:
-                held = found[network]
-                if isinstance(held, int):
-                    found[network] = [held, i]
-                else:
-                    held.append(i)
+        for i, network in zip(some, [offences[i][1] for i in some], strict=True):
+            held = found.setdefault(network, i)
+            if type(held) is list:
+                held.append(i)
+            elif held != i:
+                found[network] = [cast("int", held), i]
         return found
 
-    def _several(self, asked: _Asked, which: Which) -> None:
+    def _several(self, asked: _Asked, which: list[int]) -> None:
         """Rule and times of one network, or 0 and each with its own rule."""
-        indices = [which] if isinstance(which, int) else which
-        offences = [self._offences[i] for i in indices]
-        rules, times = {self._numbers[i] for i in indices}, [offence[2] for offence in offences]
-        if len(rules) == 1 and {o[3] for o in offences} == {1} and sorted(times) == times:
+        times = [self._offences[i][2] for i in which]
+        rules = {self._numbers[i] for i in which}
+        plain = self._plain or {self._offences[i][3] for i in which} == {1}
+        if plain and len(rules) == 1 and sorted(times) == times:
             asked.rules.extend(rules)
             asked.numbers.append(len(times))
             asked.times.extend(times)
             return
         items: list[int | float] = []
-        for i, offence in zip(indices, offences, strict=True):
-            items += (self._numbers[i], offence[2], offence[3])
+        for i, time in zip(which, times, strict=True):
+            items += (self._numbers[i], time, self._offences[i][3])
         asked.rules.append(0)
         asked.numbers.append(items)
 
