@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.pipes import until_unread
 
-BENCHMARKS = ("smtp", "counting", "replay", "firewall", "lists", "webhook", "fleet")
+BENCHMARKS = ("smtp", "counting", "replay", "firewall", "lag", "lists", "webhook", "fleet")
 
 
 def main(names: list[str]) -> int:
