@@ -52,3 +52,56 @@ def test_a_damaged_file_is_told(tmp_path, text):
     path.write_text(text)
     with pytest.raises(Unavailable, match="is damaged; remove it to begin anew"):
         Checkpoint(path, Place).load()
+
+
+def test_a_mark_that_was_counted_is_later_than_the_file(tmp_path):
+    """Counted, and killed before the place was saved: it goes on after the mark."""
+    path = tmp_path / "place.json"
+    checkpoint = Checkpoint(path, Place)
+    checkpoint.load()
+    mark = checkpoint.mark({"a": Place(5)})
+    again = Checkpoint(path, Place)
+    again.resume(mark)
+    assert again.load() == {"a": Place(5)}
+    # The next marks and places follow it.
+    later = again.mark({"a": Place(6)})
+    assert again.save({"a": Place(6)})
+    for known in (mark, later, None, b"{}", b"\xff"):
+        third = Checkpoint(path, Place)
+        third.resume(known)
+        assert third.load() == {"a": Place(6)}
+    assert again.key == third.key == "place"
+
+
+def test_a_source_that_fails_after_it_was_counted_repeats_nothing(tmp_path):
+    """The daemon starts it again in the same process: what it had in memory is older too."""
+    checkpoint = Checkpoint(tmp_path / "place.json", Place)
+    checkpoint.load()
+    checkpoint.save({"a": Place(1)})
+    checkpoint.resume(checkpoint.mark({"a": Place(2)}))
+    assert checkpoint.load() == {"a": Place(2)}
+
+
+def test_a_file_that_was_removed_begins_anew(tmp_path):
+    """That is how an operator says so; marks of before mean nothing then."""
+    path = tmp_path / "place.json"
+    checkpoint = Checkpoint(path, Place)
+    checkpoint.load()
+    mark = checkpoint.mark({"a": Place(5)})
+    path.unlink()
+    anew = Checkpoint(path, Place)
+    anew.resume(mark)
+    assert anew.load() == {}
+
+
+def test_a_file_of_a_release_without_marks_is_read(tmp_path):
+    """An update repeats nothing."""
+    path = tmp_path / "place.json"
+    path.write_bytes(msgspec.json.encode({"a": Place(7)}))
+    checkpoint = Checkpoint(path, Place)
+    assert checkpoint.load() == {"a": Place(7)}
+    mark = checkpoint.mark({"a": Place(8)})
+    again = Checkpoint(path, Place)
+    assert again.load() == {"a": Place(7)}
+    again.resume(mark)
+    assert again.load() == {"a": Place(8)}
