@@ -231,7 +231,7 @@ def test_the_page_leads_from_a_refusal_to_a_closed_door(tmp_path):
     daemon.start()
     try:
         lua(tmp_path, policy + sent)
-        eventually(lambda: daemon.ask("bans"))
+        assert eventually(lambda: daemon.ask("bans")), daemon.said()
         guard("export", "bans", str(bans), "-c", str(config))
     finally:
         daemon.stop()
