@@ -283,7 +283,7 @@ class Daemon:
         said = ""
         while True:
             try:
-                then = await asyncio.to_thread(chore.run, self.clock())
+                then = await in_thread(partial(chore.run, self.clock()), chore.name)
                 if then is not None:
                     await self._in_thread(then, self.clock())
                     self._changed.set()
@@ -318,7 +318,7 @@ class Daemon:
         if lists is None:
             return []
         if name == "feeds":
-            rows = await asyncio.to_thread(lists.rows)
+            rows = await in_thread(lists.rows, name)
             dropped = await self._in_thread(engine.dropped)
             for row in rows:
                 row["dropped"], row["dropped_bytes"] = dropped.get(row["name"], (None, None))
@@ -329,7 +329,7 @@ class Daemon:
             return answer
         dry_run = arguments.pop("dry_run", False)
         collect = partial(lists.collect, now=self.clock(), dry_run=dry_run, **arguments)
-        finish = partial(lists.finish, await asyncio.to_thread(collect), dry_run=dry_run)
+        finish = partial(lists.finish, await in_thread(collect, name), dry_run=dry_run)
         answer = await self._in_thread(finish, self.clock())
         await self._in_thread(engine.mirror.step, self.clock())
         return answer

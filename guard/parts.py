@@ -64,6 +64,7 @@ class Job:
 class Chore:
     """Something to do every so many seconds, in a thread of its own: it may wait for the world.
 
+    The end of the process does not wait for it: it has to be safe to cut off at any point.
     When `run` returns something to call, that is called in the thread that owns the ledger.
     """
 

@@ -1,5 +1,9 @@
 """The daemon's own order of things; what it runs as a whole is in the tests of services."""
 
+import asyncio
+import os
+import signal
+import threading
 import time
 
 import pytest
@@ -9,6 +13,7 @@ from guard.config import load
 from guard.daemon import Daemon
 from guard.events import Kind, Rejection
 from guard.lib.networks import parse_network as net
+from guard.parts import Chore, Parts
 from guard.roles import Unavailable
 
 
@@ -64,3 +69,21 @@ def test_a_firewall_that_fails_holds_up_no_counting(made):
     assert len(tries) == 1
     step(time.time())
     assert blocked(engine) == {f"185.7.0.{n}" for n in range(3)}
+
+
+def test_a_chore_that_hangs_holds_up_no_stop():
+    """A list whose server sends a byte now and then, a name server that never answers."""
+    inside, over = threading.Event(), threading.Event()
+
+    def hang(now: float) -> None:
+        inside.set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        over.wait(20)
+        late.append(True)
+
+    late: list[bool] = []
+    daemon = Daemon(Parts(chores=[Chore("lists", 60.0, hang)]), time.time)
+    asyncio.run(daemon.run())
+    assert inside.is_set()
+    assert not late, "the end waited for the chore"
+    over.set()

@@ -29,6 +29,7 @@ log = logging.getLogger("guard.check")
 
 MOST_ADDRESSES = 50_000
 FAULT_PAUSE = 60.0
+GRACE = 0.5  # seconds that the end waits for all services together
 Protect = Callable[[Sequence[tuple[Network, str]]], object]
 
 
@@ -151,8 +152,9 @@ class Checks:
         self._stopping = True
         for desk in self._desks.values():
             desk.work.set()
+        ends = time.monotonic() + GRACE
         for thread in self._threads:
-            thread.join(0.5)
+            thread.join(max(0.0, ends - time.monotonic()))
         for desk in self._desks.values():
             desk.memory.save()
 

@@ -110,7 +110,9 @@ def _digest(digest: Digest) -> Iterator[Fact]:
         yield Fact("Rejections", _counts(digest.kinds))
     if digest.top:
         lines = [f"{o.network}: {plural(o.bans, 'ban', 'bans')}" for o in digest.top]
-        strikes = [f", {number(o.strikes)} strikes" if o.strikes else "" for o in digest.top]
+        strikes = [
+            f", {plural(o.strikes, 'strike', 'strikes')}" if o.strikes else "" for o in digest.top
+        ]
         shown = [line + more for line, more in zip(lines, strikes, strict=True)]
         yield Fact("Most banned", "\n".join(shown[:MOST]))
     if digest.feeds:
