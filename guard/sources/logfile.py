@@ -24,7 +24,8 @@ KNOWN_BY = 512  # first bytes by which a file is known again
 _NUMBERED = re.compile(r".*[.-](\d{1,4})(?:\.gz|\.zst)?")
 PACKED = (".gz", ".zst")
 # logrotate's names: NAME.1, NAME.2.gz, NAME-20260315, and with its `extension` STEM-20260315.EXT.
-_ROTATED = r"{}[.-]\d[\d.T_-]*(?:{})?(?:\.gz|\.zst)?"
+# .backup: the new file, where a program had made one before logrotate could.
+_ROTATED = r"{}[.-]\d[\d.T_-]*(?:{})?(?:\.backup)?(?:\.gz|\.zst)?"
 
 
 class Place(msgspec.Struct, frozen=True):

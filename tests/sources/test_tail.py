@@ -437,3 +437,16 @@ def test_an_olddir_that_is_not_there_yet_is_no_fault(log, reading, tmp_path):
     log.rename(tmp_path / "old" / "mail.log-20260315")
     append(log, 4)
     assert reader.restart().new() == [4]
+
+
+def test_a_file_that_logrotate_found_in_its_way_is_read(log, reading):
+    """A program made the new log before logrotate did, which then calls it NAME-DATE.backup."""
+    reader = reading(log)
+    assert reader.new() == [1, 2, 3]
+    log.rename(log.with_name("mail.log.1"))
+    append(log, 4)
+    os.utime(log.with_name("mail.log.1"), (NOW, NOW))
+    log.rename(log.with_name("mail.log-2026112104.backup"))
+    os.utime(log.with_name("mail.log-2026112104.backup"), (NOW + 1, NOW + 1))
+    append(log, 5)
+    assert reader.new() == [4, 5]
