@@ -91,3 +91,30 @@ def test_a_second_daemon_is_refused(tmp_path):
 
     with pytest.raises(Refused, match="another daemon"):
         asyncio.run(main())
+
+
+def test_a_command_that_waits_at_the_end_leaves_no_traceback(tmp_path, caplog):
+    """Neither one that is being answered, nor one that has asked nothing yet."""
+    path = tmp_path / "guard.sock"
+
+    async def main(idle, waiting):
+        asked = asyncio.Event()
+
+        async def hang(name, arguments):
+            asked.set()
+            await asyncio.Event().wait()
+
+        async with await serve(path, hang):
+            for connection in (idle, waiting):
+                connection.connect(str(path))
+            waiting.sendall(b'{"do": "opinions"}\n')
+            await asked.wait()
+
+    with (
+        socket.socket(socket.AF_UNIX) as idle,
+        socket.socket(socket.AF_UNIX) as waiting,
+        caplog.at_level("INFO"),
+    ):
+        asyncio.run(main(idle, waiting))
+    assert {row.levelname for row in caplog.records} == {"INFO"}
+    assert caplog.text.count("still waiting at the end") == 2

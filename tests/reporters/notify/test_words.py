@@ -54,6 +54,12 @@ def test_a_test_cannot_be_taken_for_a_ban():
     assert "Nothing happened" in facts["Meaning"]
 
 
+def test_one_strike_is_no_plural():
+    """As one ban is none."""
+    _, facts = told(digest(top=(Often("192.0.2.1", 1, 1),)))
+    assert facts["Most banned"] == "192.0.2.1: 1 ban, 1 strike"
+
+
 def test_a_digest_counts():
     """Numbers are grouped, one is no plural, each list has its lines."""
     title, facts = told(digest(lost=5))
