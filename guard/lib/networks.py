@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import lru_cache
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from socket import AF_INET, AF_INET6, inet_ntoa, inet_ntop, inet_pton
 from struct import unpack
 from typing import NamedTuple
 
-_FAMILY = {4: AF_INET, 6: AF_INET6}
 _BITS = {4: 32, 6: 128}
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -67,8 +66,12 @@ class Network(NamedTuple):
 
     def __str__(self) -> str:
         """`192.0.2.1` for an address, `192.0.2.0/24` for a block."""
-        text = inet_ntop(_FAMILY[self.version], self.packed)
-        return text if self.is_address else f"{text}/{self.length}"
+        version, value, length = self
+        if version == 4:  # three times as fast as by the properties, and said for every ban
+            text = inet_ntoa(value.to_bytes(4, "big"))
+            return text if length == 32 else f"{text}/{length}"
+        text = inet_ntop(AF_INET6, self.packed)
+        return text if length == 128 else f"{text}/{length}"
 
 
 def _pack(text: str) -> bytes:
