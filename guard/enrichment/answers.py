@@ -92,7 +92,6 @@ def ask(name: str, asked: Call, now: float) -> tuple[Answer, Tree]:
 
 # What a status means, and how long to stay away where the service does not say.
 _STATUS = {
-    204: ("the quota is spent", MINUTE),  # VirusTotal before its version 3
     401: ("it does not take the key", HOUR),
     402: ("the plan does not allow that", HOUR),
     403: ("it does not let the key in", HOUR),

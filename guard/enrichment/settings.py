@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from guard.lib.fields import Duration, FilePath, Listen
 from guard.lib.networks import parse_address
-from guard.lib.secrets import place_faults
+from guard.lib.secrets import api_fault, place_faults
 
 LONGEST_WAIT = 20.0  # the command waits 30 s for the daemon
 _ZONE = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})+\.?", re.ASCII | re.IGNORECASE)
@@ -66,22 +65,8 @@ class Keyed(Common):
         """What no single value shows: (key, message)."""
         yield from super().faults()
         yield from _key_faults(self.key_file, self.credential)
-        if fault := _url_fault(self.url):
+        if fault := api_fault(self.url):
             yield "url", fault
-
-
-def _url_fault(url: str) -> str:
-    """A key is sent there, so not in clear to another machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        return "is not an https URL"
-    if parts.scheme not in ("http", "https") or not host or parts.query or "@" in parts.netloc:
-        return "is not an https URL"
-    if parts.scheme == "http" and host not in ("127.0.0.1", "::1", "localhost"):
-        return "has to be https: the key is sent there"
-    return ""
 
 
 def _key_faults(path: Path | None, credential: str) -> Iterator[tuple[str, str]]:

@@ -17,10 +17,11 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn, final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 LONGEST = 8192
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class BadSecret(ValueError):
@@ -128,6 +129,23 @@ def place_faults(path: Path | None, credential: str) -> str:
         return "a file or a systemd credential, one of both, has to name the secret"
     if credential and not _NAME.fullmatch(credential):
         return f"{credential!r} cannot be the name of a systemd credential"
+    return ""
+
+
+def api_fault(url: str) -> str:
+    """What is wrong with the URL of an API that is sent a key; empty when nothing is.
+
+    A key goes in clear to nobody but a server on this machine.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return "is not an https URL"
+    if parts.scheme not in ("http", "https") or not host or parts.query or "@" in parts.netloc:
+        return "is not an https URL"
+    if parts.scheme == "http" and host not in LOOPBACK:
+        return "has to be https: the key is sent there"
     return ""
 
 

@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 VERSION = 1
-DURABLE = False
 MOST = 100_000
 SCHEMA = """
     CREATE TABLE items (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, key TEXT, priority REAL,

@@ -56,7 +56,7 @@ def asked(server, **more):
 ERRORS = [
     (429, {"Retry-After": "90"}, b"<html>slow down</html>", "the quota is spent", 90.0),
     (429, {}, b"{}", "the quota is spent", 60.0),
-    (204, {}, b"", "the quota is spent", 60.0),
+    (204, {}, b"", "status 204", 60.0),
     (
         401,
         {},

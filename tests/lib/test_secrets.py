@@ -10,6 +10,7 @@ import pytest
 from guard.lib.secrets import (
     BadSecret,
     Secret,
+    api_fault,
     exposed,
     place_faults,
     read_secret,
@@ -138,3 +139,25 @@ def test_a_file_open_to_all_is_told(tmp_path):
     assert "chmod o-rwx" in exposed(path)
     assert not exposed(None)
     assert not exposed(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("https://api.example.com/v2", ""),
+        ("http://127.0.0.1:8080/", ""),
+        ("http://[::1]/", ""),
+        ("http://localhost/x", ""),
+        ("http://api.example.com/", "has to be https: the key is sent there"),
+        ("http://localhost.example.com/", "has to be https: the key is sent there"),
+        ("https://me:word@api.example.com/", "is not an https URL"),
+        ("https://api.example.com/?q", "is not an https URL"),
+        ("ftp://api.example.com/", "is not an https URL"),
+        ("https:///v2", "is not an https URL"),
+        ("https://[::1/", "is not an https URL"),
+        ("", "is not an https URL"),
+    ],
+)
+def test_a_key_goes_in_clear_to_this_machine_alone(url, fault):
+    """Nor into a URL that holds more than a place."""
+    assert api_fault(url) == fault

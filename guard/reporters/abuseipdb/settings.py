@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from guard.lib.fields import Duration, FilePath
-from guard.lib.secrets import place_faults
+from guard.lib.secrets import api_fault, place_faults
 
 URL = "https://api.abuseipdb.com/api/v2"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MOST_CATEGORIES = 30
+_LEAST = {"per_day": 1, "bulk_from": 1, "bulk_per_day": 0, "clear_per_day": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +41,9 @@ class AbuseIpdbReportSettings:
         """What no single value shows: (key, message)."""
         if fault := place_faults(self.key_file, self.credential):
             yield "key_file", fault
-        for name, least in (("per_day", 1), ("bulk_from", 1)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 yield name, f"must be at least {least}"
-        for name in ("bulk_per_day", "clear_per_day"):
-            if getattr(self, name) < 0:
-                yield name, "must not be negative"
         if self.after > 86400:
             yield "after", "must be at most 1d"
         if not 1 <= self.timeout <= 300:
@@ -55,16 +51,5 @@ class AbuseIpdbReportSettings:
         for name, numbers in self.categories.items():
             if len(numbers) > MOST_CATEGORIES or not all(1 <= n <= 23 for n in numbers):
                 yield f'categories."{name}"', "has to have categories of AbuseIPDB, 1 to 23"
-        yield from self._url_faults()
-
-    def _url_faults(self) -> Iterator[tuple[str, str]]:
-        """A key is sent there, so not in clear to another machine."""
-        try:
-            parts = urlsplit(self.url)
-            host = parts.hostname
-        except ValueError:
-            parts, host = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not host or parts.query or "@" in parts.netloc:
-            yield "url", "is not an https URL"
-        elif parts.scheme == "http" and host not in LOOPBACK:
-            yield "url", "has to be https: the key is sent there"
+        if fault := api_fault(self.url):
+            yield "url", fault

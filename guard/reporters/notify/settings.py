@@ -9,13 +9,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from guard.lib.fields import Duration, FilePath
-from guard.lib.secrets import place_faults
+from guard.lib.secrets import LOOPBACK, place_faults
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _SOURCE = re.compile(r"jail|manual|feed|(jail|feed):[^\s:]{1,200}", re.ASCII)
 # An address that every mail server takes without an extension: no quotes, no address literal.
 _MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LEAST_SECRET = 16
 LEAST_DIGEST = 60.0
 
