@@ -106,6 +106,8 @@ class Desk:
         except ValueError as error:
             raise BadInput(str(error)) from None
         forgotten = self._sender.outbox.remove(QUEUE, text)
+        if forgotten:
+            self._sender.outbox.count(QUEUE, "taken back")
         if self._sender.settings.dry_run:
             return {"address": text, "forgotten": forgotten, "deleted": 0, "dry_run": True}
         deleted = self._clear(text, now)

@@ -85,7 +85,8 @@ def test_a_mistake_is_taken_back(host, server, clock):
     host.run()
     answer = host.desk.clear(now=clock(), address=A)
     assert answer == {"address": A, "forgotten": True, "deleted": 1, "dry_run": False}
-    assert (server.saved, host.counts()["waiting"]) == ([], 0)
+    counts = host.counts()
+    assert (server.saved, counts["waiting"], counts["taken back"]) == ([], 0, 1)
     method, path, _, _ = server.asked[-1]
     assert (method, path) == ("DELETE", f"/api/v2/clear-address?ipAddress={A}")
     host.ban(claim(A))
