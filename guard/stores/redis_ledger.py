@@ -20,6 +20,7 @@ import msgspec
 from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network, parse_network
 from guard.roles import Refused
+from guard.stores.redis_batch import text_of
 from guard.stores.redis_link import RedisLink
 
 log = logging.getLogger("guard.stores")
@@ -171,13 +172,17 @@ class RedisLedger:
         """The role's."""
         found = []
         for chunk in _chunks(networks, CHUNK):
-            rows = self._link.run("past", KEYS, [CLAIMS, _pack([str(n) for n in chunk])])
-            for network, (strikes, ended, *held) in zip(chunk, rows, strict=True):
-                live: list[Claim] = []
-                for source, text in zip(held[::2], held[1::2], strict=True):
-                    live += _claims(source.decode(), {str(network).encode(): text}, now)
-                known = strikes and ended and float(ended) + self._memory > now
-                found.append(Past(tuple(live), _strikes(strikes) if known else {}))
+            texts = [text_of(network) for network in chunk]
+            struck, ended, *held = self._link.run("past", KEYS, [CLAIMS, _pack(texts)])
+            live: list[list[Claim]] = [[] for _ in chunk]
+            for source, values in zip(held[::2], held[1::2], strict=True):
+                name = source.decode()
+                for claims, network, value in zip(live, chunk, values, strict=True):
+                    if value is not None and (claim := _claim(name, network, value, now)):
+                        claims.append(claim)
+            for claims, strikes, end in zip(live, struck, ended, strict=True):
+                known = strikes and end and float(end) + self._memory > now
+                found.append(Past(tuple(claims), _strikes(strikes) if known else {}))
         return found
 
     def remembered(self) -> list[Remembered]:
@@ -239,15 +244,31 @@ class RedisLedger:
 
 
 def _claims(source: str, held: Mapping[bytes, bytes], now: float) -> Iterator[Claim]:
-    """The live ones among the claims of a hash; what is none was written by somebody else."""
+    """The live ones among the claims of a hash."""
     for text, value in held.items():
         try:
-            stored, network = _read_claim(value), parse_network(text.decode())
-        except (msgspec.MsgspecError, ValueError):
-            log.warning("passed over what is no claim in %s, under %.80r", CLAIMS + source, text)
+            network = parse_network(text.decode())
+        except ValueError:
+            _pass_over(source, text)
             continue
-        if stored.until is None or stored.until > now:
-            yield Claim(network, source, stored.reason, stored.since, stored.until, stored.strikes)
+        if claim := _claim(source, network, value, now):
+            yield claim
+
+
+def _claim(source: str, network: Network, value: bytes, now: float) -> Claim | None:
+    """The claim on `network`, while it is live; what is none was written by somebody else."""
+    try:
+        stored = _read_claim(value)
+    except msgspec.MsgspecError:
+        _pass_over(source, str(network))
+        return None
+    if stored.until is not None and stored.until <= now:
+        return None
+    return Claim(network, source, stored.reason, stored.since, stored.until, stored.strikes)
+
+
+def _pass_over(source: str, text: str | bytes) -> None:
+    log.warning("passed over what is no claim in %s, under %.80r", CLAIMS + source, text)
 
 
 def _strikes(value: bytes) -> dict[str, int]:

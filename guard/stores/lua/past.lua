@@ -2,22 +2,16 @@
 --
 -- KEYS     ends, strikes, struck, sources, changes, schema (docs/redis.md)
 -- ARGV[1]  prefix of the claims' keys; the source follows
--- ARGV[2]  MessagePack: { network, ... }
--- Returns  for each network { strikes in JSON or "", end of the last ban or "", source, claim, ... }
-local names = redis.call('SMEMBERS', KEYS[4])
-local answer = {}
-for i, network in ipairs(cmsgpack.unpack(ARGV[2])) do
-  local row = {
-    redis.call('HGET', KEYS[2], network) or '',
-    redis.call('ZSCORE', KEYS[3], network) or '',
-  }
-  for _, source in ipairs(names) do
-    local held = redis.call('HGET', ARGV[1] .. source, network)
-    if held then
-      row[#row + 1] = source
-      row[#row + 1] = held
-    end
-  end
-  answer[i] = row
+-- ARGV[2]  MessagePack: { network, ... }, at most some thousands: Lua can give no more arguments
+-- Returns  { strikes in JSON or nil, ... }, { end of the last ban or nil, ... } in the order of the
+--          networks, and for each source its name and { claim or nil, ... }
+local networks = cmsgpack.unpack(ARGV[2])
+local answer = {
+  redis.call('HMGET', KEYS[2], unpack(networks)),
+  redis.call('ZMSCORE', KEYS[3], unpack(networks)),
+}
+for _, source in ipairs(redis.call('SMEMBERS', KEYS[4])) do
+  answer[#answer + 1] = source
+  answer[#answer + 1] = redis.call('HMGET', ARGV[1] .. source, unpack(networks))
 end
 return answer
