@@ -50,5 +50,6 @@ def set_up(*, verbose: bool, journal: bool) -> None:
     # The URL of a chat's webhook is a secret, and this one logs it: at DEBUG of every request, as a
     # WARNING with a traceback where a server sends odd headers.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    # It logs every change of a watched folder, and the log itself may be a file there.
-    logging.getLogger("watchdog").setLevel(logging.INFO)
+    # It logs every change of a watched folder, and the log itself may be a file there; and it calls
+    # an error what changes while it ends.
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)

@@ -44,6 +44,7 @@ def test_the_libraries_do_not_repeat_what_peers_say(capsys):
         logging.getLogger("mail.debug").warning("a PROXY header")
         logging.getLogger("urllib3.connectionpool").debug("POST /secret")
         logging.getLogger("watchdog.observers").debug("the log grew")
+        logging.getLogger("watchdog.observers").error("the log grew while nobody looks any more")
         logging.getLogger("guard.smtp").debug("ours")
     finally:
         root.handlers[:] = handlers
