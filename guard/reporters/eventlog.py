@@ -19,6 +19,9 @@ from guard.lib.collapse import Collapse
 from guard.lib.linefile import LineFile
 from guard.lib.networks import Network, parse_address
 
+# No jail asks for more lines, and one record must not fill a disk.
+APART = 1000
+
 
 def rejection_line(rejection: Rejection) -> bytes:
     """The line for one rejection, or for `count` equal ones."""
@@ -56,11 +59,13 @@ class EventLog(LineFile):
     """Appends event lines to `path`. Used by one thread.
 
     Equal rejections of one address within `collapse` seconds are one line, and then one with
-    their count when that time is over: `flush` is to be called now and then. 0 is a line each.
+    their count when that time is over: `flush` is to be called now and then. 0 is a line each, for
+    those who count lines; of more than APART that came as one the rest is one line.
     """
 
     def __init__(self, path: Path, clock: Clock, *, collapse: float = 0.0) -> None:
         super().__init__(path, clock)
+        self._apart = not collapse
         self._runs: Collapse[tuple[str, object, str], Rejection] = Collapse(collapse)
 
     def heard(self, events: Iterable[Event]) -> None:
@@ -82,7 +87,15 @@ class EventLog(LineFile):
 
     def _tell(self, told: list[tuple[Rejection, int]]) -> None:
         if told:
-            self.append(b"".join(rejection_line(replace(e, count=n)) for e, n in told))
+            self.append(b"".join(self._lines(rejection, count) for rejection, count in told))
+
+    def _lines(self, rejection: Rejection, count: int) -> bytes:
+        """One line; with collapsing off one for each, as equal ones may have come together."""
+        apart = min(count, APART) if self._apart else 0
+        lines = rejection_line(replace(rejection, count=1)) * apart
+        if count > apart:
+            lines += rejection_line(replace(rejection, count=count - apart))
+        return lines
 
     def banned(self, claims: Iterable[Claim]) -> None:
         """Writes claims that were made."""

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from guard.events import Acceptance, Claim, Kind, Rejection
 from guard.lib.networks import parse_network
 from guard.reporters.eventlog import EventLog, ban_line, rejection_line, unban_line
@@ -69,3 +71,13 @@ def test_equal_rejections_are_counted(tmp_path):
         ("relay_denied", 998),
         ("relay_denied", 1),
     ]
+
+
+@pytest.mark.parametrize(("count", "counts"), [(1, [1]), (4, [1] * 4), (2500, [1] * 1000 + [1500])])
+def test_without_collapsing_each_is_a_line(tmp_path, count, counts):
+    """A stock fail2ban counts lines, and equal rejections may come as one with a count."""
+    log = EventLog(tmp_path / "events.jsonl", lambda: 5.0)
+    log.heard([Rejection(5.0, "192.0.2.1", Kind.SCANNER, count=count)])
+    log.close()
+    lines = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["count"] for line in lines] == counts
