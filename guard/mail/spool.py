@@ -49,9 +49,10 @@ class Envelope(msgspec.Struct, frozen=True):
 def new_id(now: float) -> str:
     """32 hexadecimal digits that nobody else draws; later ones sort after earlier ones.
 
-    The first 12 are milliseconds since the epoch (the order of RFC 9562, version 7).
+    The first 12 are milliseconds since the epoch (the order of RFC 9562, version 7), the next 4 a
+    fraction of one.
     """
-    return f"{int(now * 1000) & 0xFFFFFFFFFFFF:012x}{secrets.token_hex(10)}"
+    return f"{int(now * 1000 * 0x10000) & 0xFFFFFFFFFFFFFFFF:016x}{secrets.token_hex(8)}"
 
 
 def age(id_: str, now: float) -> float:
