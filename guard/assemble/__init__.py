@@ -1,8 +1,9 @@
 """Settings -> objects: the only folder that names concrete classes.
 
 `up`, `listener` and `daemon` make what the three services run, `Workers` what the processes of one
-listener share; `operations` and `lists_by_hand`
-open the store for a command when no daemon runs; `check` reads everything and opens nothing.
+listener share. `operations`, and what ends in `by_hand`, do a command's work when no daemon runs;
+`allowed`, `receivers`, `host_of` and `vetoes` tell commands what the settings name. `check` reads
+everything and opens nothing.
 """
 
 from guard.assemble.checking import check
