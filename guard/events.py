@@ -151,8 +151,7 @@ class Overflow(NamedTuple):
     rejections: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """Somebody's reason to block `network`.
 
     `source` is `jail:NAME`, `feed:NAME` or `manual`; one source has one claim on a network.

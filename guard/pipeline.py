@@ -296,8 +296,10 @@ class Pipeline:
                 made_before[before] = None
                 continue
             claim = self._judge(overflow, past, goods.get(overflow.network), now)
-            if claim is not None:
-                wanted.append(claim)
+            if claim is None:
+                continue
+            wanted.append(claim)
+            if len(networks) < len(overflows):  # the next one may be of the same network
                 strikes = {**past.strikes, claim.source: past.strikes.get(claim.source, 0) + 1}
                 pasts[overflow.network] = Past((*past.claims, claim), strikes)
         if not wanted:
@@ -314,7 +316,9 @@ class Pipeline:
     ) -> Claim | None:
         """The claim that an overflow makes, unless something speaks against it."""
         jail, source = self._jails[overflow.jail], f"jail:{overflow.jail}"
-        if any(c.source == source and _holds(c, overflow.time) for c in past.claims):
+        if past.claims and any(
+            c.source == source and _holds(c, overflow.time) for c in past.claims
+        ):
             self.tally.already += 1
         elif self._ignored[overflow.jail].overlaps(overflow.network):
             self.tally.ignored += 1
@@ -358,7 +362,7 @@ class Pipeline:
             strikes = sum(past.strikes.values())
         else:
             strikes = past.strikes.get(f"jail:{jail.name}", 0)
-        length = ban_length(jail.bantime, jail.escalation, strikes, self._chance())
+        length = ban_length(jail.bantime, jail.escalation, strikes, self._chance)
         return None if length is None else overflow.time + length
 
     def marked(self, source: str) -> bytes | None:
@@ -381,6 +385,8 @@ class Pipeline:
         ended = [c for target in targets for c in self._ledger.withdraw(target, None, now)]
         for forgotten in {claim.network for claim in ended} | {t for t in targets if t}:
             self._counters.forget(forgotten)
+            if self._crowd is not None:
+                self._crowd.forget(forgotten)
         return ended
 
 

@@ -73,16 +73,17 @@ def _by_multipliers(text: str, factor: float) -> Length:
 
 
 def ban_length(
-    bantime: float | None, escalation: Escalation | None, strikes: int, chance: float
+    bantime: float | None, escalation: Escalation | None, strikes: int, chance: Callable[[], float]
 ) -> float | None:
     """Seconds that the ban after `strikes` earlier ones lasts; None is for ever.
 
-    `chance` is a number in [0, 1) that scales `rndtime`.
+    `chance` gives a number in [0, 1) that scales `rndtime`; it is asked only where there is one.
     """
     if bantime is None or escalation is None or strikes < 1:
         return bantime
     length = escalation.length(bantime, strikes)
     if escalation.maxtime is not None:
         length = min(length, escalation.maxtime)
-    length += chance * escalation.rndtime
+    if escalation.rndtime:
+        length += chance() * escalation.rndtime
     return length if math.isfinite(length) else None

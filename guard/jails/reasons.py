@@ -7,6 +7,7 @@ one sees whether rejections alone were enough, or the word of somebody else lowe
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from guard.events import Claim, Overflow, Suspicion, Window
 from guard.lib.durations import format_duration
@@ -19,11 +20,17 @@ def reason(
     overflow: Overflow, window: Window, suspicion: Suspicion | None = None, *, what: str
 ) -> str:
     """`5 rejections within 10m`; with why fewer than the jail asks for were enough."""
-    number, within = overflow.rejections, format_duration(window.findtime)
-    text = f"{number} {what}{'s' if number != 1 else ''} within {within}"
+    number = overflow.rejections
+    text = _counted(number, what, window.findtime)
     if number >= window.maxretry:
         return text
     return text + _FEWER + (suspicion.why if suspicion is not None else "known to others")
+
+
+@lru_cache(maxsize=1024)
+def _counted(number: int, what: str, findtime: float) -> str:
+    """Of a thousand offenders at once nearly all did the same."""
+    return f"{number} {what}{'s' if number != 1 else ''} within {format_duration(findtime)}"
 
 
 def seen_here(claim: Claim) -> bool:

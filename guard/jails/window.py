@@ -32,6 +32,7 @@ class Sets:
 
     def __init__(self, names: Iterable[str] = ("",)) -> None:
         self.names: list[str] = []
+        self.small = True  # every number fits into a byte, and bytes.translate can change them
         self._numbers: dict[str, int] = {}
         self._without: dict[tuple[int, str], int] = {}
         self.jails: list[tuple[str, ...]] = []
@@ -46,6 +47,7 @@ class Sets:
         if number is None:
             number = self._numbers[name] = len(self.names)
             self.names.append(name)
+            self.small = number < BYTE
             self.jails.append(tuple(name.split(JOIN)) if name else ())
             self._holds, self._less = {}, {}
         return number
@@ -58,11 +60,6 @@ class Sets:
             rest = JOIN.join(name for name in self.jails[number] if name != jail)
             left = self._without[key] = self.number(rest)
         return left
-
-    @property
-    def small(self) -> bool:
-        """Whether every number fits into a byte, and bytes.translate can change them."""
-        return len(self.names) <= BYTE
 
     def holds(self, jail: str) -> bytes:
         """For each number whether the set has `jail`."""
@@ -136,9 +133,9 @@ def _add_next(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hit
         # ... and held by this jail: each low byte is the number of a set.
         numbers = numbers or hits[8::ENTRY]
         held = numbers.translate(sets.holds(jail))
-        if held.count(1) + rejections < maxretry:
-            continue
-        total = held.count(1, _first_after(hits, time - findtime)) + rejections
+        total = held.count(1) + rejections
+        if first and total >= maxretry:
+            total = held.count(1, _first_after(hits, time - findtime)) + rejections
         if total >= maxretry:
             filled.append((jail, total))
             number = sets.without(number, jail)
@@ -162,11 +159,12 @@ def _first_after(hits: Hits, time: float) -> int:
 
 def _renumbered(hits: Hits, numbers: bytes) -> Hits:
     """The entries with other sets, and without those of the empty set."""
-    if not any(numbers):
+    empty = numbers.count(0)
+    if empty == len(numbers):
         return b""
     entries = bytearray(hits)
     entries[8::ENTRY] = numbers
-    if 0 not in numbers:
+    if not empty:
         return bytes(entries)
     kept = (bytes(entries[at * ENTRY : at * ENTRY + ENTRY]) for at, n in enumerate(numbers) if n)
     return b"".join(kept)

@@ -21,6 +21,9 @@ class Ruling:
     alarm: str = ""
 
 
+_MADE, _STOPPED = Ruling(ban=True), Ruling(ban=False)
+
+
 @dataclass(slots=True)
 class _Jail:
     bans: deque[float] = field(default_factory=deque)
@@ -47,9 +50,11 @@ class Brakes:
 
     def ask(self, jail: str, now: float, *, good: bool = False) -> Ruling:
         """Rules on one ban that `jail` wants; `good` says that the address is in good standing."""
-        state = self._jails.setdefault(jail, _Jail())
+        state = self._jails.get(jail)
+        if state is None:
+            state = self._jails[jail] = _Jail()
         if now < state.stopped_until:
-            return Ruling(ban=False)
+            return _STOPPED
         if good:
             _slide(state.good, now, HOUR)
             if self.most_good and len(state.good) >= self.most_good:
@@ -57,12 +62,12 @@ class Brakes:
                 return Ruling(ban=False, alarm=self._stop(jail, state, now, why))
         _slide(state.bans, now, MINUTE)
         if not self.per_minute or len(state.bans) <= self.per_minute:
-            return Ruling(ban=True)
+            return _MADE
         why = f"more than {self.per_minute} bans within a minute"
         if self.halt:
             return Ruling(ban=False, alarm=self._stop(jail, state, now, why))
         if now < state.alarmed_until:
-            return Ruling(ban=True)
+            return _MADE
         state.alarmed_until = now + MINUTE
         return Ruling(ban=True, alarm=f"jail {jail}: {why}")
 

@@ -78,12 +78,15 @@ class Book:
 
     def past(self, network: Network, now: float) -> Past:
         """Live claims on exactly `network` and the strikes that are not forgotten."""
-        found = (claims.get(network) for claims in self._sources.values())
+        live = []
+        for claims in self._sources.values():
+            claim = claims.get(network)
+            if claim is not None and alive(claim, now):
+                live.append(claim)
         record = self._records.get(network)
         if record is None or record.ended + self._memory <= now:
-            record = Record()
-        live = tuple(claim for claim in found if claim is not None and alive(claim, now))
-        return Past(live, dict(record.strikes))
+            return Past(tuple(live), {})
+        return Past(tuple(live), dict(record.strikes))
 
     @property
     def version(self) -> int:

@@ -7,7 +7,6 @@ import math
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 
@@ -101,23 +100,32 @@ class EmbeddedLedger:
         dirty = self._book.drain()
         if self._file is None or not (dirty.claims or dirty.records):
             return
+        encode = msgspec.json.Encoder().encode
+        text = {network: str(network) for network in dirty.records}
+        for _, network in dirty.claims:
+            if network not in text:
+                text[network] = str(network)
         with self._file.transaction() as connection:
             connection.executemany(
                 "DELETE FROM claims WHERE source = ? AND network = ?",
-                [(source, str(n)) for (source, n), claim in dirty.claims.items() if claim is None],
+                [(source, text[n]) for (source, n), claim in dirty.claims.items() if claim is None],
             )
             connection.executemany(
                 "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?, ?, ?)",
-                [_row(claim) for claim in dirty.claims.values() if claim is not None],
+                [
+                    (source, text[n], claim.reason, claim.since, claim.until, claim.strikes)
+                    for (source, n), claim in dirty.claims.items()
+                    if claim is not None
+                ],
             )
             connection.executemany(
                 "DELETE FROM records WHERE network = ?",
-                [(str(network),) for network, record in dirty.records.items() if record is None],
+                [(text[network],) for network, record in dirty.records.items() if record is None],
             )
             connection.executemany(
                 "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
                 [
-                    (str(network), _json(record.strikes), record.ended)
+                    (text[network], encode(record.strikes).decode(), record.ended)
                     for network, record in dirty.records.items()
                     if record is not None
                 ],
@@ -135,12 +143,3 @@ class EmbeddedLedger:
             end = math.inf if ended is None else ended
             book.put_record(parse_network(network), Record(json.loads(strikes), end))
         return book
-
-
-def _json(strikes: dict[str, int]) -> str:
-    return msgspec.json.encode(strikes).decode()
-
-
-def _row(claim: Claim) -> tuple[Any, ...]:
-    network = str(claim.network)
-    return claim.source, network, claim.reason, claim.since, claim.until, claim.strikes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+
+import msgspec
 
 from guard.events import Good
 from guard.lib.networks import Network
@@ -47,7 +48,7 @@ class EmbeddedStanding:
     def known(self, networks: Sequence[Network]) -> list[Good | None]:
         """The role's."""
         texts = [str(network) for network in networks]
-        rows = self._file.query(_KNOWN, (json.dumps(texts),))
+        rows = self._file.query(_KNOWN, (msgspec.json.encode(texts).decode(),))
         found = {text: (time, how) for text, time, how in rows}
         if not found:
             return [None] * len(networks)

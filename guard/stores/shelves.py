@@ -67,7 +67,8 @@ class Shelves:
                 continue
             hits, filled = add(hits, time, rejections, rule)
             if filled:
-                overflows += [Overflow(name, network, time, total) for name, total in filled]
+                for name, total in filled:
+                    overflows.append(Overflow(name, network, time, total))
             if hits:
                 young[key] = hits
             else:

@@ -7,7 +7,7 @@ from guard.jails.jail import Escalation
 
 
 def lengths(escalation: Escalation, *strikes: int) -> list[float | None]:
-    return [ban_length(600.0, escalation, n, 0.0) for n in strikes]
+    return [ban_length(600.0, escalation, n, lambda: 0.0) for n in strikes]
 
 
 def test_the_default_doubles_up_to_two_to_the_twentieth():
@@ -31,14 +31,14 @@ def test_multipliers_win_and_the_last_repeats():
 def test_maxtime_caps_and_rndtime_comes_on_top():
     """As in fail2ban the random part is added after the cap."""
     capped = Escalation(length=length_of(), maxtime=1000.0, rndtime=60.0)
-    assert ban_length(600.0, capped, 5, 0.5) == 1030.0
-    assert ban_length(600.0, capped, 0, 0.5) == 600.0
+    assert ban_length(600.0, capped, 5, lambda: 0.5) == 1030.0
+    assert ban_length(600.0, capped, 0, lambda: 0.5) == 600.0
 
 
 def test_for_ever_stays_for_ever_and_no_escalation_changes_nothing():
     """A ban without an end has no longer form; a jail without escalation repeats itself."""
-    assert ban_length(None, Escalation(length=length_of()), 3, 0.0) is None
-    assert ban_length(600.0, None, 3, 0.0) == 600.0
+    assert ban_length(None, Escalation(length=length_of()), 3, lambda: 0.0) is None
+    assert ban_length(600.0, None, 3, lambda: 0.0) == 600.0
 
 
 def test_a_formula_that_leaves_the_numbers_is_for_ever():

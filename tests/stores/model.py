@@ -1,6 +1,8 @@
 """Counters, jails and ledger as anybody would write them who had no time to make them fast."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from guard.events import Claim, Overflow
 

@@ -1,6 +1,6 @@
 """What `Ledger` promises, held against every store."""
 
-import dataclasses
+from msgspec.structs import replace
 
 from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network, parse_network
@@ -26,7 +26,7 @@ def feed(network, until=None):
 def test_a_claim_is_there_until_it_ends(store):
     """Live claims are listed with all they said, to the last bit of their times."""
     made = store.ledger.claim([jail(), manual(B)], NOW)
-    assert made == [dataclasses.replace(jail(), strikes=1), manual(B)]
+    assert made == [replace(jail(), strikes=1), manual(B)]
     assert set(store.ledger.claims(NOW + 599)) == set(made)
     assert store.ledger.claims(NOW + 600) == [manual(B)]
     assert [store.ledger.size(NOW + later) for later in (599, 600)] == [2, 1]
@@ -36,7 +36,7 @@ def test_a_jail_that_claims_again_is_no_strike(store):
     """A live claim keeps its beginning, takes the new end, and counts once."""
     store.ledger.claim([jail()], NOW)
     later = jail(since=NOW + 60)
-    expected = dataclasses.replace(later, since=NOW, strikes=1)
+    expected = replace(later, since=NOW, strikes=1)
     assert store.ledger.claim([later], NOW + 60) == [expected]
     assert store.ledger.claims(NOW + 60) == [expected]
 
@@ -176,7 +176,7 @@ def test_a_list_that_is_read_again_keeps_its_beginnings(store):
     """What was on a list yesterday is claimed since yesterday, however much of the list changed."""
     networks = [Network(4, (11 << 24) + n, 32) for n in range(4000)]
     store.ledger.replace("feed:drop", [feed(n) for n in networks[:2500]], NOW)
-    later = [dataclasses.replace(feed(n), since=NOW + 60) for n in networks[500:]]
+    later = [replace(feed(n), since=NOW + 60) for n in networks[500:]]
     assert store.ledger.replace("feed:drop", later, NOW + 60) == (1500, 500)
     since = {c.network: c.since for c in store.ledger.claims(NOW + 60)}
     assert since == {n: NOW if n < networks[2500] else NOW + 60 for n in networks[500:]}
