@@ -2,7 +2,7 @@
 
     Source -> Counters -> (jails decide) -> Ledger -> Firewall
                                               ^  |
-                                         Feed-+  +-> Reporter
+                                        feeds-+  +-> reporters
     Sink: where the listener says what it refused or accepted.   Spool: where accepted mail waits.
 
 Conventions of all roles:
@@ -15,8 +15,9 @@ Conventions of all roles:
   the retrying, with back-off.
 * Optional abilities are a Protocol of their own, never a flag.
 
-To add one: write a class with these methods in the role's folder, and name it in assemble.py.
-`firewall/dryrun.py` and `sources/channel.py` are the shortest examples.
+To add one: write a class with these methods in the role's folder, and name it in assemble/.
+`firewall/dryrun.py` and `sources/channel.py` are the shortest examples. A feed is a value, of
+`feeds/recipe.py`; who is told of bans has the methods of `chronicle.Told`.
 """
 
 from __future__ import annotations
@@ -294,6 +295,10 @@ class Crowds(Protocol):
         """
         ...
 
+    def leave(self, block: Network, member: Network | None) -> None:
+        """Forgets that `member` joined; None is everybody. Raises Unavailable."""
+        ...
+
 
 class Standing(Protocol):
     """Who is in good standing: authenticated, had mail accepted, or takes the mail we send.
@@ -387,26 +392,6 @@ class Firewall(Protocol):
 
     def close(self, *, clear: bool = False) -> None:
         """Lets go. The blocks stay, unless `clear` says to remove all that is ours."""
-        ...
-
-
-class Feed(Protocol):
-    """A list of networks that somebody else keeps."""
-
-    name: str
-
-    def fetch(self, now: float) -> Sequence[Network] | None:
-        """The whole list as it is now, or None when it has not changed."""
-        ...
-
-
-class Reporter(Protocol):
-    """Somebody who is told of bans. Runs beside the ban path; may be slow."""
-
-    name: str
-
-    def report(self, claims: Sequence[Claim], now: float) -> None:
-        """Tells of claims that jails made."""
         ...
 
 

@@ -293,6 +293,21 @@ def test_many_banned_addresses_ban_their_block():
     assert str(made.hear(six, None)[-1].network) == "2001:db8:7::/48"
 
 
+def test_who_is_un_banned_is_not_of_a_crowd():
+    """After `unban` of a block it takes as many again; one let in by himself counts no more."""
+    made = crowded()
+    for n in (1, 2, 3):
+        made.hear(rejections(NOW + n, address=f"192.0.2.{n}"), None)
+    made.unban(parse_network("192.0.2.0/24"), now=NOW + 3)
+    for n in (1, 4):
+        made.hear(rejections(NOW + 200 + n, address=f"192.0.2.{n}"), None)
+    made.unban(parse_network("192.0.2.4"), now=NOW + 205)
+    found = made.hear(rejections(NOW + 206, address="192.0.2.5"), None)
+    assert [str(claim.network) for claim in found] == ["192.0.2.5"]
+    found = made.hear(rejections(NOW + 207, address="192.0.2.6"), None)
+    assert [str(claim.network) for claim in found] == ["192.0.2.6", "192.0.2.0/24"]
+
+
 def test_a_crowd_is_of_its_time():
     """Bans further apart than the window do not add up."""
     made = crowded(within=1000.0)

@@ -49,6 +49,12 @@ class Crowd:
         claim = Claim(block, SOURCE, reason, time, time + settings.length)
         return self._ledger.claim([claim], time)[0]
 
+    def forget(self, network: Network) -> None:
+        """Forgets who was banned in the block `network`, or that this address of one was."""
+        if self._settings.addresses:
+            block = block_of(network, self._settings)
+            self._crowds.leave(block, None if block == network else network)
+
     def _claimed(self, block: Network, time: float) -> bool:
         (past,) = self._ledger.past([block], time)
         return any(claim.source == SOURCE for claim in past.claims)

@@ -34,6 +34,15 @@ class EmbeddedCrowds:
             count: int = run.execute(sql, (str(block), time - within)).fetchone()[0]
         return count
 
+    def leave(self, block: Network, member: Network | None) -> None:
+        """The role's."""
+        with self._file.transaction() as run:
+            if member is None:
+                run.execute("DELETE FROM members WHERE block = ?", (str(block),))
+            else:
+                found = str(block), str(member)
+                run.execute("DELETE FROM members WHERE block = ? AND member = ?", found)
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()

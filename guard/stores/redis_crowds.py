@@ -32,3 +32,11 @@ class RedisCrowds:
             pipe.zcount(name, f"({time - within!r}", "+inf")
             count: int = pipe.execute()[-1]
         return count
+
+    def leave(self, block: Network, member: Network | None) -> None:
+        """The role's."""
+        with self._link.errors():
+            if member is None:
+                self._link.client.delete(key(block))
+            else:
+                self._link.client.zrem(key(block), str(member))

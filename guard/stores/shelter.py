@@ -301,6 +301,11 @@ class Shelter:
         """The role's; nobody is a crowd while Redis is gone."""
         return self._ask(lambda: self._store.crowds.join(block, member, time, within)) or 0
 
+    def leave(self, block: Network, member: Network | None) -> None:
+        """The role's."""
+        if not self._tell(lambda: self._store.crowds.leave(block, member)):
+            raise Unavailable(self.error)
+
     def close(self) -> None:
         """Brings Redis what it missed, if it answers now; closes the connections."""
         if self.error:

@@ -32,6 +32,19 @@ def test_the_past_does_not_make_a_ban_older(store):
     assert join(BLOCK, B, NOW + 100, 60.0) == 2
 
 
+def test_who_left_counts_no_more(store):
+    """One of a block, or everybody in it; other blocks are as they were."""
+    crowds, member = store.crowds, parse_network("2001:db8:0:1::/64")
+    for network in (A, B):
+        crowds.join(BLOCK, network, NOW, 60.0)
+    crowds.join(OTHER, member, NOW, 60.0)
+    crowds.leave(BLOCK, A)
+    assert crowds.join(BLOCK, C, NOW, 60.0) == 2
+    crowds.leave(BLOCK, None)
+    assert crowds.join(BLOCK, A, NOW, 60.0) == 1
+    assert crowds.join(OTHER, member, NOW, 60.0) == 1
+
+
 def test_crowds_survive_a_restart(reopened):
     """As everything in a store."""
     store = reopened()
