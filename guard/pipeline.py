@@ -1,0 +1,401 @@
+"""From what was heard to what is claimed: events -> jails -> counters -> ledger.
+
+One object, used by the one thread that also owns counters and ledger. It decides nothing by
+itself: a jail says what is counted and when that is enough, the counters say when it was, the
+protection says whom nothing may block, the ledger keeps what comes of it. Addresses are canonical
+text from structured fields; nothing that a peer wrote is looked at.
+
+Time: each event has its own, and bans begin at the rejection that filled the window. In live
+operation `now` bounds it: an event of the future is taken as of now, one that is older than a
+jail's window is not counted, and a ban that would be over already is not made (fail2ban does the
+same). Without `now` an old log is replayed as if it were happening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from random import SystemRandom
+
+from guard.events import (
+    Claim,
+    Event,
+    Good,
+    Kind,
+    Mark,
+    Offence,
+    Overflow,
+    Part,
+    Past,
+    Rejection,
+)
+from guard.jails.bars import Bars
+from guard.jails.crowd import Crowd
+from guard.jails.escalation import ban_length
+from guard.jails.jail import Jail
+from guard.jails.once import Once
+from guard.jails.reasons import reason
+from guard.jails.routes import Route, route_of, windows_of
+from guard.jails.settings import JailsSettings
+from guard.lib.networks import Network, read_addresses
+from guard.lib.prefixes import Prefixes
+from guard.protect.doubt import Doubt
+from guard.protect.restraint import Restraint
+from guard.roles import Carving, Counters, Ledger, Protection, Suspects, Unavailable
+
+# Counted in one call: long enough to be cheap, short enough to leave the store to others.
+SLICE = 5000
+MANUAL = "manual"
+# The filters that read bans: fail2ban's own, and guard.conf in its first mode.
+RECIDIVE = ("recidive", "guard", "guard[mode=ban]")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of events and overflows; for status and replay."""
+
+    heard: int = 0
+    counted: int = 0
+    stale: int = 0
+    already: int = 0
+    ignored: int = 0
+    protected: int = 0
+    spared: int = 0
+    late: int = 0
+    claimed: int = 0
+
+
+@dataclass(slots=True)
+class _Work:
+    """How far a batch has come, so that one that met a lost store is not counted twice."""
+
+    events: Sequence[Event]
+    at: int = 0
+    due: list[Part] | None = None
+    new: bool = False
+    overflows: list[Overflow] = field(default_factory=list)
+    bans: list[Claim] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
+    again: bool = False  # these overflows may have led to claims before a crash
+
+
+class Pipeline:
+    """Runs `jails`. `settings` has the widths that addresses are counted by."""
+
+    def __init__(
+        self,
+        jails: Iterable[Jail],
+        counters: Counters,
+        ledger: Ledger,
+        protection: Protection,
+        *,
+        settings: JailsSettings | None = None,
+        restraint: Restraint | None = None,
+        crowd: Crowd | None = None,
+        suspects: Sequence[Suspects] = (),
+        chance: Callable[[], float] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self._counters, self._ledger, self._protection = counters, ledger, protection
+        self.restraint = restraint
+        self._crowd = crowd
+        widths = settings or JailsSettings(path=(), filters=())
+        self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
+        self._chance = chance or SystemRandom().random
+        self._jails = {jail.name: jail for jail in jails}
+        self._ignored = {name: Prefixes(jail.ignoreip) for name, jail in self._jails.items()}
+        running = self._jails.values()
+        by_filter = {
+            name: route_of(jail for jail in running if jail.filter == name)
+            for name in {jail.filter for jail in running}
+        }
+        self._on_bans = [
+            jail for name in RECIDIVE if name in by_filter for jail, _ in by_filter.pop(name).jails
+        ]
+        self._by_filter = by_filter
+        by_kind = {kind: route_of(jail for jail in running if kind in jail.kinds) for kind in Kind}
+        self._by_kind = {kind: route for kind, route in by_kind.items() if route.jails}
+        self._windows = windows_of(running, [*by_filter.values(), *by_kind.values()])
+        self._bars = Bars(suspects, self._windows)
+        self._met: dict[str, Network | None] = {}
+        self._doubt = Doubt()
+        self._work: _Work | None = None
+        self._once = Once(counters)
+        self._left: _Work | None = _Work(())
+
+    def _meet(self, events: Sequence[Event]) -> None:
+        """Reads the addresses of `events`, each once: there is nothing to remember of them."""
+        read = read_addresses({event.address for event in events})
+        if self.restraint is not None:
+            for network in read.values():
+                if network is not None:
+                    self.restraint.noticed(network)
+        # Most are IPv4, and counted as they are.
+        masked = [text for text in read if ":" in text] if self._widths[4] == 32 else list(read)
+        for text in masked:
+            network = read[text]
+            read[text] = network and self.key(network)
+        self._met = read
+
+    def key(self, network: Network) -> Network:
+        """The network that `network` is counted under: /32 and /64 unless configured otherwise."""
+        return network.supernet(self._widths[network.version])
+
+    def hear(
+        self, events: Sequence[Event], now: float | None, mark: Mark | None = None
+    ) -> list[Claim]:
+        """Counts `events`, in order, and returns the claims that came of them; None replays.
+
+        With a `mark` they are counted at once: then all of them were, or none, whenever the process
+        is killed. Raises Unavailable when the store is gone. Called again with the very same
+        `events` it goes on where it was: nothing is counted twice.
+        """
+        work = self._work
+        if work is None or work.events is not events:
+            work = self._work = _Work(events)
+        with suppress(Unavailable):  # then it is tried again, and nothing is settled before
+            work.claims += self._recover(now)
+        size = SLICE if mark is None else max(1, len(events))
+        while work.at < len(events):
+            if work.due is None:
+                some = events[work.at : work.at + size]
+                self._meet(some)
+                self._hear_good(some, now)
+                offences = self._offences(some, now)
+                work.due = self._bars.parts(offences)
+                self.tally.counted += len(offences)
+                work.new = True
+            if work.due or work.new:
+                work.overflows += self._once.count(work.due, mark)
+                work.new = False
+            self._settle_all(work, now)
+            work.due = None
+            work.at += size
+        self._work = None
+        self.tally.heard += len(events)
+        return work.claims
+
+    def catch_up(self, now: float) -> list[Claim]:
+        """Claims for windows that filled while nobody was told: in a store that was away."""
+        if self._work is not None:  # a batch that met a lost store comes first
+            return []
+        claims = self._recover(now)
+        work = _Work((), overflows=self._once.late(self._windows))
+        self._settle_all(work, now)
+        return claims + work.claims
+
+    def _recover(self, now: float | None) -> list[Claim]:
+        """Claims for windows that had filled when the process before this one was killed."""
+        if self._left is None:
+            return []
+        if self._left.at == 0:
+            told = [overflow for overflow in self._once.left() if overflow.jail in self._jails]
+            self._left = _Work((), at=1, overflows=told, again=True)
+        left = self._left
+        while left.overflows or left.bans:
+            self._settle(left, now)
+        self._left = None
+        self._once.recovered()
+        self._once.settle()
+        return left.claims
+
+    def _settle_all(self, work: _Work, now: float | None) -> None:
+        while work.overflows or work.bans:
+            self._settle(work, now)
+        self._once.settle()
+
+    def _settle(self, work: _Work, now: float | None) -> None:
+        """Makes claims of the overflows, and lets the claims count where bans count."""
+        if work.overflows:
+            made = self._claim(work.overflows, now, again=work.again)
+            work.overflows = []
+            work.bans += made
+            work.claims += made
+        if work.bans:
+            blocks = self._crowd.joined(work.bans) if self._crowd is not None else []
+            work.overflows = self._count_bans(work.bans, again=work.again)
+            work.bans, work.again = [], False
+            work.claims += blocks
+
+    def _count_bans(self, bans: Sequence[Claim], *, again: bool) -> list[Overflow]:
+        """What jails that read bans count: those of other jails; `again`: but what they hold."""
+        offences = [
+            Offence(jail, ban.network, ban.since)
+            for ban in bans
+            for jail in self._on_bans
+            if ban.source != f"jail:{jail}"
+        ]
+        if again:
+            held = {network: self._counters.counted(network) for _, network, *_ in offences}
+            offences = [offence for offence in offences if offence not in held[offence.network]]
+        return self._once.count_on(offences, self._windows)
+
+    def _hear_good(self, events: Sequence[Event], now: float | None) -> None:
+        """Has signs of good standing remembered; one of the future is taken as of now."""
+        if self.restraint is None:
+            return
+        goods = self._doubt.sure(events, self._met.__getitem__, now)
+        try:
+            self.restraint.heard(goods)
+        except Unavailable:
+            self._doubt.keep(goods)
+            raise
+
+    def _offences(self, events: Sequence[Event], now: float | None) -> list[Offence]:
+        """What each jail counts of `events`."""
+        found: list[Offence] = []
+        by_kind, by_filter, met = self._by_kind, self._by_filter, self._met
+        append, new = found.append, tuple.__new__  # half the cost of a named tuple's own
+        for event in events:
+            if not isinstance(event, Rejection):
+                continue
+            kind = event.kind
+            route = by_kind.get(kind) if kind is not None else by_filter.get(event.filter)
+            if route is None:
+                continue
+            network = met[event.address]
+            if network is None:
+                continue
+            time = event.time
+            if now is not None and not time > now - route.shortest:
+                found += self._fresh(event, network, route, now)
+                continue
+            if now is not None and not time <= now:
+                time = now
+            append(new(Offence, (route.name, network, time, event.count)))
+        return found
+
+    def _fresh(
+        self, event: Rejection, network: Network, route: Route, now: float
+    ) -> Iterator[Offence]:
+        """One for each jail whose window reaches back to `event`; one of no time is of now."""
+        time = event.time
+        if not time <= now:
+            time = now
+        for jail, findtime in route.jails:
+            if time > now - findtime:
+                yield Offence(jail, network, time, event.count)
+            else:
+                self.tally.stale += 1
+
+    def _claim(
+        self, overflows: Sequence[Overflow], now: float | None, *, again: bool = False
+    ) -> list[Claim]:
+        """Claims for those overflows that mean one; with `again` those that were made as well."""
+        networks = list(dict.fromkeys(overflow.network for overflow in overflows))
+        first = min(overflow.time for overflow in overflows)
+        last = max(overflow.time for overflow in overflows)
+        pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
+        goods = self.restraint.goods(networks, last) if self.restraint is not None else {}
+        wanted: list[Claim] = []
+        made_before: dict[Claim, None] = {}
+        for overflow in overflows:
+            past = pasts[overflow.network]
+            if again and (before := _claimed(overflow, past)) is not None:
+                made_before[before] = None
+                continue
+            claim = self._judge(overflow, past, goods.get(overflow.network), now)
+            if claim is None:
+                continue
+            wanted.append(claim)
+            if len(networks) < len(overflows):  # the next one may be of the same network
+                strikes = {**past.strikes, claim.source: past.strikes.get(claim.source, 0) + 1}
+                pasts[overflow.network] = Past((*past.claims, claim), strikes)
+        if not wanted:
+            return [*made_before]
+        made = self._ledger.claim(wanted, last if now is None else now)
+        # Where another host was faster its claim stands, and is not ours to tell of.
+        new = [m for m, asked in zip(made, wanted, strict=True) if m.since == asked.since]
+        self.tally.already += len(wanted) - len(new)
+        self.tally.claimed += len(new)
+        return [*made_before, *new]
+
+    def _judge(
+        self, overflow: Overflow, past: Past, good: Good | None, now: float | None
+    ) -> Claim | None:
+        """The claim that an overflow makes, unless something speaks against it."""
+        jail, source = self._jails[overflow.jail], f"jail:{overflow.jail}"
+        if past.claims and any(
+            c.source == source and _holds(c, overflow.time) for c in past.claims
+        ):
+            self.tally.already += 1
+        elif self._ignored[overflow.jail].overlaps(overflow.network):
+            self.tally.ignored += 1
+        elif self._protected(overflow.network):
+            self.tally.protected += 1
+        elif self._spared(overflow, jail, good):
+            self.tally.spared += 1
+        else:
+            until = self._until(jail, overflow, past)
+            if until is None or now is None or until > now:
+                why = self._reason(overflow, jail)
+                return Claim(overflow.network, source, why, overflow.time, until)
+            self.tally.late += 1
+        return None
+
+    def _reason(self, overflow: Overflow, jail: Jail) -> str:
+        suspicion = None
+        if overflow.rejections < jail.window.maxretry:
+            suspicion = self._bars.suspicion(Offence(jail.name, overflow.network, overflow.time))
+        what = "ban" if jail.filter in RECIDIVE else "rejection"
+        return reason(overflow, jail.window, suspicion, what=what)
+
+    def _protected(self, network: Network) -> bool:
+        """Whether no part of `network` may be blocked; the mirror carves where some may."""
+        if self._protection.protects(network) is None:
+            return False
+        if network.is_address or not isinstance(self._protection, Carving):
+            return True
+        return not self._protection.carve(network)
+
+    def _spared(self, overflow: Overflow, jail: Jail, good: Good | None) -> bool:
+        if self.restraint is None:
+            return False
+        why = self.restraint.spares(
+            overflow, good, window=jail.window, weak=jail.weak, ignoreself=jail.ignoreself
+        )
+        return why is not None
+
+    def _until(self, jail: Jail, overflow: Overflow, past: Past) -> float | None:
+        if jail.escalation is None or jail.escalation.overalljails:
+            strikes = sum(past.strikes.values())
+        else:
+            strikes = past.strikes.get(f"jail:{jail.name}", 0)
+        length = ban_length(jail.bantime, jail.escalation, strikes, self._chance)
+        return None if length is None else overflow.time + length
+
+    def marked(self, source: str) -> bytes | None:
+        """The place in the last batch of `source` that was counted, where that is kept."""
+        return self._once.mark(source)
+
+    # By hand --------------------------------------------------------------------------------------
+
+    def ban(self, network: Network, *, until: float | None, reason: str, now: float) -> Claim:
+        """Claims `network` by hand; the caller has asked the protection."""
+        return self._ledger.claim([Claim(network, MANUAL, reason, now, until)], now)[0]
+
+    def unban(self, network: Network | None, *, now: float) -> list[Claim]:
+        """Ends every claim on exactly `network`, or on all (None), and returns what ended.
+
+        An address also stands for the network that it is counted under. What was counted against
+        them is forgotten, so that one more rejection bans nobody.
+        """
+        targets = [None] if network is None else list({network, self.key(network)})
+        ended = [c for target in targets for c in self._ledger.withdraw(target, None, now)]
+        for forgotten in {claim.network for claim in ended} | {t for t in targets if t}:
+            self._counters.forget(forgotten)
+            if self._crowd is not None:
+                self._crowd.forget(forgotten)
+        return ended
+
+
+def _claimed(overflow: Overflow, past: Past) -> Claim | None:
+    """The claim that this very overflow led to."""
+    source = f"jail:{overflow.jail}"
+    found = (c for c in past.claims if c.source == source and c.since == overflow.time)
+    return next(found, None)
+
+
+def _holds(claim: Claim, time: float) -> bool:
+    return claim.until is None or claim.until > time
