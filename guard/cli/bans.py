@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from guard.cli.options import config_option, json_option, print_json
+from guard.cli.options import config_option, json_option, print_json, print_rows
 from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
@@ -66,14 +66,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 @json_option
 def bans(config: Path | None, as_json: bool) -> None:
     """List every live ban: who, by whom, why, until when."""
-    rows = ask(config, "bans")
-    if as_json:
-        for row in rows:
-            print_json(row)
-    elif rows:
-        show(rows)
-    else:
-        click.echo("nobody is banned")
+    print_rows(ask(config, "bans"), show, nothing="nobody is banned", as_json=as_json)
 
 
 @click.command()

@@ -12,10 +12,12 @@ from typing import Any
 
 import click
 
-from guard.cli.options import config_option, json_option, print_json
+from guard.cli.options import config_option, json_option, print_json, print_rows
 from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
+
+NO_FEED = "no feed is configured; see docs/feeds.md"
 
 
 @click.group(invoke_without_command=True)
@@ -27,16 +29,7 @@ def feeds(context: click.Context, config: Path | None, as_json: bool) -> None:
     context.obj = config
     if context.invoked_subcommand is not None:
         return
-    rows = _rows(config)
-    if as_json:
-        for row in rows:
-            print_json(row)
-    elif not rows:
-        click.echo("no feed is configured; see docs/feeds.md")
-    else:
-        _table(rows)
-        for row in rows:
-            _details(row)
+    print_rows(_rows(config), _show, nothing=NO_FEED, as_json=as_json)
 
 
 @feeds.command()
@@ -137,6 +130,12 @@ def _sync(config: Path | None, name: str, dry_run: bool, accept: bool) -> dict[s
             collected = lists.collect(name, clock(), accept=accept, dry_run=dry_run)
             return lists.finish(collected, clock(), dry_run=dry_run)
     return answer
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    _table(rows)
+    for row in rows:
+        _details(row)
 
 
 def _table(rows: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from guard.cli.options import config_option, json_option, print_json
+from guard.cli.options import config_option, json_option, print_json, print_rows
 from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.logs import printable
@@ -27,14 +27,7 @@ def notify(context: click.Context, config: Path | None, as_json: bool) -> None:
     context.obj = (config, as_json)
     if context.invoked_subcommand is not None:
         return
-    rows = _rows(config)
-    if as_json:
-        for row in rows:
-            print_json(row)
-    elif not rows:
-        click.echo(NOBODY)
-    else:
-        _table(rows)
+    print_rows(_rows(config), _table, nothing=NOBODY, as_json=as_json)
 
 
 @notify.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,23 @@ config_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else."
 )
+
+
+def print_rows(
+    rows: list[dict[str, Any]],
+    table: Callable[[list[dict[str, Any]]], None],
+    *,
+    nothing: str,
+    as_json: bool,
+) -> None:
+    """Rows as JSON, one object a line, or all by `table`; says `nothing` where there are none."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        table(rows)
+    else:
+        click.echo(nothing)
 
 
 def print_json(value: Any) -> None:

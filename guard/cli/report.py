@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from guard.cli.options import config_option, json_option, print_json
+from guard.cli.options import config_option, json_option, print_json, print_rows
 from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
@@ -27,13 +27,7 @@ def report() -> None:
 def list_(config: Path | None, as_json: bool) -> None:
     """Show the reports that wait, the worst first."""
     rows = _ask(config, "report_list")
-    if as_json:
-        for row in rows:
-            print_json(row)
-    elif rows:
-        _table(rows)
-    else:
-        click.echo("no report waits")
+    print_rows(rows, _table, nothing="no report waits", as_json=as_json)
 
 
 @report.command()

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guard.lib.fields import Duration, FilePath, Listen
-from guard.lib.networks import parse_address
+from guard.lib.fields import Duration, FilePath, Listen, server_fault
 from guard.lib.secrets import api_fault, place_faults
 
 LONGEST_WAIT = 20.0  # the command waits 30 s for the daemon
@@ -164,8 +163,8 @@ class ZenCheck(Common):
             yield "zone", f"{self.zone!r} is not a zone such as zen.spamhaus.org"
         for index, server in enumerate(self.name_servers):
             key = f"name_servers[{index}]"
-            if not _is_address(server.host) or not server.port:
-                yield key, f'{server} is not an address such as "127.0.0.1:53"'
+            if fault := server_fault(server):
+                yield key, fault
             elif server.host in PUBLIC and not self.key_file and not self.credential:
                 yield key, f"{server.host} is a public resolver, which Spamhaus does not answer"
 
@@ -193,11 +192,3 @@ class CheckSettings:
         """The names of those that are asked."""
         every = ("abuseipdb", "virustotal", "greynoise", "zen")
         return [name for name in every if getattr(self, name).on]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parse_address(text)
-    except ValueError:
-        return False
-    return True

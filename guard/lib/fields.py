@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from guard.lib.durations import parse_duration
-from guard.lib.networks import Network, parse_address, parse_network
+from guard.lib.networks import Network, is_address, parse_address, parse_network
 
 _NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
@@ -42,6 +42,13 @@ def parse_endpoint(value: object) -> Endpoint:
     if host and not _NAME.fullmatch(host):
         raise ValueError(f'{value!r} is not an address and port such as "127.0.0.1:25"')
     return Endpoint(host, int(port))
+
+
+def server_fault(server: Endpoint) -> str:
+    """Why `server` cannot be reached without asking for its name; empty when it can."""
+    if is_address(server.host) and server.port:
+        return ""
+    return f'{server} is not an address such as "127.0.0.1:53"'
 
 
 def _network(value: object) -> Network:

@@ -96,6 +96,15 @@ def parse_address(text: str) -> Network:
     return read_address(text)
 
 
+def is_address(text: str) -> bool:
+    """Whether `text` writes an address."""
+    try:
+        parse_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def read_address(text: str) -> Network:
     """As `parse_address`, for a caller that remembers by itself."""
     try:

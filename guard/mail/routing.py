@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from guard.lib.networks import parse_address
+from guard.lib.networks import is_address, parse_address
 from guard.relay.domain import canonical_domain
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -45,7 +45,7 @@ def parse_route(value: object) -> Route:
     host, colon, port = text.partition(":")
     name = canonical_domain(host)
     if not _NAME.fullmatch(name) or _NUMBER.fullmatch(name) or port.count(":") > 1:
-        hint = "; write it in brackets" if _is_address(text) or _is_address(host) else ""
+        hint = "; write it in brackets" if is_address(text) or is_address(host) else ""
         raise ValueError(f"{value!r} is not a host name, or an address in brackets{hint}")
     return Route(name, _port(port, value) if colon else None)
 
@@ -66,14 +66,6 @@ def _literal(text: str) -> Route:
     if tagged and ":" not in address:
         raise ValueError(f"{text!r} is not an IPv6 address")
     return Route(str(parse_address(address)), inside if outside is None else outside, literal=True)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parse_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _port(text: str, whole: object) -> int:

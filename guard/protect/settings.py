@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from guard.lib.fields import Duration, FilePath, Listen, Net, Port
-from guard.lib.networks import parse_address
+from guard.lib.fields import Duration, FilePath, Listen, Net, Port, server_fault
 from guard.protect.allow import Allow
 from guard.protect.senders import shipped
 
@@ -56,17 +55,9 @@ class ProtectSettings:
         if self.ssh and not self.ssh_ports:
             yield "ssh_ports", "is empty; write `ssh = false` to protect no sessions"
         for index, server in enumerate(self.name_servers):
-            if not _is_address(server.host) or not server.port:
-                yield f"name_servers[{index}]", f'{server} is not an address such as "127.0.0.1:53"'
+            if fault := server_fault(server):
+                yield f"name_servers[{index}]", fault
         if self.resolve < 10:
             yield "resolve", "must be at least 10s"
         if 0 < self.refresh < 3600:
             yield "refresh", "must be at least 1h, or 0 for never"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parse_address(text)
-    except ValueError:
-        return False
-    return True
