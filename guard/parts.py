@@ -1,4 +1,4 @@
-"""What a service is made of, as values: assemble.py makes them, daemon.py runs them."""
+"""What a service is made of, as values: assemble/ makes them, daemon.py runs them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Chore:
 
 @dataclass(kw_only=True)
 class Parts:
-    """What assemble.py made and the daemon runs. A listener alone has no `engine`."""
+    """What assemble/ made and the daemon runs. A listener alone has no `engine`."""
 
     listeners: Sequence[Listening] = ()
     sources: Sequence[Source] = ()

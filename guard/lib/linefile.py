@@ -56,12 +56,8 @@ class LineFile:
             log.error("%s: %s; lines are lost until it works again", self.path, reason)
         self._unsaid += number
 
-    def reopen(self) -> None:
-        """Lets go of the file; the next line opens whatever then has the name."""
-        self.close()
-
     def close(self) -> None:
-        """Lets go of the file."""
+        """Lets go of the file; the next line opens whatever then has the name."""
         self._release()
         self._looked = float("-inf")
 

@@ -1,6 +1,6 @@
 """Bounce and complaint reports, as the listener meets them at end of DATA.
 
-The listener asks a `ReportReader` what a message is; guard/mail/reports.py answers; assemble.py
+The listener asks a `ReportReader` what a message is; guard/mail/reports.py answers; assemble/
 introduces them. Pure.
 """
 

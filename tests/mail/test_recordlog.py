@@ -107,15 +107,6 @@ def test_follows_copytruncate(records: RecordLog):
     assert contents(records.path) == ["b"]
 
 
-def test_reopen_is_at_once(records: RecordLog):
-    """On SIGHUP nobody waits for the second."""
-    records.put(record("a"))
-    records.path.rename(records.path.with_suffix(".1"))
-    records.reopen()
-    records.put(record("b"))
-    assert contents(records.path) == ["b"]
-
-
 def test_a_clock_set_back_does_not_stop_it(records: RecordLog, clock: Clock):
     """Rotation is seen also when the machine's clock went back an hour."""
     records.put(record("a"))
