@@ -33,7 +33,7 @@ from guard.events import (
 from guard.jails.bars import Bars
 from guard.jails.crowd import Crowd
 from guard.jails.escalation import ban_length
-from guard.jails.jail import Jail
+from guard.jails.jail import RECIDIVE, Jail
 from guard.jails.once import Once
 from guard.jails.reasons import reason
 from guard.jails.routes import Route, route_of, windows_of
@@ -47,8 +47,6 @@ from guard.roles import Carving, Counters, Ledger, Protection, Suspects, Unavail
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 5000
 MANUAL = "manual"
-# The filters that read bans: fail2ban's own, and guard.conf in its first mode.
-RECIDIVE = ("recidive", "guard", "guard[mode=ban]")
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from guard.events import Kind, Window
 from guard.jails.escalation import length_of
-from guard.jails.jail import Condition, Escalation, Jail
+from guard.jails.jail import RECIDIVE, Condition, Escalation, Jail
 from guard.jails.values import (
     parse_bantime,
     parse_bool,
@@ -141,7 +141,7 @@ def traps(folders: Sequence[Path], filters: Sequence[Path], heard: Collection[st
                 f'no [[source]] has filter = "{jail.filter}": this jail hears of nothing',
             )
             for jail in files.jails
-            if not jail.kinds and jail.filter not in calls
+            if not jail.kinds and jail.filter not in {*calls, *RECIDIVE}
         ),
     ]
 

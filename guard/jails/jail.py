@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from guard.events import Kind, Window
 from guard.lib.networks import Network
 
+# The filters that read bans: fail2ban's own, and guard.conf in its first mode.
+RECIDIVE = ("recidive", "guard", "guard[mode=ban]")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Escalation:

@@ -174,12 +174,14 @@ def test_slips_of_the_pen_are_warned_of(base):
 
 
 def test_a_jail_that_hears_of_nothing_is_warned_of(base):
-    """One of a text filter that no source has; however the call is spelt."""
+    """One of a text filter that no source has, however the call is spelt; bans are heard of."""
     write(
         base,
         a_conf="[one]\nenabled = true\nfilter = text[a=1, b=2]\n"
-        "[two]\nenabled = true\nfilter = kinds\n[three]\nfilter = text\nmaxretries = 1\n",
+        "[two]\nenabled = true\nfilter = kinds\n[three]\nfilter = text\nmaxretries = 1\n"
+        "[again]\nenabled = true\nfilter = guard[mode=ban]\n",
     )
+    (base / "filter.d" / "guard.conf").write_text("[Definition]\nfailregex = ^ban <HOST>$\n")
     folders = [base / "jail.d"], [base / "filter.d"]
     assert len(traps(*folders, ['text[b="2"][a=1]'])) == 1
     found = [str(fault).replace(f"{base}/", "") for fault in traps(*folders, ["text", "x[", ""])]
