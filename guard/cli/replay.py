@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from guard.sources.aside import Aside, Task
     from guard.sources.history import Reader
 
-LARGE = 8 << 20
+LARGE = 2 << 20
 _STAMP = "%Y-%m-%d %H:%M:%S"
 
 
@@ -55,12 +55,14 @@ def replay(
     gzip; - is standard input. With --filter it is a text log of any program.
     """
     from guard.config import load
+    from guard.lib.bulk import collect_seldom
     from guard.sources.aside import Task, text_of
 
     settings = load(config)
     jails = _jails(settings, filter_, folder)
     task = Task(text_of(files), filter_, text_of(settings.jails.filters))
     task.hear()  # a fault in the filter is told here
+    collect_seldom(100_000)
     with _progress(files) as advance:
         reader = _reader(files, task, advance)
         run = _replay(settings, jails)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -32,6 +31,7 @@ def serve(
     from guard.config import load
     from guard.daemon import Daemon
     from guard.firewall.privileges import SERVICE, keep_only
+    from guard.lib.bulk import collect_seldom
     from guard.lib.clock import now
     from guard.lib.logs import set_up
 
@@ -40,10 +40,7 @@ def serve(
     made = build(settings, config)
     if made.separated:
         keep_only(SERVICE)
-    # What is loaded stays: the collector need not look through it again and again.
-    gc.freeze()
-    # What a batch makes goes with it; counted addresses are nothing that the collector looks at.
-    gc.set_threshold(10_000, 20, 50)
+    collect_seldom(10_000)
 
     async def main() -> None:
         await Daemon(made.parts, now, lambda: _welcome(made)).run()

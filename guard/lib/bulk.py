@@ -11,6 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def collect_seldom(after: int) -> None:
+    """For this process: a collection when `after` values have come, and none of what is there now.
+
+    What a batch makes goes with it, and what is loaded stays: it would find nothing in either.
+    """
+    gc.freeze()
+    gc.set_threshold(after, 20, 50)
+
+
 @contextmanager
 def bulk() -> Iterator[None]:
     """Has no collection begin in the meantime. For seconds, not for hours; may be nested."""

@@ -20,6 +20,7 @@ from typing import BinaryIO, cast
 import msgspec
 
 from guard.events import Acceptance, Event, Rejection
+from guard.lib.bulk import collect_seldom
 from guard.roles import BadInput, GuardError, Unavailable
 from guard.sources.history import Advance, Hear, Reader
 from guard.sources.tally import Faults, Tally
@@ -142,4 +143,5 @@ def text_of(paths: Sequence[Path]) -> tuple[str, ...]:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this ends it
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    collect_seldom(100_000)
     read_aside(sys.stdin.buffer.read(), sys.stdout.buffer)

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from guard.lib.bulk import bulk
+from guard.lib.bulk import bulk, collect_seldom
 
 
 def test_the_collector_rests_and_comes_back():
@@ -23,3 +23,15 @@ def test_the_collector_rests_and_comes_back():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_is_loaded_is_not_collected_again():
+    """All that was there is frozen, and a collection begins after as many values as said."""
+    was = gc.get_threshold()
+    try:
+        collect_seldom(12_345)
+        assert gc.get_threshold() == (12_345, 20, 50)
+        assert gc.get_freeze_count() > 1000
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*was)
