@@ -1,7 +1,7 @@
 """Guard counts what a mail server refuses, per address, and drops offenders in the kernel.
 
 Everything that speaks against an address becomes a claim in one ledger; the kernel mirrors the
-ledger; nothing else ever blocks anybody. Start reading at `roles.py`.
+ledger; nothing else ever blocks anybody. Start reading in `roles/`.
 
 The floors, from the ground up; imports run downward only, and tests/test_floors.py holds that:
 
