@@ -8,12 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guard.enrichment.allowance import Allowance
-from guard.enrichment.answers import LookUpFailed, NotAsked, Tree, ask, branch, facts, number, text
+from guard.enrichment.answers import (
+    LookUpFailed,
+    NotAsked,
+    Tree,
+    ask,
+    branch,
+    facts,
+    number,
+    question,
+    text,
+)
 from guard.enrichment.settings import AbuseIpdbCheck
 from guard.events import Opinion
 from guard.lib.networks import Network
 from guard.lib.secrets import Secret
-from guard.lib.webcall import Call
 
 NAME = "abuseipdb"
 SHOWN = 3
@@ -43,14 +52,8 @@ class AbuseIpdb:
             if network.version == 4 and network.length < settings.widest:
                 raise NotAsked(f"is asked about blocks up to /{settings.widest} only")
             query, where, allowance = {"network": str(network)}, "check-block", self._blocks
-        asked = Call(
-            url=f"{settings.url}/{where}",
-            query={**query, "maxAgeInDays": str(settings.max_age)},
-            secrets={"Key": self._key()},
-            timeout=settings.timeout,
-            contact=settings.contact,
-            proxy=settings.proxy,
-        )
+        query["maxAgeInDays"] = str(settings.max_age)
+        asked = question(settings, where, {"Key": self._key()}, query)
         allowance.take(now)
         answer, tree = ask(NAME, asked, now)
         allowance.told(answer, now)

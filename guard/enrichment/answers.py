@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
+from guard.enrichment.settings import Keyed
 from guard.lib.logs import printable
+from guard.lib.secrets import Secret
 from guard.lib.webcall import Answer, Call, CallFailed, call
 from guard.roles import Refused, Unavailable
 
@@ -71,6 +73,23 @@ def read(body: bytes) -> Tree | None:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def question(
+    settings: Keyed,
+    path: str,
+    secrets: Mapping[str, Secret],
+    query: Mapping[str, str] | None = None,
+) -> Call:
+    """What to ask the service of `settings`, below its URL."""
+    return Call(
+        url=f"{settings.url}/{path}",
+        query=query or {},
+        secrets=secrets,
+        timeout=settings.timeout,
+        contact=settings.contact,
+        proxy=settings.proxy,
+    )
 
 
 def ask(name: str, asked: Call, now: float) -> tuple[Answer, Tree]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guard.enrichment.allowance import Allowance
-from guard.enrichment.answers import LookUpFailed, NotAsked, Tree, ask, facts, text
+from guard.enrichment.answers import LookUpFailed, NotAsked, Tree, ask, facts, question, text
 from guard.enrichment.settings import GreyNoiseCheck
 from guard.events import Opinion
 from guard.lib.networks import Network
 from guard.lib.secrets import Secret
-from guard.lib.webcall import Call
 
 NAME = "greynoise"
 _SCORES = {"malicious": 100, "suspicious": 50, "benign": 0}
@@ -33,14 +32,8 @@ class GreyNoise:
         """The role's, for single addresses."""
         if not network.is_address:
             raise NotAsked("is asked about single addresses only")
-        settings = self._settings
-        asked = Call(
-            url=f"{settings.url}/{network}",
-            secrets={"key": self._key()} if self._key else {},
-            timeout=settings.timeout,
-            contact=settings.contact,
-            proxy=settings.proxy,
-        )
+        secrets = {"key": self._key()} if self._key else {}
+        asked = question(self._settings, str(network), secrets)
         self.allowance.take(now)
         answer, tree = ask(NAME, asked, now)
         if answer.status == 404:
@@ -48,7 +41,7 @@ class GreyNoise:
             if tree.get("ip") == str(network) or isinstance(tree.get("noise"), bool):
                 return None
             raise LookUpFailed(f"{NAME}: status 404", 60.0)
-        return of_address(tree, veto=settings.veto)
+        return of_address(tree, veto=self._settings.veto)
 
 
 def of_address(tree: Tree, *, veto: bool = True) -> Opinion:

@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from guard.enrichment.allowance import Allowance
-from guard.enrichment.answers import LookUpFailed, NotAsked, Tree, ask, branch, facts, number, text
+from guard.enrichment.answers import (
+    LookUpFailed,
+    NotAsked,
+    Tree,
+    ask,
+    branch,
+    facts,
+    number,
+    question,
+    text,
+)
 from guard.enrichment.settings import VirusTotalCheck
 from guard.events import Opinion
 from guard.lib.networks import Network
 from guard.lib.secrets import Secret
-from guard.lib.webcall import Call
 
 NAME = "virustotal"
 _AGAINST, _FOR = ("malicious", "suspicious"), ("harmless", "undetected")
@@ -34,14 +43,7 @@ class VirusTotal:
         """The role's, for single addresses."""
         if not network.is_address:
             raise NotAsked("is asked about single addresses only")
-        settings = self._settings
-        asked = Call(
-            url=f"{settings.url}/ip_addresses/{network}",
-            secrets={"x-apikey": self._key()},
-            timeout=settings.timeout,
-            contact=settings.contact,
-            proxy=settings.proxy,
-        )
+        asked = question(self._settings, f"ip_addresses/{network}", {"x-apikey": self._key()})
         self.allowance.take(now)
         answer, tree = ask(NAME, asked, now)
         if answer.status == 404:
