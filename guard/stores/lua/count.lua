@@ -184,20 +184,22 @@ local function add(times, names, rule, time, rejections, which)
   end
 end
 
--- Lets go of what is out of the windows of all jails that hold it.
+-- The longest window of a set of jails.
 local longest = {}
+local function reach_of(name)
+  local reach = longest[name]
+  if not reach then
+    reach = 0
+    for jail in pairs(jails_of(name)) do reach = math.max(reach, findtimes[jail] or math.huge) end
+    longest[name] = reach
+  end
+  return reach
+end
+
+-- Lets go of what is out of the windows of all jails that hold it.
 local function trim(times, names)
   local all, last = true, times[#times]
-  for i = 1, #times do
-    local name = names[i]
-    local reach = longest[name]
-    if not reach then
-      reach = 0
-      for jail in pairs(sets[name]) do reach = math.max(reach, findtimes[jail] or math.huge) end
-      longest[name] = reach
-    end
-    all = all and times[i] > last - reach
-  end
+  for i = 1, #times do all = all and times[i] > last - reach_of(names[i]) end
   if all then return end
   local newest, left = {}, 0
   for i = 1, #times do
@@ -233,6 +235,71 @@ local function exactly(value, rule, given)
   return write(times, names), times[#times]
 end
 
+-- How many of a section's times are after `oldest`; it is not asked for more than `most`.
+local function after(value, first, stop, oldest, most)
+  local count = 0
+  while stop > first and count < most and unpack_time('<d', value, stop - 8) > oldest do
+    count, stop = count + 1, stop - 8
+  end
+  return count
+end
+
+-- The sections of a value, { name, where its times begin, and where they end, ... }; nil when
+-- something is newer than `time`, or may be out of the windows of other jails by then.
+local function sections_before(value, name, time)
+  local found, at, size = {}, 1, 0
+  while at <= #value do
+    local length = byte(value, at)
+    local low, high = byte(value, at + length + 1, at + length + 2)
+    local from = at + length + 3
+    local stop = from + 8 * ((low or 0) + 256 * (high or 0))
+    if not high or stop == from or #value < stop - 1 then return nil end
+    if unpack_time('<d', value, stop - 8) > time then return nil end
+    local held = sub(value, at + 1, at + length)
+    local oldest = time - reach_of(held)
+    if held == name then
+      while from < stop and unpack_time('<d', value, from) <= oldest do from = from + 8 end
+    elseif unpack_time('<d', value, from) <= oldest then
+      return nil
+    end
+    found[size + 1], found[size + 2], found[size + 3] = held, from, stop
+    size, at = size + 3, stop
+  end
+  return found
+end
+
+-- Whether times of this rule may fill a window beside what the sections hold.
+local function may_fill(value, sections, rule, number, first)
+  local jails = rule.jails
+  for at = 2, #jails, 3 do
+    local jail, count, missing = jails[at], number, jails[at + 1]
+    for i = 1, #sections, 3 do
+      if count < missing and sets[sections[i]][jail] then
+        local oldest = first - jails[at + 2]
+        count = count + after(value, sections[i + 1], sections[i + 2], oldest, missing - count)
+      end
+    end
+    if count >= missing then return true end
+  end
+  return false
+end
+
+-- The value with newer times of a rule, of which nothing fills; nil where that is not sure.
+local function appended(value, rule, given, number)
+  local first, last = unpack_time('<d', given), unpack_time('<d', given, #given - 7)
+  local sections = sections_before(value, rule.name, first)
+  if not sections or may_fill(value, sections, rule, number, first) then return nil end
+  for i = 1, #sections, 3 do
+    if sections[i] == rule.name then
+      local from, stop = sections[i + 1], sections[i + 2]
+      local before = i > 1 and sub(value, 1, sections[i - 1] - 1) or ''
+      return before .. rule.heads[(stop - from) / 8 + number] .. sub(value, from, stop - 1) .. given
+        .. sub(value, stop), last
+    end
+  end
+  return value .. rule.heads[number] .. given, last
+end
+
 -- The same: in the common case, of which nothing can fill, without a look at each. What is new may
 -- come without a newest time: it is that of the call.
 local function changed(value, rule, given)
@@ -251,6 +318,8 @@ local function changed(value, rule, given)
             unpack_time('<d', given, #given - 7)
         end
       end
+      local new, newest = appended(value, rule, given, number)
+      if new then return new, newest end
     end
   end
   return exactly(value, rule, given)
