@@ -95,10 +95,12 @@ class Group:
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Blocks and releases in one transaction; all of it or nothing."""
         wanted = live(block, now)
-        gone = {network for network in (*release, *dict(block)) if network not in wanted}
+        gone = {network for network in release if network not in wanted}
+        if len(wanted) < len(block):
+            gone.update(network for network, _ in block if network not in wanted)
         with self._link.explained():
             prefixes = self._known(now)
-            if not all(map(self._is_hashed, (*wanted, *gone))):
+            if {(version, length) for version, _, length in (*wanted, *gone)} - self._hashes.keys():
                 prefixes = self._changed(prefixes, wanted, gone, now)
             self._link.send(self._changes(wanted, gone, prefixes, now))
         self._prefixes = prefixes
@@ -176,16 +178,18 @@ class Group:
         released: _Pairs = defaultdict(list)
         blocked: _Pairs = defaultdict(list)
         ranged = set()
+        hashes, renews = self._hashes, self._link.renews
         for network in (*gone, *wanted):
             version, value, length = network
-            kind = self._hashes.get((version, length))
+            kind = hashes.get((version, length))
             if kind is None:
                 ranged.add(version)
                 continue
             key = value.to_bytes(4 if version == 4 else 16, "big")
-            if network in wanted:
+            stays = network in wanted
+            if stays:
                 blocked[kind].append((key, nftsets.milliseconds(wanted[network], now)))
-            if network not in wanted or not self._link.renews:
+            if not (stays and renews):
                 released[kind].append((key, 0))
         for kind, pairs in released.items():
             # Deleting what is not there fails, and before Linux 6.12 adding does not renew an end.

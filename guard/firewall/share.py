@@ -122,17 +122,19 @@ class Share:
             self._claimed -= touched
             self._claimed |= live.keys()
         pieces = self._flat()
-        if any(net in self._carved or net in pieces for net in touched) or any(
+        if not (touched.isdisjoint(self._carved) and touched.isdisjoint(pieces)) or any(
             self._in_part(net) for net in live
         ):
             return self._decide_carved(touched, claims)
         block, release = [], []
+        protects, new = self._protection.protects, tuple.__new__
         for network in touched:
             claimed = live.get(network)
-            vetoed = claimed is not None and self._protection.protects(network) is not None
+            vetoed = claimed is not None and protects(network) is not None
             (self.vetoed.add if vetoed else self.vetoed.discard)(network)
             if claimed and not vetoed:
-                block.append(Block(network, ends(claimed)[network]))
+                until = claimed[0].until if len(claimed) == 1 else ends(claimed)[network]
+                block.append(new(Block, (network, until)))
             else:
                 release.append(network)
         return block, release
