@@ -8,7 +8,7 @@ named and hides nothing else. Taking the same rows twice changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -96,10 +96,15 @@ def read_strikes(row: Mapping[str, Any]) -> Remembered:
 
 
 def take(
-    rows: Iterable[Mapping[str, Any]], ledger: Ledger, protection: Protection, now: float
+    rows: Iterable[Mapping[str, Any]],
+    ledger: Ledger,
+    protection: Protection,
+    now: float,
+    key: Callable[[Network], Network],
 ) -> Taken:
     """Puts `rows` into `ledger`: live claims, unless somebody is protected from them, and strikes.
 
+    Strikes of an address are also those of its `key`, the network that jails count it under.
     All rows of a network are to come together. Raises Unavailable, after which the same rows may
     be given again.
     """
@@ -122,6 +127,8 @@ def take(
     ledger.remember(list(_before(wanted, strikes, ledger, now)))
     ledger.claim(wanted, now)
     ledger.remember(list(strikes.values()))
+    wider = ((key(row.network), row) for row in strikes.values())
+    ledger.remember([row._replace(network=net) for net, row in wider if net != row.network])
     taken.counts["claims"] += len(wanted)
     taken.counts["strikes"] += len(strikes)
     return taken

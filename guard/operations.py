@@ -169,7 +169,7 @@ class Operations:
 
     def import_(self, *, now: float, rows: Sequence[Any]) -> dict[str, Any]:
         """Takes rows of an export; all those of a network in one call."""
-        taken = take(rows, self.ledger, self.protection, now)
+        taken = take(rows, self.ledger, self.protection, now, self.pipeline.key)
         return {**taken.counts, "faults": taken.faults}
 
     def _good(self, key: Network, now: float) -> Good | None:

@@ -136,6 +136,25 @@ def test_a_database_without_counts(guard, tmp_path):
     }
 
 
+def test_strikes_of_an_ipv6_address_are_those_of_its_network(guard, tmp_path):
+    """fail2ban counted the address, jails go on with the /64; nobody else in it is banned."""
+    path, since = tmp_path / "f2b.sqlite3", int(time.time()) - 9
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE bips (ip, jail, timeofban, bantime, bancount)")
+        for ip, number in (("2001:db8::1", 2), ("2001:db8::2", 5)):
+            row = ip, "ssh", since, 3600, number
+            database.execute("INSERT INTO bips VALUES (?, ?, ?, ?, ?)", row)
+    database.close()
+    assert guard("one", "import", "fail2ban", str(path))[0] == 0
+    held = ledger_rows(guard, "one")
+    assert {row["network"]: row["strikes"]["jail:ssh"] for row in held if "ended" in row} == {
+        "2001:db8::1": 2,
+        "2001:db8::2": 5,
+        "2001:db8::/64": 5,
+    }
+    assert {row["network"] for row in held if "until" in row} == {"2001:db8::1", "2001:db8::2"}
+
+
 @pytest.mark.fail2ban
 def test_a_real_fail2ban_moves_over(guard, tmp_path):
     """Bans, their ends and their number come over while fail2ban runs; the rest is named."""
