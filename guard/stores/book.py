@@ -122,11 +122,12 @@ class Book:
         record = self._records.get(claim.network)
         if record is None or record.ended + self._memory <= now:
             record = Record()
-        record.strikes[claim.source] = record.strikes.get(claim.source, 0) + 1
-        record.ended = max(record.ended, math.inf if claim.until is None else claim.until)
+        strikes, until = record.strikes, claim.until
+        strikes[claim.source] = strikes.get(claim.source, 0) + 1
+        record.ended = max(record.ended, math.inf if until is None else until)
         self.put_record(claim.network, record)
         self._dirty.records[claim.network] = record
-        return sum(record.strikes.values())
+        return sum(strikes.values())
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """Ends claims; returns those that were live, oldest first."""

@@ -14,6 +14,8 @@ from typing import Any
 
 from guard.roles import Forbidden, Refused, Unavailable
 
+TOGETHER = 100  # rows in one statement; SQLite before 3.32 took 999 values at most
+
 
 class Database:
     """One SQLite file; `schema` is run where the file is new, `version` is that of the schema."""
@@ -66,6 +68,21 @@ class Database:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+    @staticmethod
+    def write(run: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Puts `rows` `into` a table, a statement up to its VALUES, within a transaction.
+
+        Many by one statement, which costs two thirds of a statement for each.
+        """
+        if not rows:
+            return
+        places = f"({', '.join('?' * len(rows[0]))})"
+        many = len(rows) // TOGETHER * TOGETHER
+        together = f"{into} {', '.join([places] * TOGETHER)}"
+        for at in range(0, many, TOGETHER):
+            run.execute(together, [value for row in rows[at : at + TOGETHER] for value in row])
+        run.executemany(f"{into} {places}", rows[many:])
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows that `sql` gives."""

@@ -110,8 +110,9 @@ class EmbeddedLedger:
                 "DELETE FROM claims WHERE source = ? AND network = ?",
                 [(source, text[n]) for (source, n), claim in dirty.claims.items() if claim is None],
             )
-            connection.executemany(
-                "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?, ?, ?)",
+            self._file.write(
+                connection,
+                "INSERT OR REPLACE INTO claims VALUES",
                 [
                     (source, text[n], claim.reason, claim.since, claim.until, claim.strikes)
                     for (source, n), claim in dirty.claims.items()
@@ -122,8 +123,9 @@ class EmbeddedLedger:
                 "DELETE FROM records WHERE network = ?",
                 [(text[network],) for network, record in dirty.records.items() if record is None],
             )
-            connection.executemany(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
+            self._file.write(
+                connection,
+                "INSERT OR REPLACE INTO records VALUES",
                 [
                     (text[network], encode(record.strikes).decode(), record.ended)
                     for network, record in dirty.records.items()

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from guard.events import Claim, Offence, Window
-from guard.lib.networks import parse_network
+from guard.lib.networks import Network, parse_network
 from guard.roles import Refused, Unavailable
 from guard.stores.embedded import EmbeddedStore
 from guard.stores.open import open_store
@@ -88,3 +88,22 @@ def test_the_directory_is_for_its_owner_and_group(tmp_path):
     """Who reads the ledger knows who is blocked: not everybody's business."""
     EmbeddedStore(tmp_path / "new").close()
     assert (tmp_path / "new").stat().st_mode & 0o007 == 0
+
+
+@pytest.mark.parametrize("number", [1, 99, 100, 101, 250])
+def test_as_many_bans_as_come_at_once_are_kept(tmp_path, number):
+    """However they are put together into statements, and their strikes with them."""
+    store = EmbeddedStore(tmp_path)
+    claims = [claim(Network(4, 0xC6336400 + at, 32)) for at in range(number)]
+    made = store.ledger.claim(claims, NOW)
+    strikes = store.ledger.remembered()
+    store.close()
+    again = EmbeddedStore(tmp_path)
+    assert sorted(again.ledger.claims(NOW), key=_network) == made
+    assert sorted(again.ledger.remembered(), key=_network) == strikes
+    assert len(strikes) == number
+    again.close()
+
+
+def _network(row):
+    return row.network
