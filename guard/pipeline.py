@@ -356,7 +356,9 @@ class Pipeline:
         return why is not None
 
     def _until(self, jail: Jail, overflow: Overflow, past: Past) -> float | None:
-        if jail.escalation is None or jail.escalation.overalljails:
+        if not past.strikes:
+            strikes = 0
+        elif jail.escalation is None or jail.escalation.overalljails:
             strikes = sum(past.strikes.values())
         else:
             strikes = past.strikes.get(f"jail:{jail.name}", 0)

@@ -36,11 +36,12 @@ from guard.firewall.privileges import FIREWALL, keep_only
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.wire import BadMessage, Verb
 from guard.lib import logs
-from guard.lib.bulk import bulk
+from guard.lib.bulk import bulk, collect_seldom
 from guard.roles import Firewall, Forbidden, Refused, Unavailable
 
 _log = logging.getLogger("guard.firewall.warden")
 _PAUSE = 0.2
+_VALUES = 10_000  # as in the daemon
 ABILITIES: dict[str, Any] = {
     "expire": Untimed,
     "longest": Capped,
@@ -103,6 +104,7 @@ def serve(
 
 def _converse(connection: socket.socket, choice: Choice) -> None:
     _send(connection, 0, Verb.HELLO, _introduction(choice))
+    collect_seldom(_VALUES)
     inbox, buffer = wire.Inbox(), bytearray(wire.PACKET + 1)
     while size := connection.recv_into(buffer):
         try:
