@@ -318,8 +318,10 @@ local function changed(value, rule, given)
             unpack_time('<d', given, #given - 7)
         end
       end
-      local new, newest = appended(value, rule, given, number)
-      if new then return new, newest end
+      if number < rule.least then
+        local new, newest = appended(value, rule, given, number)
+        if new then return new, newest end
+      end
     end
   end
   return exactly(value, rule, given)
