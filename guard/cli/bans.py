@@ -168,7 +168,9 @@ def _explain(answer: dict[str, Any]) -> None:
         )
     for row in answer["counted"]:
         ago = format_duration(now - row["time"])
-        click.echo(f"  {row['rejections']} rejections {ago} ago, counted by {row['jail']}")
+        number = row["rejections"]
+        what = "rejection" if number == 1 else "rejections"
+        click.echo(f"  {number} {what} {ago} ago, counted by {row['jail']}")
     click.echo(f"  strikes so far: {answer['strikes']}")
     for row in answer["opinions"]:
         click.echo(f"  {row['name']}: {printable(_opinion(row))}")
