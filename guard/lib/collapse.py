@@ -31,7 +31,7 @@ class Collapse(Generic[K, V]):
 
     def see(self, key: K, value: V, count: int, now: float) -> list[tuple[V, int]]:
         """Counts `value` in; what has to be told now, `value` itself when its key is new."""
-        told = self.due(now)
+        told = self.due(now) if self._over(now) else []
         run = self._runs.get(key)
         if run:
             run.last, run.count = value, run.count + count
@@ -44,16 +44,19 @@ class Collapse(Generic[K, V]):
     def due(self, now: float) -> list[tuple[V, int]]:
         """What has to be told because its window is over. A run that goes on has another one."""
         told: list[tuple[V, int]] = []
-        while self._runs:
+        while self._over(now):
             key, run = next(iter(self._runs.items()))
-            # A clock that was set back ends the window too.
-            if run.since <= now < run.since + self._window:
-                break
             del self._runs[key]
             if run.count:
                 told += self._tell(run)
                 self._runs[key] = _Run(now, run.last)
         return told
+
+    def _over(self, now: float) -> bool:
+        """Whether the oldest run's window is; a clock that was set back ends it too."""
+        for run in self._runs.values():
+            return not run.since <= now < run.since + self._window
+        return False
 
     def rest(self) -> list[tuple[V, int]]:
         """All that is not told yet; then there is nothing."""

@@ -90,14 +90,20 @@ class Prefixes:
 
     def covers(self, network: Network) -> bool:
         """Whether every address of `network` is in the set."""
-        version = network.version
-        at = bisect_right(self._starts[version], network.value) - 1
+        version, value, _ = network
+        starts = self._starts[version]
+        if not starts:
+            return False
+        at = bisect_right(starts, value) - 1
         return at >= 0 and self._ends[version][at] >= network.last
 
     def overlaps(self, network: Network) -> bool:
         """Whether any address of `network` is in the set."""
         version = network.version
-        at = bisect_right(self._starts[version], network.last) - 1
+        starts = self._starts[version]
+        if not starts:
+            return False
+        at = bisect_right(starts, network.last) - 1
         return at >= 0 and self._ends[version][at] >= network.value
 
     def minus(self, other: Prefixes) -> Prefixes:
@@ -171,6 +177,8 @@ class PrefixMap:
         """
         version, value, _ = network
         starts = self._starts[version]
+        if not starts:
+            return None
         ends = self._ends[version]
         at = bisect_right(starts, value) - 1
         if at >= 0 and ends[at] >= value:

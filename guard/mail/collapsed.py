@@ -33,7 +33,9 @@ class CollapsedRecords:
             return
         key = (record.peer_address.addr, record.kind, record.response.code)
         count = record.count if isinstance(record.count, int) else 1
-        self._write(self._runs.see(key, record, count, self._clock()))
+        told = self._runs.see(key, record, count, self._clock())
+        if told:
+            self._write(told)
         if self._timer is None:
             self._watch()
 

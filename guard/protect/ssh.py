@@ -15,12 +15,16 @@ from guard.lib.networks import Network, parse_address
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED = "01"
+_STATE = f" {_ESTABLISHED} "
 
 
 def peers(lines: Iterable[str], ports: Collection[int]) -> Iterator[Network]:
     """The remote ends of established connections to local `ports`, from a table's lines."""
     wanted = {f"{port:04X}" for port in ports}
     for line in lines:
+        # Under an attack nearly all are waiting to be forgotten, tens of thousands of them.
+        if _STATE not in line:
+            continue
         words = line.split(None, 4)
         if len(words) < 4 or words[3] != _ESTABLISHED or words[1][-4:] not in wanted:
             continue
