@@ -52,7 +52,7 @@ def check(path: Path | None) -> list[Fault]:
 
 def _jails(settings: Settings) -> list[Fault]:
     jails(settings)
-    heard = [getattr(item, "filter", "") for item in settings.source]
+    heard = [getattr(item, "filter", None) or "" for item in settings.source]
     return jail_traps(settings.jails.path, settings.jails.filters, heard)
 
 
