@@ -40,6 +40,10 @@ class StandardInput:
             if events:
                 yield events
 
+    def tell(self) -> dict[str, int]:
+        """How many lines could not be read."""
+        return {"faults": self.tally.faulty}
+
     async def _blocks(self) -> AsyncIterator[bytes]:
         if stat.S_ISREG(os.fstat(self._file).st_mode):
             while block := await asyncio.to_thread(os.read, self._file, _BLOCK):

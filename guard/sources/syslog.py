@@ -58,8 +58,9 @@ class Syslog:
                 yield batch
 
     def tell(self) -> dict[str, int]:
-        """What was lost, and what came from those who may not send."""
-        return {"dropped": self._gather.dropped if self._gather else 0, "strangers": self.strangers}
+        """What was lost, what came from those who may not send, and what was no record."""
+        dropped = self._gather.dropped if self._gather else 0
+        return {"dropped": dropped, "strangers": self.strangers, "faults": self.tally.faulty}
 
     def finish(self) -> None:
         """Lets `batches` yield what has arrived, and end."""

@@ -32,6 +32,7 @@ from guard.sources.settings import WebhookSettings
 log = logging.getLogger("guard.sources")
 
 AT_ONCE = 64  # bodies in memory; more connections wait before they may send theirs
+BODY_WITHIN = 30.0  # seconds for the body of somebody who is not known yet
 TRIM_EVERY = 60.0
 SIGNATURE = "X-Guard-Signature"
 UNPACKED = 8  # a body may grow so many times the largest that is taken
@@ -51,6 +52,7 @@ class Webhook:
         )
         self._secret = b""
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._doorstep = asyncio.Semaphore(AT_ONCE)
         self._next = 0.0
         self._refusing = False
 
@@ -124,23 +126,37 @@ class Webhook:
         self.addresses = [str(address) for address in runner.addresses]
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        await self._pace()
         signature = request.headers.get(SIGNATURE)
-        if signature is None and not self._bearer(request):
-            return _refuse(401, "wrong or missing secret")
-        async with self._room:
-            body = await request.read()
-            if signature is not None and not self._signed(signature, body):
-                return _refuse(401, "wrong signature")
+        if signature is None:
+            if not self._bearer(request):
+                return _refuse(401, "wrong or missing secret")
+            await self._pace()
+            async with self._room:
+                return await self._take(request, await request.read())
+        # Whoever signs is known when all is read: until then he is in the way of no other.
+        async with self._doorstep:
             try:
-                found = records_of(unpack(body, UNPACKED * self._settings.max_body))
-            except TooLarge as error:
-                return _refuse(413, str(error))
-            except Damaged as error:
-                return _refuse(400, str(error))
-            if found.faults and not found.records:
-                return _refuse(400, "no log records")
-            return await self._keep(request, found)
+                async with asyncio.timeout(BODY_WITHIN):
+                    body = await request.read()
+            except TimeoutError:
+                return _hang_up(request)
+            if not self._signed(signature, body):
+                return _refuse(401, "wrong signature")
+            await self._pace()
+            async with self._room:
+                return await self._take(request, body)
+
+    async def _take(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """Reads a body of somebody who knows the secret."""
+        try:
+            found = records_of(unpack(body, UNPACKED * self._settings.max_body))
+        except TooLarge as error:
+            return _refuse(413, str(error))
+        except Damaged as error:
+            return _refuse(400, str(error))
+        if found.faults and not found.records:
+            return _refuse(400, "no log records")
+        return await self._keep(request, found)
 
     async def _keep(self, request: web.Request, found: Body) -> web.StreamResponse:
         """Answers when the records are on disk; without an answer they are sent again."""
@@ -153,9 +169,7 @@ class Webhook:
             self._refusing = True
             if self._settings.busy == "503":
                 return _refuse(503, "busy")
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=503)  # never sent
+            return _hang_up(request)
         self._refusing = False
         told = {"records": len(found.records), "new": new, "faults": found.faults}
         return web.Response(text=json.dumps(told), content_type="application/json")
@@ -189,6 +203,13 @@ class Webhook:
     def _trim(self, now: float) -> None:
         for place in self._log.counted.values():
             self._inbox.trim(place.file, now)
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    """No answer at all: the sender tries again, where a refusal would have him drop it."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)  # never sent
 
 
 def _refuse(status: int, why: str) -> web.Response:

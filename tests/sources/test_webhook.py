@@ -8,7 +8,7 @@ import json
 import socket
 import ssl
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -19,7 +19,7 @@ from kumo import AT, rejection
 from guard.lib.fields import Endpoint
 from guard.roles import Refused, Unavailable
 from guard.sources.settings import WebhookSettings
-from guard.sources.webhook import Webhook
+from guard.sources.webhook import AT_ONCE, Webhook
 
 SECRET = "correct horse battery staple"
 ONE = rejection(1)
@@ -270,3 +270,27 @@ def test_requests_beyond_the_rate_wait(tmp_path):
             return loop.time() - begin
 
     assert asyncio.run(play()) > 0.35
+
+
+def test_strangers_who_send_nothing_are_in_nobodys_way(tmp_path, monkeypatch):
+    """More of them than are read at once: who knows the secret is heard, and they are cut off."""
+    monkeypatch.setattr("guard.sources.webhook.BODY_WITHIN", 1.0)
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nX-Guard-Signature: sha256=0\r\n\r\n"
+
+    async def play() -> None:
+        async with serve(tmp_path, secret_file=tmp_path / "secret", rate=50) as served:
+            place = ast.literal_eval(served.source.addresses[0])[:2]
+            streams = [await asyncio.open_connection(*place) for _ in range(AT_ONCE + 6)]
+            for _, writer in streams:
+                writer.write(head)
+            known = await served.post(ONE, Authorization=f"Bearer {SECRET}")
+            assert known[0] == 200
+            assert await served.until(1) == [1]
+            async with asyncio.timeout(10):
+                for reader, writer in streams:
+                    with suppress(ConnectionError):
+                        assert await reader.read() == b""
+                    writer.close()
+
+    asyncio.run(play())
