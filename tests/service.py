@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,17 +31,22 @@ class Service:
 
     def start(self, seconds: float = 20) -> None:
         """Starts it; returns when systemd would be told that it is ready."""
-        told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        # By path: an abstract name would not reach into another network namespace.
-        address = self.config.with_name(f"{self.name}.{time.monotonic_ns()}.notify")
-        with told:
-            told.bind(str(address))
+        with (
+            tempfile.TemporaryDirectory(prefix="guard-") as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told,
+        ):
+            # By path: an abstract name would not reach into another network namespace. By a short
+            # one: it has to fit into 107 bytes, and a test's own folder may not.
+            address = f"{folder}/notify"
+            told.bind(address)
+            Path(folder).chmod(0o711)
+            Path(address).chmod(0o666)
             told.settimeout(0.2)
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
                     [*self.prefix, sys.executable, "-m", "guard", self.name, "-c", self.config],
                     stdout=log, stderr=log, cwd=PROJECT,
-                    env={**os.environ, "NOTIFY_SOCKET": str(address)},
+                    env={**os.environ, "NOTIFY_SOCKET": address},
                 )  # fmt: skip
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline and self.process.poll() is None:
