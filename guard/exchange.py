@@ -54,7 +54,8 @@ class Taken:
         """Notes a row that cannot be read."""
         self.counts["wrong"] += 1
         if len(self.faults) < 10:
-            self.faults.append(f"{str(row)[:80]}: {why}")
+            name = row.get("network") if isinstance(row, Mapping) else None
+            self.faults.append(f"{str(name or row)[:80]}: {why}")
 
 
 def claim_row(claim: Claim) -> dict[str, Any]:
@@ -123,12 +124,12 @@ def take(
         except (ValueError, AttributeError, TypeError) as error:
             taken.fault(row, str(error))
     wanted = list(_wanted(claims, protection, now, taken))
-    # A claim of a jail is a strike by itself: what it is to add to comes first, the whole last.
-    ledger.remember(list(_before(wanted, strikes, ledger, now)))
-    ledger.claim(wanted, now)
     ledger.remember(list(strikes.values()))
     wider = ((key(row.network), row) for row in strikes.values())
     ledger.remember([row._replace(network=net) for net, row in wider if net != row.network])
+    unsaid = [claim for claim in wanted if claim.network not in strikes]
+    ledger.remember(list(_implied(unsaid, ledger, now)))
+    ledger.restore(list(_counted(wanted, ledger, now)), now)
     taken.counts["claims"] += len(wanted)
     taken.counts["strikes"] += len(strikes)
     return taken
@@ -152,20 +153,25 @@ def _blockable(network: Network, protection: Protection) -> bool:
     return protection.protects(network) is None
 
 
-def _before(
-    claims: Sequence[Claim], strikes: Mapping[Network, Remembered], ledger: Ledger, now: float
-) -> Iterator[Remembered]:
-    """The strikes that there were before the claims that are new here."""
-    jails = [claim for claim in claims if claim.source.startswith("jail:")]
-    pasts = ledger.past([claim.network for claim in jails], now)
-    new = {
-        (claim.network, claim.source): claim
-        for claim, past in zip(jails, pasts, strict=True)
-        if all(held.source != claim.source for held in past.claims)
-    }
-    for (network, source), claim in new.items():
-        known = strikes.get(network)
-        total = known.strikes if known is not None else {source: max(1, claim.strikes)}
-        before = {name: n - ((network, name) in new) for name, n in total.items()}
-        if any(before.values()):
-            yield Remembered(network, {n: max(0, c) for n, c in before.items()}, claim.since)
+def _implied(claims: Sequence[Claim], ledger: Ledger, now: float) -> Iterator[Remembered]:
+    """The strikes that claims of jails stand for where nothing else tells of them."""
+    held: dict[Network, list[Claim]] = {}
+    for claim in claims:
+        if claim.source.startswith("jail:"):
+            held.setdefault(claim.network, []).append(claim)
+    for (network, made), past in zip(held.items(), ledger.past(list(held), now), strict=True):
+        known = dict(past.strikes)
+        said = {claim.source: max(1, known.get(claim.source, 0)) for claim in made}
+        last = max(made, key=lambda claim: claim.strikes)
+        said[last.source] += max(0, last.strikes - sum({**known, **said}.values()))
+        ends = [claim.until for claim in made if claim.until is not None]
+        yield Remembered(network, said, max(ends) if len(ends) == len(made) else None)
+
+
+def _counted(claims: Sequence[Claim], ledger: Ledger, now: float) -> Iterator[Claim]:
+    """`claims`, those of jails with their number of strikes, as a ledger that made them has it."""
+    pasts = ledger.past([claim.network for claim in claims], now)
+    for claim, past in zip(claims, pasts, strict=True):
+        strikes = claim.strikes or sum(past.strikes.values())
+        jails = claim.source.startswith("jail:")
+        yield msgspec.structs.replace(claim, strikes=strikes) if jails else claim

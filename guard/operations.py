@@ -26,6 +26,7 @@ from guard.roles import BadInput, Carving, Counters, Ledger, Protection
 log = logging.getLogger("guard.operations")
 
 REASON_LIMIT = 200
+LONGEST = 1000 * 365.25 * 86400  # seconds; beyond it a mistake, and later than a calendar says
 
 
 def _network(text: object) -> Network:
@@ -41,6 +42,8 @@ def _until(length: str | None, now: float) -> float | None:
         seconds = -1.0 if length is None else parse_duration(length)
     except ValueError as error:
         raise BadInput(str(error)) from None
+    if seconds == 0 or seconds > LONGEST:
+        raise BadInput(f"{length!r} is no time to ban or allow for")
     return None if seconds < 0 else now + seconds
 
 

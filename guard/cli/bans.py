@@ -15,7 +15,7 @@ from guard.cli.options import config_option, json_option, print_json, print_rows
 from guard.cli.tables import show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
-from guard.lib.logs import printable
+from guard.lib.logs import legible, printable
 from guard.lib.networks import parse_network
 
 
@@ -154,7 +154,7 @@ def _explain(answer: dict[str, Any]) -> None:
     now = clock()
     click.echo(f"{answer['address']}: {'blocked' if answer['blocked'] else 'not blocked'}")
     if answer["protected"] is not None:
-        click.echo(f"  protected: {answer['protected']}")
+        click.echo(f"  protected: {legible(answer['protected'])}")
     if answer["paused"] is not None:
         click.echo(f"  {answer['paused']}")
     if answer["standing"] is not None:
@@ -163,9 +163,8 @@ def _explain(answer: dict[str, Any]) -> None:
         click.echo(f"  {network} covers somebody protected: blocked around him, or not at all")
     for row in answer["claims"]:
         ends = "never" if row["until"] is None else f"in {format_duration(row['until'] - now)}"
-        click.echo(
-            f"  {row['network']} is claimed by {row['source']}, ends {ends}: {row['reason']}"
-        )
+        why = legible(row["reason"])
+        click.echo(f"  {row['network']} is claimed by {row['source']}, ends {ends}: {why}")
     for row in answer["counted"]:
         ago = format_duration(now - row["time"])
         number = row["rejections"]

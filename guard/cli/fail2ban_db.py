@@ -26,13 +26,18 @@ _QUERIES = (
 
 def rows(path: Path) -> Iterator[list[dict[str, Any]]]:
     """Claim and strikes of each ban that fail2ban remembers. Raises BadInput or Forbidden."""
-    if not path.exists():
-        raise BadInput(f"there is no database {path}")
+    try:
+        path.stat()
+    except PermissionError:
+        raise Forbidden(f"not permitted to read {path}") from None
+    except OSError:
+        raise BadInput(f"there is no database {path}") from None
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            for ip, jail, since, length, number in _read(database):
-                yield from _rows(str(ip), str(jail), float(since), float(length), int(number))
-    except (sqlite3.Error, TypeError, ValueError) as error:
+            database.text_factory = lambda text: text.decode("utf-8", "replace")
+            for ip, jail, *times in _read(database):
+                yield _rows(str(ip), str(jail), times)
+    except (sqlite3.Error, ValueError) as error:
         if "unable to open" in str(error):
             raise Forbidden(f"{path} cannot be opened: {error}") from None
         raise BadInput(f"{path} is no database of fail2ban: {error}") from None
@@ -48,17 +53,16 @@ def _read(database: sqlite3.Connection) -> list[tuple[Any, ...]]:
     return database.execute(_QUERIES[-1]).fetchall()
 
 
-def _rows(
-    ip: str, jail: str, since: float, length: float, number: int
-) -> Iterator[list[dict[str, Any]]]:
+def _rows(ip: str, jail: str, times: list[Any]) -> list[dict[str, Any]]:
+    """Claim and strikes of one ban; of what is none a row that cannot be taken."""
     try:
         network = str(parse_network(ip))
-    except ValueError:
-        yield [{"network": ip}]
-        return
+        since, length, number = float(times[0]), float(times[1]), int(times[2])
+    except (ValueError, TypeError):
+        return [{"network": ip}]
     source, until = f"jail:{jail}", None if length < 0 else since + length
     reason = "taken over from fail2ban"
-    yield [
+    return [
         {"network": network, "source": source, "reason": reason, "since": since, "until": until},
         {"network": network, "strikes": {source: max(1, number)}, "ended": until},
     ]

@@ -21,7 +21,7 @@ from guard.lib.clock import now as clock
 from guard.lib.durations import parse_duration
 from guard.lib.logs import printable
 from guard.lib.networks import parse_network
-from guard.roles import BadInput
+from guard.roles import BadInput, Forbidden
 
 PIECE = 500
 Row = dict[str, Any]
@@ -50,7 +50,9 @@ def export(form: str, config: Path | None) -> None:
 
 @click.command("import")
 @click.argument("what", metavar="FILE | fail2ban [DATABASE]")
-@click.argument("database", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument(
+    "database", required=False, type=click.Path(path_type=Path, dir_okay=False, readable=False)
+)
 @click.option("--for", "length", metavar="TIME", help="For a plain list: how long [default: ever].")
 @click.option("--reason", default="imported", help="For a plain list: shown by `guard bans`.")
 @config_option
@@ -106,7 +108,9 @@ def _say(counts: Counter[str], faults: list[str]) -> None:
 def read_file(path: Path, length: str | None, reason: str) -> list[Row]:
     """The rows of an export, or of a plain list with what the command line says of it."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # editors of Windows begin with a mark
+    except PermissionError:
+        raise Forbidden(f"not permitted to read {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read: {error}") from None
     lines = [line.strip() for line in text.splitlines()]

@@ -13,7 +13,7 @@ config_option = click.option(
     "-c",
     "--config",
     "config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     help="Configuration file [default: /etc/guard/guard.toml if it exists, else safe defaults].",
 )
 json_option = click.option(

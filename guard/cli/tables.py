@@ -1,7 +1,7 @@
 """Tables on standard output: as wide as the terminal, and whole where there is none.
 
-Text in a cell is shown as it is, never read as markup; what a peer wrote goes through `printable`
-before it comes here.
+Text in a cell is never read as markup, and what could steer a terminal is escaped; what a peer
+wrote goes through `printable` before it comes here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
+
+from guard.lib.logs import legible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,7 +31,7 @@ def show_table(
     for title in titles:
         table.add_column(title, overflow="fold", no_wrap=bool(folding) and title not in folding)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(legible, row))
     show(table)
 
 

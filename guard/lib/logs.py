@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     )
 
 
+def legible(text: str) -> str:
+    """`text` for a terminal: letters of any language stay, what could steer it is escaped."""
+    return "".join(c if c.isprintable() else printable(c) for c in text)
+
+
 class OneLine(logging.Formatter):
     """Escapes the message; a traceback follows on its own lines, each of them escaped."""
 

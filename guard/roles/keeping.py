@@ -115,6 +115,13 @@ class Remembering(Protocol):
         """Raises strikes and ends to at least those of `rows`. Repeats change nothing."""
         ...
 
+    def restore(self, claims: Sequence[Claim], now: float) -> None:
+        """As the ledger's `claim`, but what is new is no strike: those are in what is remembered.
+
+        A new claim keeps the number of strikes that it says.
+        """
+        ...
+
 
 class Crowds(Protocol):
     """Which networks of a wider block were banned of late, each counted once."""

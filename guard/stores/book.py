@@ -102,15 +102,15 @@ class Book:
 
     # Changing -----------------------------------------------------------------------------------
 
-    def claim(self, claim: Claim, now: float) -> Claim:
-        """Adds or replaces one claim and returns it as it stands."""
+    def claim(self, claim: Claim, now: float, *, restored: bool = False) -> Claim:
+        """Adds or replaces one claim and returns it as it stands; `restored` is no strike."""
         held = self._sources.setdefault(claim.source, {})
         old = held.get(claim.network)
-        since, strikes = claim.since, 0
+        since, strikes = claim.since, claim.strikes if restored else 0
         if claim.source.startswith("jail:"):
             if old is not None and alive(old, now):
                 since, strikes = old.since, old.strikes
-            else:
+            elif not restored:
                 strikes = self._strike(claim, now)
         if (since, strikes) != (claim.since, claim.strikes):
             claim = Claim(claim.network, claim.source, claim.reason, since, claim.until, strikes)

@@ -70,6 +70,12 @@ class EmbeddedLedger:
             for row in rows:
                 book.remember(row)
 
+    def restore(self, claims: Sequence[Claim], now: float) -> None:
+        """The role's."""
+        with self._change(now) as book:
+            for claim in claims:
+                book.claim(claim, now, restored=True)
+
     def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
         """The role's."""
         newest = f"{self._life}:{self._book.version}"

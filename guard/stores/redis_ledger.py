@@ -78,13 +78,7 @@ class RedisLedger:
         """The role's."""
         made: list[Claim] = []
         for chunk in _chunks(claims, CHUNK):
-            rows = [
-                (c.source, str(c.network), _time(c.since), _time(c.until), _json(c.reason).decode())
-                for c in chunk
-            ]
-            answer = self._link.run(
-                "claim", KEYS, [CLAIMS, repr(float(now)), repr(self._memory), _pack(rows)]
-            )
+            answer = self._claim([_row(claim) for claim in chunk], now)
             for claim, since, strikes in zip(chunk, answer[::2], answer[1::2], strict=True):
                 made.append(
                     Claim(
@@ -97,6 +91,15 @@ class RedisLedger:
                     )
                 )
         return made
+
+    def _claim(self, rows: Sequence[tuple[str | int, ...]], now: float) -> Any:
+        arguments = [CLAIMS, repr(float(now)), repr(self._memory), _pack(rows)]
+        return self._link.run("claim", KEYS, arguments)
+
+    def restore(self, claims: Sequence[Claim], now: float) -> None:
+        """The role's."""
+        for chunk in _chunks(claims, CHUNK):
+            self._claim([(*_row(claim), claim.strikes) for claim in chunk], now)
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """The role's."""
@@ -284,6 +287,12 @@ def _networks(words: Iterable[bytes]) -> set[Network] | None:
         return {parse_network(word.decode()) for word in words}
     except ValueError:
         return None
+
+
+def _row(claim: Claim) -> tuple[str | int, ...]:
+    """A claim as the script takes it."""
+    reason = _json(claim.reason).decode()
+    return claim.source, str(claim.network), _time(claim.since), _time(claim.until), reason
 
 
 def _stored(claim: Claim) -> bytes:

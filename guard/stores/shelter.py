@@ -273,6 +273,11 @@ class Shelter:
         if not self._tell(lambda: self._store.ledger.remember(rows)):
             raise Unavailable(self.error)
 
+    def restore(self, claims: Sequence[Claim], now: float) -> None:
+        """The role's."""
+        if not self._tell(lambda: self._store.ledger.restore(claims, now)):
+            raise Unavailable(self.error)
+
     def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
         """The role's; while Redis is gone what changed here."""
         there, _, here = cursor.partition(_SEPARATOR)

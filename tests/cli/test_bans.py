@@ -126,3 +126,23 @@ def test_unban_of_an_ipv6_address_is_of_its_64(guard):
     guard("ban", "2001:db8:0:1::/64")
     assert guard("unban", "2001:db8:0:1::25")[0] == 0
     assert guard("bans", "--json")[1] == ""
+
+
+def test_a_reason_does_not_reach_the_terminal_as_it_is(guard):
+    """Letters of any language are shown, what steers a terminal is escaped."""
+    guard("ban", "198.51.100.7", "--reason", "für\x1b[31m\nimmer")
+    for command in (("bans",), ("explain", "198.51.100.7")):
+        out = guard(*command)[1]
+        assert "für\\x1b[31m\\nimmer" in out
+        assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("length", ["0", "99999999999y"])
+def test_a_ban_of_no_length_is_none(guard, length):
+    """It would end a longer one, or outlast the calendar: bad input, and nothing changes."""
+    guard("ban", "198.51.100.7")
+    (before,) = rows(guard("bans", "--json")[1])
+    for command in ("ban", "allow"):
+        code, out, err = guard(command, "198.51.100.7", "--for", length)
+        assert (code, out, length in err) == (65, "", True)
+    assert rows(guard("bans", "--json")[1]) == [before]

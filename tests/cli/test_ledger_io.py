@@ -75,15 +75,39 @@ def test_what_goes_out_comes_in_again(guard, tmp_path):
     assert ledger_rows(guard, "two") == first
 
 
+def test_taking_it_again_after_an_unban_is_no_second_strike(guard, tmp_path):
+    """Who un-bans everybody by mistake and takes back his copy has the ledger of before."""
+    now = time.time()
+    said = [
+        {"network": "192.0.2.1", "source": "jail:a", "since": now - 5, "until": now + 900},
+        {"network": "192.0.2.1", "strikes": {"jail:a": 1}, "ended": now + 900},
+        {"network": "192.0.2.2", "source": "jail:a", "since": now, "until": now + 9, "strikes": 3},
+        {"network": "192.0.2.2", "source": "jail:b", "since": now, "until": now + 9, "strikes": 4},
+    ]
+    file = tmp_path / "ledger.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in said))
+    assert guard("one", "import", str(file))[0] == 0
+    before = ledger_rows(guard, "one")
+    strikes = {row["network"]: row["strikes"] for row in before if "ended" in row}
+    assert strikes == {"192.0.2.1": {"jail:a": 1}, "192.0.2.2": {"jail:a": 1, "jail:b": 3}}
+    shown = [(row["source"], row["strikes"]) for row in before if "source" in row]
+    assert sorted(shown) == [("jail:a", 1), ("jail:a", 3), ("jail:b", 4)]
+    assert guard("one", "unban", "--all")[0] == 0
+    assert guard("one", "import", str(file))[0] == 0
+    assert ledger_rows(guard, "one") == before
+
+
 def test_a_plain_list(guard, tmp_path):
     """One network a line with comments; protected and wrong ones are left out and said so."""
     file = tmp_path / "list.txt"
-    file.write_text("# mine\n192.0.2.1\n192.0.2.7 ; the allowed one\n\nnonsense\n2001:db8::/64#x\n")
+    file.write_text(
+        "\ufeff192.0.2.1\n# mine\n192.0.2.7 ; the allowed one\r\n\nnonsense\n2001:db8::/64#x\n"
+    )
     code, out, err = guard("one", "import", str(file), "--for", "1h", "--reason", "old list")
     assert code == 0
     assert "2 bans taken" in out
     assert "1 left out: protected" in out
-    assert "nonsense" in err
+    assert "  nonsense: " in err
     code, out, _ = guard("one", "export", "--format", "plain")
     assert out == "192.0.2.1\n2001:db8::/64\n"
     assert {row["reason"] for row in ledger_rows(guard, "one")} == {"old list"}
@@ -119,6 +143,40 @@ def test_files_that_are_not_there(guard, tmp_path):
     (tmp_path / "text").write_text("not a database at all, by far too long for an empty one" * 9)
     assert guard("one", "import", "fail2ban", str(tmp_path / "text"))[0] == 65
     assert guard("one", "import", "a", "b")[0] == 64
+
+
+def test_what_may_not_be_read(monkeypatch, capsys):
+    """Not permitted, in a line: fail2ban's database is root's, and its folder may be."""
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for method, *words in (
+        ("stat", "fail2ban", "/var/lib/x/fail2ban.sqlite3"),
+        ("read_text", "list.txt"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"guard.cli.ledger_io.Path.{method}", refuse)
+            assert run(["import", *words]) == 77
+        assert capsys.readouterr().err == f"guard: not permitted to read {words[-1]}\n"
+
+
+def test_a_wrong_row_of_a_database_hides_nothing(guard, tmp_path):
+    """What somebody wrote there by hand is named, the rest is taken."""
+    path, since = tmp_path / "f2b.sqlite3", int(time.time()) - 9
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE bips (ip, jail, timeofban, bantime, bancount)")
+        for ip, *times in (
+            ("192.0.2.1", None, 3600, 1),
+            ("192.0.2.2", since, "soon", 1),
+            ("192.0.2.3", since, 3600, 1),
+            ("somebody", since, 3600, 1),
+        ):
+            database.execute("INSERT INTO bips VALUES (?, 'ssh', ?, ?, ?)", (ip, *times))
+    database.close()
+    code, out, err = guard("one", "import", "fail2ban", str(path))
+    assert (code, "1 bans taken" in out, "3 could not be read" in err) == (0, True, True)
+    assert {row["network"] for row in ledger_rows(guard, "one")} == {"192.0.2.3"}
 
 
 def test_a_database_without_counts(guard, tmp_path):

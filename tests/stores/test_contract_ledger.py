@@ -57,6 +57,21 @@ def test_strikes_count_by_jail_and_outlive_the_claim(store):
     assert store.ledger.past([A], NOW + 9000)[0].strikes == past.strikes
 
 
+def test_what_is_restored_is_no_strike(store):
+    """Claims that come from another ledger say their strikes; the record is carried by itself."""
+    store.ledger.remember([Remembered(A, {"jail:relay": 2}, NOW + 600)])
+    store.ledger.claim([manual(A), jail(B)], NOW)
+    cursor, _ = store.ledger.changes("")
+    brought = [replace(jail(), strikes=2), replace(jail(B, since=NOW - 9), strikes=7)]
+    store.ledger.restore(brought, NOW)
+    past, other = store.ledger.past([A, B], NOW)
+    assert past.strikes == {"jail:relay": 2}
+    assert set(past.claims) == {manual(A), replace(jail(), strikes=2)}
+    assert other.strikes == {"jail:relay": 1}
+    assert other.claims == (Claim(B, "jail:relay", brought[1].reason, NOW, NOW + 591, 1),)
+    assert store.ledger.changes(cursor)[1] == {A, B}
+
+
 def test_strikes_are_forgotten_long_after_the_last_ban_ended(store):
     """Their age counts from the end of the ban, and from an un-ban where that came first."""
     kept = 90 * 86400.0

@@ -3,7 +3,8 @@
 -- KEYS     ends, strikes, struck, sources, changes, schema (docs/redis.md)
 -- ARGV[1]  prefix of the claims' keys; the source follows
 -- ARGV[2]  now; ARGV[3] seconds that strikes are remembered
--- ARGV[4]  MessagePack: { { source, network, since, until or "null", reason in JSON }, ... }
+-- ARGV[4]  MessagePack: { { source, network, since, until or "null", reason in JSON, strikes }, ... }
+--          with strikes it comes from another ledger: they are what it says, and it adds none
 -- Returns  { since, strikes, ... } of each claim as it stands
 --
 -- Times travel as text: Lua would round what it prints.
@@ -58,8 +59,8 @@ end
 
 local answer, networks, seen = {}, {}, {}
 for _, claim in ipairs(cmsgpack.unpack(ARGV[4])) do
-  local source, network, since, till, reason = unpack(claim)
-  local count = 0
+  local source, network, since, till, reason, brought = unpack(claim)
+  local count = brought or 0
   if string.sub(source, 1, 5) == 'jail:' then
     local held = call('HGET', prefix .. source, network)
     local live = false
@@ -69,7 +70,7 @@ for _, claim in ipairs(cmsgpack.unpack(ARGV[4])) do
         live, since, count = true, old_since, old_count
       end
     end
-    if not live then count = strike(source, network, till) end
+    if not live and not brought then count = strike(source, network, till) end
   end
   call('SADD', sources, source)
   call('HSET', prefix .. source, network, '{"since":' .. since .. ',"until":' .. till ..
