@@ -134,17 +134,19 @@ def heard(record: Record) -> Heard:
     )
 
 
+_DELETE = b"\x7f"  # the one control character that JSON does not escape
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Heard)
 
 
 def encode(record: Record) -> bytes:
-    """`record` as one line of ASCII JSON, without the line end.
+    """`record` as one line of printable ASCII JSON, without the line end.
 
     ASCII because U+2028, U+0085 and the like end a line for some readers.
     """
     line = _encoder.encode(record)
-    return line if line.isascii() else escape_non_ascii(line)
+    return line if line.isascii() and _DELETE not in line else escape_non_ascii(line)
 
 
 def encode_heard(record: Record) -> bytes:
@@ -153,10 +155,10 @@ def encode_heard(record: Record) -> bytes:
 
 
 def escape_non_ascii(line: bytes) -> bytes:
-    """JSON text with every character beyond ASCII written as `\\uXXXX` (RFC 8259, section 7)."""
+    """JSON text with every character but printable ASCII written as `\\uXXXX` (RFC 8259, 7)."""
     units = line.decode().encode("utf-16-be", "surrogatepass")
     return "".join(
-        chr(unit) if unit < 128 else f"\\u{unit:04x}"
+        chr(unit) if unit < 127 else f"\\u{unit:04x}"
         for unit in (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
     ).encode("ascii")
 

@@ -321,12 +321,16 @@ class Connection(Link):
         left = self._heard + settings.client_timeout - now
         trusted = self.dialogue is not None and self.dialogue.trusted
         rest = float("inf") if trusted else self._began + settings.session_timeout - now
+        if self.transport.is_closing():
+            self.transport.abort()  # it did not take what it was told
+            return
         if self._job or self._pause or min(left, rest) > 0:
             self.server.deadlines.add(self, now + max(min(left, rest), 0.05))
             return
         limit = "client_timeout" if left <= 0 else "session_timeout"
         self.server.listener.counts[limit] += 1
         self._say_goodbye(self.server.listener.limits[limit].wire)
+        self.server.deadlines.add(self, now + settings.client_timeout)  # to take it
 
     def leave(self) -> None:
         """The listener shuts down and this client is between two messages."""

@@ -34,6 +34,7 @@ from guard.smtp.replies import Reply
 from guard.smtp.settings import ListenerSettings
 from guard.smtp.sharing import CONNECTIONS, HELD, SharedGate
 from guard.smtp.tls import Certificates, Tunnel
+from guard.smtp.wires import Wires, listen
 
 log = logging.getLogger("guard.smtp")
 
@@ -96,7 +97,7 @@ class Server:
         self._certificates: Certificates | None = None
         self._connections: set[Connection] = set()
         self._jobs: set[asyncio.Future[Any]] = set()
-        self._server: asyncio.Server | None = None
+        self._wires: Wires | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._empty: asyncio.Event | None = None
 
@@ -137,8 +138,7 @@ class Server:
     @property
     def addresses(self) -> list[Endpoint]:
         """What is bound, with the real ports."""
-        sockets = self._server.sockets if self._server else ()
-        return [Endpoint(*socket.getsockname()[:2]) for socket in sockets]
+        return [Endpoint(*name[:2]) for name in (self._wires.addresses if self._wires else ())]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -160,29 +160,26 @@ class Server:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard-smtp")
         host, port = self.settings.listen
         try:
-            self._server = await self.loop.create_server(
-                lambda: Connection(self),
-                host or None,
-                port,
-                backlog=_BACKLOG,
-                # Several processes on one port: the kernel deals connections out among them.
-                reuse_port=self.settings.workers > 1 or None,
+            # Several processes on one port: the kernel deals connections out among them.
+            listening = await asyncio.to_thread(
+                listen, host, port, _BACKLOG, shared=self.settings.workers > 1
             )
         except OSError as error:
             self._threads.shutdown()
             raise Unavailable(
                 f"cannot listen on {self.settings.listen}: {error.strerror or error}"
             ) from error
+        self._wires = Wires(self.loop, lambda: Connection(self), listening)
 
     async def stop(self, grace: float) -> None:
         """Accepts nobody any more, lets transactions end for `grace` seconds, closes all.
 
         A message that was received whole is stored before this returns.
         """
-        if self._server is None or self._threads is None or self._empty is None:
+        if self._wires is None or self._threads is None or self._empty is None:
             return
         self.stopping = True
-        self._server.close()
+        self._wires.close()
         for connection in tuple(self._connections):
             if connection.dialogue is None or connection.dialogue.idle:
                 connection.leave()
@@ -199,8 +196,8 @@ class Server:
         while self._jobs:
             await asyncio.wait(tuple(self._jobs))
         self._threads.shutdown()
-        await self._server.wait_closed()
-        self._server = None
+        self._wires.end()
+        self._wires = None
 
     # For connections.
 

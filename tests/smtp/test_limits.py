@@ -233,6 +233,22 @@ def test_a_dripping_line_is_cut_off(listen):
         assert said == b"421 4.3.2 mx.example.com idle too long\r\n"
 
 
+def test_who_takes_no_replies_is_cut_off(listen):
+    """A client that only talks holds a connection no longer than one that is silent."""
+    server = listen(client_timeout=0.3, max_commands=10**9)
+    with server.connect() as client:
+        client.socket.setblocking(False)
+        deadline = time.monotonic() + 20
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            while True:
+                assert time.monotonic() < deadline
+                try:
+                    client.socket.send(b"NOOP\r\n" * 10_000)
+                except BlockingIOError:
+                    time.sleep(0.01)
+    assert server.notes.records == []
+
+
 def test_a_slow_body_is_taken_and_a_drip_is_not(listen):
     """Above min_data_rate a message may take longer than client_timeout; below, it may not."""
     server = listen(client_timeout=0.4, min_data_rate=1000, relay_hosts=["127.0.0.1"])

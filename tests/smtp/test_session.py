@@ -4,7 +4,7 @@ import base64
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from listening import probes
 
@@ -199,6 +199,7 @@ def test_pieces_make_no_difference(data, tls, slow):
     assert_clean(play)
 
 
+@example(b"\x7f\n")
 @given(st.binary(max_size=1500))
 def test_any_bytes(data):
     """Bytes of no sense at all, too."""

@@ -1,0 +1,419 @@
+"""guard/smtp/wires.py on real sockets: turns, what does not fit, ends of every kind."""
+
+import asyncio
+import errno
+import logging
+import os
+import resource
+import socket
+import struct
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+import uvloop
+
+from guard.smtp import wires
+from guard.smtp.wires import Wires, listen
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+PATIENCE = 10.0
+
+
+@pytest.fixture(params=LOOPS)
+def runner(request):
+    """Runs a coroutine on a loop of either kind."""
+    with asyncio.Runner(loop_factory=LOOPS[request.param]) as made:
+        yield made
+
+
+class Notes(asyncio.Protocol):
+    """Keeps what it is told, in one list for all connections."""
+
+    def __init__(self, notes, hears=None):
+        self.notes, self.hears = notes, hears
+        self.transport = None
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.notes.append(("made", self))
+
+    def data_received(self, data):
+        self.notes.append(("heard", data))
+        if self.hears:
+            self.hears(self.transport, data)
+
+    def eof_received(self):
+        self.notes.append(("eof", self))
+        return False
+
+    def connection_lost(self, error):
+        self.notes.append(("lost", self))
+
+    def pause_writing(self):
+        self.notes.append(("full", self))
+
+    def resume_writing(self):
+        self.notes.append(("room", self))
+
+
+@contextmanager
+def served(factory, host="127.0.0.1"):
+    """Wires that listen on a port of their own."""
+    made = Wires(asyncio.get_running_loop(), factory, listen(host, 0, 100, shared=False))
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@contextmanager
+def client(served, host="127.0.0.1"):
+    """A client that never blocks."""
+    with closing(socket.create_connection((host, served.addresses[0][1]), PATIENCE)) as made:
+        made.setblocking(False)
+        yield made
+
+
+async def until(condition):
+    """Lets the loop run until `condition` holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - it is the loop's turns that are waited for
+            await asyncio.sleep(0)
+
+
+def kinds(notes):
+    """What happened, without to whom."""
+    return [kind for kind, _ in notes]
+
+
+async def rest(sock):
+    """All that the other side says until it ends."""
+    heard = b""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(BlockingIOError):
+                data = sock.recv(1 << 20)
+                if not data:
+                    return heard
+                heard += data
+            await asyncio.sleep(0)
+
+
+def test_all_are_heard_before_any_is_answered(runner):
+    """In a turn, what the first is told is sent when the last has been heard."""
+
+    async def play():
+        notes, silent = [], []
+
+        def hears(transport, data):
+            transport.write(data.upper())
+            for each in clients:
+                try:
+                    each.recv(1, socket.MSG_PEEK)
+                except BlockingIOError:
+                    silent.append(data)
+
+        with (
+            served(lambda: Notes(notes, hears)) as wires_,
+            client(wires_) as one,
+            client(wires_) as other,
+        ):
+            clients = one, other
+            await until(lambda: len(notes) == 2)
+            one.send(b"one")  # both before the loop looks again
+            other.send(b"other")
+            await until(lambda: len(notes) == 4)
+            assert kinds(notes) == ["made", "made", "heard", "heard"]
+            assert len(silent) == 4  # neither had an answer while either was heard
+            await until(lambda: wires_._unsettled == [])
+            assert (one.recv(9), other.recv(9)) == (b"ONE", b"OTHER")
+
+    runner.run(play())
+
+
+def test_what_does_not_fit_waits(runner):
+    """Who does not read stops its protocol; all of it arrives in the end, and then the end."""
+
+    async def play():
+        notes, words = [], os.urandom(16 << 20)
+
+        def hears(transport, _data):
+            transport.write(words)
+            transport.close()
+            transport.write(b"nothing after the end")
+
+        with served(lambda: Notes(notes, hears)) as wires_, client(wires_) as one:
+            one.send(b"all")
+            await until(lambda: "full" in kinds(notes))
+            assert "lost" not in kinds(notes)
+            assert await rest(one) == words
+            await until(lambda: "lost" in kinds(notes))
+            assert kinds(notes) == ["made", "heard", "full", "room", "lost"]
+
+    runner.run(play())
+
+
+def test_aborted_is_ended_at_once(runner):
+    """Nothing is sent to who is cut off, however much waits."""
+
+    async def play():
+        notes = []
+
+        def hears(transport, _data):
+            transport.write(bytes(16 << 20))
+            asyncio.get_running_loop().call_soon(transport.abort)
+
+        with served(lambda: Notes(notes, hears)) as wires_, client(wires_) as one:
+            one.send(b"all")
+            await until(lambda: "lost" in kinds(notes))
+            assert len(await rest(one)) < 16 << 20
+
+    runner.run(play())
+
+
+def test_end_of_file_is_told_once_and_what_waits_is_answered(runner):
+    """A client may say no more and still be answered, by whoever says that it waits."""
+
+    class Waits(Notes):
+        def eof_received(self):
+            super().eof_received()
+            self.transport.resume_reading()  # as whoever hears again after a pause
+            return True
+
+    async def play():
+        notes = []
+        with served(lambda: Waits(notes)) as wires_, client(wires_) as one:
+            one.send(b"question")
+            one.shutdown(socket.SHUT_WR)
+            await until(lambda: "eof" in kinds(notes))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert kinds(notes) == ["made", "heard", "eof"]
+            notes[0][1].transport.write(b"answer")
+            notes[0][1].transport.close()
+            assert await rest(one) == b"answer"
+        assert kinds(notes) == ["made", "heard", "eof", "lost"]
+
+    runner.run(play())
+
+
+def test_end_of_file_ends_who_does_not_wait(runner):
+    """A client that hangs up is gone."""
+
+    async def play():
+        notes = []
+        with served(lambda: Notes(notes)) as wires_, client(wires_) as one:
+            one.shutdown(socket.SHUT_WR)
+            assert await rest(one) == b""
+        assert kinds(notes) == ["made", "eof", "lost"]
+
+    runner.run(play())
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_a_client_that_resets(runner, deaf):
+    """It is gone when we hear, or, while we do not hear, when we speak."""
+
+    async def play():
+        notes = []
+        with served(lambda: Notes(notes)) as wires_:
+            with client(wires_) as one:
+                await until(lambda: notes)
+                transport = notes[0][1].transport
+                if deaf:
+                    transport.pause_reading()
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if deaf:
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                assert kinds(notes) == ["made"]
+                transport.write(b"still there?")
+            await until(lambda: len(notes) == 2)
+            assert kinds(notes) == ["made", "lost"]
+            assert transport.is_closing()
+            transport.resume_reading()  # as a job that is done too late does
+            transport.write(b"nobody")
+            transport.abort()
+            await asyncio.sleep(0)
+        assert kinds(notes) == ["made", "lost"]
+
+    runner.run(play())
+
+
+def test_nothing_is_heard_in_a_pause_and_all_after_it(runner):
+    """What a client says while it is not heard waits in the kernel."""
+
+    async def play():
+        notes = []
+        with served(lambda: Notes(notes)) as wires_, client(wires_) as one:
+            await until(lambda: notes)
+            notes[0][1].transport.pause_reading()
+            one.send(b"early")
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert kinds(notes) == ["made"]
+            notes[0][1].transport.resume_reading()
+            await until(lambda: len(notes) == 2)
+            assert notes[1] == ("heard", b"early")
+
+    runner.run(play())
+
+
+@pytest.mark.parametrize("where", ["connection_made", "data_received", "connection_lost"])
+def test_a_protocol_that_breaks_ends_its_own_connection(runner, caplog, where):
+    """The others go on, and the log says what broke."""
+
+    async def play():
+        notes, made = [], []
+
+        def factory():
+            made.append(Notes(notes, lambda transport, data: transport.write(data)))
+            if len(made) == 1:
+
+                def breaks(*_):
+                    raise RuntimeError("a bug")
+
+                setattr(made[0], where, breaks)
+            return made[-1]
+
+        with served(factory) as wires_, client(wires_) as one:
+            await until(lambda: made)
+            with client(wires_) as other:
+                with suppress(OSError):  # it may be gone already
+                    one.send(b"one")
+                    one.shutdown(socket.SHUT_WR)
+                other.send(b"other")
+                with suppress(ConnectionResetError):
+                    await rest(one)
+                await until(lambda: ("heard", b"other") in notes)
+                other.shutdown(socket.SHUT_WR)
+                assert await rest(other) == b"other"
+
+    with caplog.at_level(logging.ERROR, "guard.smtp"):
+        runner.run(play())
+    assert "a bug" in caplog.text
+
+
+def test_last_words_arrive_before_the_reset(runner):
+    """Who said more than was read is told why it is closed, although the kernel then resets."""
+
+    async def play():
+        def hears(transport, _data):
+            transport.write(b"554 no\r\n")
+            transport.close()
+
+        with served(lambda: Notes([], hears)) as wires_, client(wires_) as one:
+            one.send(bytes(1 << 20))  # more than a turn takes of one client
+            words = b""
+            async with asyncio.timeout(PATIENCE):
+                while not words:
+                    with suppress(BlockingIOError):
+                        words = one.recv(100)
+                    await asyncio.sleep(0)
+            assert words == b"554 no\r\n"
+
+    runner.run(play())
+
+
+def test_a_turn_takes_in_no_more_than_its_share(runner, monkeypatch):
+    """What one turn leaves the next one hears, and nothing is lost."""
+    monkeypatch.setattr(wires, "_TAKEN", 4)
+
+    async def play():
+        notes = []
+        with (
+            served(lambda: Notes(notes)) as wires_,
+            client(wires_) as one,
+            client(wires_) as other,
+            client(wires_) as third,
+        ):
+            await until(lambda: len(notes) == 3)
+            for each in (one, other, third):
+                each.send(b"four")
+            await asyncio.sleep(0)
+            await until(lambda: kinds(notes).count("heard") == 3)
+
+    runner.run(play())
+
+
+def test_without_descriptors_it_rests(runner, monkeypatch, caplog):
+    """When no more files may be open, nobody is accepted for a moment, and then again."""
+    monkeypatch.setattr(wires, "_BREATH", 0.01)
+
+    async def play():
+        notes = []
+        with served(lambda: Notes(notes)) as wires_, client(wires_) as one:
+            least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (one.fileno() + 1, most))
+            try:
+                while True:  # fill the gaps below
+                    try:
+                        spare = os.dup(0)
+                    except OSError:
+                        break
+                    spares.append(spare)
+                await until(lambda: "cannot accept connections" in caplog.text)
+                assert notes == []
+            finally:
+                for spare in spares:
+                    os.close(spare)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
+            await until(lambda: notes)
+            one.send(b"hello")
+            await until(lambda: len(notes) == 2)
+
+    spares = []
+    with caplog.at_level(logging.ERROR, "guard.smtp"):
+        runner.run(play())
+
+
+def test_closed_to_newcomers(runner):
+    """After `close` nobody is accepted, who is there goes on, and `end` ends them."""
+
+    async def play():
+        notes = []
+        with served(lambda: Notes(notes)) as wires_, client(wires_) as one:
+            await until(lambda: notes)
+            port = wires_.addresses[0][1]
+            wires_.close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), PATIENCE)
+            one.send(b"still here")
+            await until(lambda: len(notes) == 2)
+            wires_.end()
+            assert kinds(notes) == ["made", "heard", "lost"]
+            assert await rest(one) == b""
+            wires_.end = lambda: None
+
+    runner.run(play())
+
+
+def test_both_families_without_a_host(runner):
+    """Everywhere means IPv4 and IPv6, each with its own socket; a connection knows its own end."""
+
+    async def play():
+        notes = []
+        with served(lambda: Notes(notes), "") as wires_:
+            assert [name[0] for name in wires_.addresses] == ["0.0.0.0", "::"]
+            with client(wires_, "127.0.0.5"):
+                await until(lambda: notes)
+                transport = notes[0][1].transport
+                port = wires_.addresses[0][1]
+                assert transport.get_extra_info("sockname") == ("127.0.0.5", port)
+                assert transport.get_extra_info("peername")[0] == "127.0.0.1"
+                assert transport.get_extra_info("cipher", "none") == "none"
+
+    runner.run(play())
+
+
+def test_an_address_that_is_taken():
+    """It is said, and nothing stays open; several processes may share one."""
+    (taken,) = listen("127.0.0.1", 0, 1, shared=False)
+    with closing(taken):
+        with pytest.raises(OSError, match="in use") as caught:
+            listen("127.0.0.1", taken.getsockname()[1], 1, shared=False)
+        assert caught.value.errno == errno.EADDRINUSE
+    (one,) = listen("127.0.0.1", 0, 1, shared=True)
+    (other,) = listen("127.0.0.1", one.getsockname()[1], 1, shared=True)
+    one.close()
+    other.close()
