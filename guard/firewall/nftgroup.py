@@ -102,8 +102,10 @@ class Group:
             prefixes = self._known(now)
             if {(version, length) for version, _, length in (*wanted, *gone)} - self._hashes.keys():
                 prefixes = self._changed(prefixes, wanted, gone, now)
+        # The families whose interval set held something else when it was last read.
+        self._strange: set[int] = set()
             self._link.send(self._changes(wanted, gone, prefixes, now))
-        self._prefixes = prefixes
+        self._prefixes, self._strange = prefixes, set()
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Makes `blocks` all that the sets hold, in one transaction."""
@@ -142,7 +144,11 @@ class Group:
             known = self._changed(self._known(now), {}, set(), now)
             for version in self._ranges:
                 held = {net: until for net, until in known.items() if net.version == version}
-                found |= read_back(self._spans(version, now), held, version)
+                present = read_back(self._spans(version, now), held, version)
+                if not present.keys() <= held.keys():
+                    # Of any length: a release of it would look for it in the hash sets.
+                    self._strange.add(version)
+                found |= present
         return found
 
     def _is_hashed(self, network: Network) -> bool:
@@ -177,7 +183,7 @@ class Group:
         """Messages for one transaction."""
         released: _Pairs = defaultdict(list)
         blocked: _Pairs = defaultdict(list)
-        ranged = set()
+        ranged = set(self._strange)
         hashes, renews = self._hashes, self._link.renews
         for network in (*gone, *wanted):
             version, value, length = network

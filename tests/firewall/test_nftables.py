@@ -75,6 +75,31 @@ def test_a_foreign_element_is_reported(world: World):
         firewall.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "element"),
+    [
+        ("v4_prefixes", "198.51.100.0/24"),
+        ("v4_prefixes", "203.0.113.9"),
+        ("v6_prefixes", "2001:db8:9::/64"),
+        ("v6_prefixes", "2001:db8:9::/48"),
+    ],
+)
+def test_a_foreign_range_of_a_length_that_has_a_set_of_its_own_goes(
+    world: World, name: str, element: str
+):
+    """Guard keeps no /24 among the ranges; somebody else's there is found, and taken out."""
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        firewall.apply([Block(net("10.0.0.0/8"), None)], [], 1.0)
+        world.run("nft", "add", "element", "inet", "guard", name, f"{{ {element} }}")
+        assert set(firewall.blocked(1.0)) == {net("10.0.0.0/8"), net(element)}
+        firewall.apply([], [net(element)], 1.0)
+        assert set(firewall.blocked(1.0)) == {net("10.0.0.0/8")}
+        assert element.split("/")[0] not in world.run("nft", "list", "table", "inet", "guard")
+        firewall.close()
+
+
 def test_bulk_of_every_kind_is_kept_exactly(world: World):
     """Twenty thousand of each kind of set that jails fill, and a thousand prefixes."""
     now = time.time()
