@@ -87,6 +87,8 @@ class Group:
         self._ranges = {k.version: k for k in both if k.length is None}
         # What the interval sets were told to hold; they cannot be asked for nested blocks.
         self._prefixes: _Ends | None = None
+        # The families whose interval set held something else when it was last read.
+        self._strange: set[int] = set()
 
     def forget(self) -> None:
         """The table was made anew, or may have been: what the sets hold is to be read."""
@@ -102,8 +104,6 @@ class Group:
             prefixes = self._known(now)
             if {(version, length) for version, _, length in (*wanted, *gone)} - self._hashes.keys():
                 prefixes = self._changed(prefixes, wanted, gone, now)
-        # The families whose interval set held something else when it was last read.
-        self._strange: set[int] = set()
             self._link.send(self._changes(wanted, gone, prefixes, now))
         self._prefixes, self._strange = prefixes, set()
 
