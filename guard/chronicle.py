@@ -84,6 +84,7 @@ class Chronicle:
         pasts = self._ledger.past(asked, now)
         free = [net for net, past in zip(asked, pasts, strict=True) if not past.claims]
         for network in free:
+            self._endings.forget(network)
             log.warning("un-banned %s", network)
         for listener in self._listeners:
             listener.unbanned(free, now)

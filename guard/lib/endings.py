@@ -9,22 +9,28 @@ from guard.lib.networks import Network
 
 
 class Endings:
-    """Networks with a time each. A network may be there more than once."""
+    """Networks with a time each. A network may be there more than once, until it is forgotten."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Network]] = []
+        self._open: set[Network] = set()
 
     def add(self, network: Network, until: float | None) -> None:
         """Remembers `network` until then; None never comes and is not kept."""
         if until is not None:
             heappush(self._heap, (until, network))
+            self._open.add(network)
+
+    def forget(self, network: Network) -> None:
+        """What was remembered of `network` is over already."""
+        self._open.discard(network)
 
     def due(self, now: float) -> list[Network]:
         """Takes out every network whose time has come, each once, soonest first."""
         found = []
         while self._heap and self._heap[0][0] <= now:
             found.append(heappop(self._heap)[1])
-        return list(dict.fromkeys(found))
+        return [network for network in dict.fromkeys(found) if network in self._open]
 
     def extend(self, ends: Iterable[tuple[Network, float | None]]) -> None:
         """Remembers several."""

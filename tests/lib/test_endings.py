@@ -13,3 +13,14 @@ def test_due_in_order_and_once():
     assert endings.due(9.9) == []
     assert endings.due(20.0) == [ONE, TWO]
     assert endings.due(1e12) == []
+
+
+def test_what_is_forgotten_is_not_due_unless_it_comes_again():
+    """Of a network that is over already no time comes; of one that is added anew it does."""
+    endings = Endings()
+    endings.extend([(ONE, 10.0), (TWO, 10.0)])
+    endings.forget(ONE)
+    assert endings.due(10.0) == [TWO]
+    endings.forget(TWO)
+    endings.add(ONE, 20.0)
+    assert endings.due(20.0) == [ONE]

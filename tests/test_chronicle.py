@@ -1,0 +1,78 @@
+"""What is told of bans: each once, and its end when nobody claims the network any more."""
+
+from guard.chronicle import Chronicle
+from guard.events import Claim
+from guard.lib.networks import parse_network
+from guard.stores.embedded_ledger import EmbeddedLedger
+
+ONE, TWO = parse_network("192.0.2.1"), parse_network("2001:db8::/64")
+NOW = 1_757_675_281.5
+
+
+class Ear:
+    """Somebody who is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def heard(self, events):
+        """Nothing: rejections are not looked at here."""
+
+    def banned(self, claims):
+        self.said += [("ban", claim.network) for claim in claims]
+
+    def unbanned(self, networks, now):
+        self.said += [("unban", network) for network in networks]
+
+
+def play():
+    ledger, ear = EmbeddedLedger(None, 86400.0), Ear()
+    return ledger, ear, Chronicle(ledger, [ear])
+
+
+def claim(ledger, chronicle, network, since, length, source="jail:a"):
+    made = [Claim(network, source, "x", since, None if length is None else since + length)]
+    chronicle.banned(ledger.claim(made, since))
+
+
+def unban(ledger, chronicle, network, now):
+    chronicle.withdrawn(ledger.withdraw(network, None, now), now)
+
+
+def test_an_unban_by_hand_is_told_once():
+    """When the time comes at which the ban would have ended, nothing is said again."""
+    ledger, ear, chronicle = play()
+    claim(ledger, chronicle, ONE, NOW, 600)
+    unban(ledger, chronicle, ONE, NOW + 5)
+    assert ear.said == [("ban", ONE), ("unban", ONE)]
+    for later in (5.5, 600, 6000):
+        chronicle.tick(NOW + later)
+    assert ear.said == [("ban", ONE), ("unban", ONE)]
+
+
+def test_a_ban_after_an_unban_ends_for_itself():
+    """At its own end, not at that of the first; and that which was known at the start, too."""
+    ledger, ear, chronicle = play()
+    ledger.claim([Claim(ONE, "jail:a", "x", NOW, NOW + 600)], NOW)
+    chronicle.open(NOW)
+    unban(ledger, chronicle, ONE, NOW + 5)
+    claim(ledger, chronicle, ONE, NOW + 10, 900)
+    chronicle.tick(NOW + 700)
+    assert ear.said == [("unban", ONE), ("ban", ONE)]
+    chronicle.tick(NOW + 910)
+    assert ear.said == [("unban", ONE), ("ban", ONE), ("unban", ONE)]
+
+
+def test_the_last_of_several_claims_is_the_end():
+    """One source after another lets go; the network is free with the last, told once."""
+    ledger, ear, chronicle = play()
+    claim(ledger, chronicle, TWO, NOW, 60)
+    claim(ledger, chronicle, TWO, NOW, 600, source="jail:b")
+    claim(ledger, chronicle, ONE, NOW, None)
+    chronicle.tick(NOW + 60)
+    assert len(ear.said) == 3
+    chronicle.tick(NOW + 600)
+    assert ear.said[3:] == [("unban", TWO)]
+    unban(ledger, chronicle, ONE, NOW + 601)
+    chronicle.tick(NOW + 9999)
+    assert ear.said[3:] == [("unban", TWO), ("unban", ONE)]
