@@ -16,7 +16,7 @@ from typing import NamedTuple
 from guard.events import Block
 from guard.firewall import ipset
 from guard.firewall.groups import LONGEST
-from guard.firewall.intervals import live
+from guard.firewall.intervals import live, outlasts
 from guard.firewall.netlink import KernelError
 from guard.lib.networks import Network
 from guard.roles import Refused, Unavailable
@@ -140,7 +140,7 @@ class Group:
                 for kind in self.kinds
                 for network, until in self._link.sets.elements(kind.name, kind.version, now)
             }
-        return _rejoined(found)
+        return rejoined(found)
 
     def _renew(self, kind: Kind, held: Sequence[Block], now: float) -> None:
         """Makes `held` all that a set holds."""
@@ -185,10 +185,17 @@ def _halves(block: Block) -> list[Block]:
     return [Block(half, block.until), Block(Network(version, half.last + 1, 1), block.until)]
 
 
-def _rejoined(found: dict[Network, float | None]) -> dict[Network, float | None]:
+def rejoined(found: dict[Network, float | None]) -> dict[Network, float | None]:
+    """The two /1 of a family as the /0 that they were laid for, where they end together.
+
+    The kernel tells whole seconds of each at another moment, so that one may be over between them.
+    """
     for version in (4, 6):
         low, high = (half.network for half in _halves(Block(Network(version, 0, 0), None)))
-        if low in found and high in found and found[low] == found[high]:
-            found[Network(version, 0, 0)] = found.pop(low)
-            del found[high]
+        if low not in found or high not in found:
+            continue
+        one, other = found[low], found[high]
+        if not (outlasts(one, other) or outlasts(other, one)):
+            found[Network(version, 0, 0)] = one if one is None or other is None else min(one, other)
+            del found[low], found[high]
     return found

@@ -26,6 +26,8 @@ _ERROR, _DONE, _DUMP_INTR = 2, 3, 0x10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _HEADER = struct.Struct("=IHHII")
 _GENERIC = struct.Struct(">BBH")
+_ACKNOWLEDGED = struct.Struct("=IHHIIi")
+_NUMBER = struct.Struct("=I").pack_into
 _ATTRIBUTE = struct.Struct("=HH")
 _TIMEOUT = struct.pack("ll", 60, 0)
 _RECEIVE = 1 << 17
@@ -71,6 +73,22 @@ def attributes(data: bytes | memoryview, start: int = 0) -> Iterator[tuple[int, 
             return
         yield kind & 0x3FFF, view[at + 4 : at + size]
         at += size + (-size % 4)
+
+
+class Prepared:
+    """A transaction of one message of `subsystem`, packed once and sent again and again.
+
+    Between two times its sender may change what is in `data`, where the message begins at `start`.
+    """
+
+    __slots__ = ("data", "numbers", "start")
+
+    def __init__(self, subsystem: int, plain: bytes) -> None:
+        begin, end = _brackets(subsystem)
+        self.data = bytearray(begin + plain + end)
+        self.start = len(begin)
+        _flag(self.data, ACK, self.start)
+        self.numbers = (8, self.start + 8, self.start + len(plain) + 8)
 
 
 class Netlink:
@@ -119,6 +137,23 @@ class Netlink:
         self._write(numbered + tail)
         self._answers(first, last)
         return True
+
+    def transact_again(self, prepared: Prepared) -> None:
+        """As `transact`, without packing anything: half the cost of a single ban."""
+        first, data = self._sequence + 1, prepared.data
+        self._sequence += 3
+        for number, place in enumerate(prepared.numbers, first):
+            _NUMBER(data, place, number & 0xFFFFFFFF)
+        try:
+            self._socket.send(data)
+            size = self._socket.recv_into(self._buffer)
+        except OSError as error:
+            raise _explain(error) from error
+        if size >= _ACKNOWLEDGED.size:
+            _, kind, _, number, _, code = _ACKNOWLEDGED.unpack_from(self._buffer)
+            if kind == _ERROR and number == first + 1 and code == 0:
+                return
+        self._answers(first, first + 1, have=size)
 
     def dump(self, asked: bytes, skip: int = _GENERIC.size) -> list[memoryview]:
         """What follows the protocol's header in each answer to `asked`, a message with DUMP.
@@ -169,15 +204,18 @@ class Netlink:
         except OSError as error:
             raise _explain(error) from error
 
-    def _read(self) -> Iterator[tuple[int, int, int, memoryview]]:
-        """(type, sequence, flags, body) of every message until the caller has enough."""
+    def _read(self, have: int = 0) -> Iterator[tuple[int, int, int, memoryview]]:
+        """(type, sequence, flags, body) of every message until the caller has enough.
+
+        `have` is how much of the buffer has been read into it already.
+        """
         while True:
             try:
-                size = self._socket.recv_into(self._buffer)
+                received = have or self._socket.recv_into(self._buffer)
             except OSError as error:
                 raise _explain(error) from error
-            data = memoryview(bytes(memoryview(self._buffer)[:size]))
-            at = 0
+            data = memoryview(bytes(memoryview(self._buffer)[:received]))
+            have = at = 0
             while at + _HEADER.size <= len(data):
                 size, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
                 if size < _HEADER.size:
@@ -185,10 +223,10 @@ class Netlink:
                 yield kind, sequence, flags, data[at + _HEADER.size : at + size]
                 at += size + (-size % 4)
 
-    def _answers(self, first: int, last: int, forgive: Container[int] = ()) -> None:
+    def _answers(self, first: int, last: int, forgive: Container[int] = (), have: int = 0) -> None:
         """Reads until the answer to `last`; an error for `first` speaks of the whole batch."""
         failure = 0
-        for kind, sequence, _, body in self._read():
+        for kind, sequence, _, body in self._read(have):
             # What is left of a request that was given up carries an older number.
             if kind != _ERROR or not first <= sequence <= last:
                 continue
@@ -222,9 +260,9 @@ def _brackets(subsystem: int) -> tuple[bytes, bytes]:
     return begin, message(_BATCH_END, 0, 0, b"", subsystem)
 
 
-def _flag(buffer: bytearray, flag: int) -> None:
-    flags = struct.unpack_from("=H", buffer, 6)[0]
-    struct.pack_into("=H", buffer, 6, flags | flag)
+def _flag(buffer: bytearray, flag: int, start: int = 0) -> None:
+    flags = struct.unpack_from("=H", buffer, start + 6)[0]
+    struct.pack_into("=H", buffer, start + 6, flags | flag)
 
 
 def _refusal(code: int) -> Exception:

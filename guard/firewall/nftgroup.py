@@ -41,6 +41,7 @@ class Link:
         self.table, self.generation = table, -1
         self.renews = renews(os.uname().release)
         self._netlink: Netlink | None = None
+        self._singles: dict[tuple[Set, bool], nftsets.Single] = {}
 
     def open(self) -> None:
         """Makes the socket, in the network namespace of the calling thread."""
@@ -65,16 +66,30 @@ class Link:
         if self.netlink.transact(nftsets.SUBSYSTEM, messages):
             self.generation = self.generation + 1 & 0xFFFFFFFF
 
+    def send_one(self, kind: Set, key: bytes, left: int) -> None:
+        """Adds one element to a hash set, as `send` would, at half the cost."""
+        single = self._singles.get((kind, left > 0))
+        if single is None:
+            single = nftsets.Single(self.table, kind.name, kind.bits // 8, timed=left > 0)
+            self._singles[kind, left > 0] = single
+        try:
+            self.netlink.transact_again(single.fill(key, left))
+        except KernelError as error:
+            raise self._explain(error) from error
+        self.generation = self.generation + 1 & 0xFFFFFFFF
+
     @contextmanager
     def explained(self) -> Iterator[None]:
         """Says in the operator's words what the kernel refuses."""
         try:
             yield
         except KernelError as error:
-            if error.code == errno.ENOENT:
-                gone = f"somebody removed the table inet {self.table}, or a set of it"
-                raise Unavailable(gone) from error
-            raise Unavailable(f"nftables does not take the change: {error}") from error
+            raise self._explain(error) from error
+
+    def _explain(self, error: KernelError) -> Unavailable:
+        if error.code == errno.ENOENT:
+            return Unavailable(f"somebody removed the table inet {self.table}, or a set of it")
+        return Unavailable(f"nftables does not take the change: {error}")
 
 
 class Group:
@@ -96,6 +111,8 @@ class Group:
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Blocks and releases in one transaction; all of it or nothing."""
+        if len(block) == 1 and not release and self._apply_one(*block[0], now):
+            return
         wanted = live(block, now)
         gone = {network for network in release if network not in wanted}
         if len(wanted) < len(block):
@@ -106,6 +123,20 @@ class Group:
                 prefixes = self._changed(prefixes, wanted, gone, now)
             self._link.send(self._changes(wanted, gone, prefixes, now))
         self._prefixes, self._strange = prefixes, set()
+
+    def _apply_one(self, network: Network, until: float | None, now: float) -> bool:
+        """Blocks one address, where that is one element and no more; whether it was."""
+        version, value, length = network
+        kind = self._hashes.get((version, length))
+        if kind is None or not self._link.renews or self._prefixes is None:
+            return False
+        left = 0
+        if until is not None:
+            if until <= now:
+                return False
+            left = nftsets.milliseconds(until, now)
+        self._link.send_one(kind, value.to_bytes(4 if version == 4 else 16, "big"), left)
+        return True
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Makes `blocks` all that the sets hold, in one transaction."""

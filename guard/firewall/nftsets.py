@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 from guard.firewall.intervals import Range
-from guard.firewall.netlink import DUMP, NESTED, attribute, attributes, message, text
+from guard.firewall.netlink import (
+    CREATE,
+    DUMP,
+    NESTED,
+    Prepared,
+    attribute,
+    attributes,
+    message,
+    text,
+)
 
 SUBSYSTEM = 10
 INET = 1
@@ -20,6 +29,7 @@ NEW_ELEMENTS, GET_ELEMENTS, DELETE_ELEMENTS = 12, 13, 14
 _TABLE, _SET, _ELEMENTS = 1, 2, 3
 _KEY, _FLAGS, _TIMEOUT, _EXPIRATION = 1, 3, 4, 5
 _END = 1
+_TIME = struct.Struct(">Q")
 _CLOCK = struct.pack("=HH", 12, _TIMEOUT)
 # An attribute's length has 16 bits; the list of elements is one attribute.
 _LIST = 60000
@@ -86,6 +96,33 @@ def change(
             part, size = [], 0
     if part:
         yield _elements(command, flags, head, part)
+
+
+class Single:
+    """A transaction that adds one element to a hash set, to be filled in and sent again.
+
+    `size` is that of its key in bytes; `timed` is whether it ends.
+    """
+
+    __slots__ = ("_key", "_left", "prepared")
+
+    def __init__(self, table: str, name: str, size: int, *, timed: bool) -> None:
+        element = keys([(bytes(size), int(timed))], size)
+        (plain,) = change(NEW_ELEMENTS, CREATE, table, name, element)
+        self.prepared = Prepared(SUBSYSTEM, plain)
+        # An element ends with its key, or with a clock and the time.
+        end = self.prepared.start + len(plain)
+        self._left = end - _TIME.size if timed else None
+        last = end if self._left is None else self._left - len(_CLOCK)
+        self._key = slice(last - size, last)
+
+    def fill(self, key: bytes, left: int) -> Prepared:
+        """The transaction for this element, until the next call; `left` is in milliseconds."""
+        data = self.prepared.data
+        data[self._key] = key
+        if self._left is not None:
+            _TIME.pack_into(data, self._left, left)
+        return self.prepared
 
 
 def flush(table: str, name: str) -> bytes:

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from guard.events import Block
 from guard.firewall import wire
+from guard.firewall.asking import Asking
 from guard.firewall.choose import Choice, choose
 from guard.firewall.dryrun import DryRun
 from guard.firewall.privileges import FIREWALL, pass_on
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.wire import BadMessage, Verb
 from guard.lib.networks import Network
-from guard.roles import Forbidden, Refused, Unavailable
+from guard.roles import Refused, Unavailable
 
-# A million elements take four seconds on a slow machine; nothing takes minutes.
-_PATIENCE = struct.pack("ll", 300, 0)
 _GRACE = 10.0
 
 
@@ -48,17 +46,23 @@ def separate(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
 class _Part:
     """The sets of group number `group`, 0 being all that is in none."""
 
-    def __init__(self, ask: Callable[[Verb, bytes, int], bytes], group: int) -> None:
-        self._ask, self._group = ask, group
+    def __init__(self, asking: Asking, group: int) -> None:
+        self._asking, self._group = asking, group
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
-        self._ask(Verb.APPLY, wire.change(now, block, release), self._group)
+        if len(block) == 1 and not release:
+            self._asking.block(block[0], now, self._group)
+        else:
+            self._asking.ask(Verb.APPLY, wire.change(now, block, release), self._group)
+
+    def post(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
+        self._asking.post(Verb.APPLY, wire.change(now, block, release), self._group)
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
-        self._ask(Verb.REPLACE, wire.change(now, blocks, []), self._group)
+        self._asking.ask(Verb.REPLACE, wire.change(now, blocks, []), self._group)
 
     def blocked(self, now: float) -> dict[Network, float | None]:
-        body = self._ask(Verb.BLOCKED, wire.change(now, [], []), self._group)
+        body = self._asking.ask(Verb.BLOCKED, wire.change(now, [], []), self._group)
         try:
             return dict(wire.read_change(body).block)
         except BadMessage as error:
@@ -81,14 +85,10 @@ class Separated:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        self._socket, self._number, self._inbox = ours, 0, wire.Inbox()
-        # The kernel's own limits: Python's cost a system call more a message.
-        for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, limit, _PATIENCE)
-        self._buffer = bytearray(wire.PACKET + 1)
-        self._itself = _Part(self.ask, 0)
+        self._socket, self._asking = ours, Asking(ours)
+        self._itself = _Part(self._asking, 0)
         try:
-            told = self._told()
+            told: dict[str, Any] = json.loads(self._asking.hello())
         except (Refused, Unavailable):
             self._end()
             raise
@@ -107,6 +107,14 @@ class Separated:
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """The role's."""
         self._itself.apply(block, release, now)
+
+    def post(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
+        """As `apply`, and returns at once: `settle` hears what came of it."""
+        self._itself.post(block, release, now)
+
+    def settle(self) -> None:
+        """Waits until all that was posted is done. Raises the first failure of it."""
+        self._asking.settle()
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """The role's."""
@@ -136,7 +144,7 @@ class Separated:
             "longest": {"longest": told["longest"]},
             "groups": {
                 "groups": tuple(told["groups"]),
-                "group": {n: _Part(self.ask, i) for i, n in enumerate(told["groups"], 1)}.get,
+                "group": {n: _Part(self._asking, i) for i, n in enumerate(told["groups"], 1)}.get,
                 "tidy": self._tidy,
             },
         }
@@ -165,52 +173,7 @@ class Separated:
 
     def ask(self, verb: Verb, body: bytes = b"", group: int = 0) -> bytes:
         """The other process's answer. Raises what the back end raised there."""
-        if self._socket.fileno() < 0:
-            raise Refused("the firewall's process was closed")
-        self._number = self._number + 1 & 0xFFFFFFFF or 1
-        try:
-            for packet in wire.packets(self._number, verb, body, group):
-                self._socket.send(packet)
-        except OSError as error:
-            raise self._gone() from error
-        return self._answer(self._number)
-
-    def _answer(self, number: int) -> bytes:
-        while True:
-            packet = self._packet()
-            if packet.verb is Verb.HELLO and number:
-                # It died and began anew: what it was asked last may or may not have been done.
-                raise Unavailable("the firewall's process was restarted")
-            body = self._inbox.put(packet) if packet.number == number else None
-            if body is None:
-                continue
-            if packet.verb is Verb.FORBIDDEN:
-                raise Forbidden(body.decode(errors="replace"))
-            if packet.verb is Verb.REFUSED:
-                raise Refused(body.decode(errors="replace"))
-            if packet.verb is Verb.UNAVAILABLE:
-                raise Unavailable(body.decode(errors="replace"))
-            return body
-
-    def _packet(self) -> wire.Packet:
-        try:
-            size = self._socket.recv_into(self._buffer)
-        except OSError as error:
-            raise self._gone() from error
-        if not size:
-            raise self._gone()
-        try:
-            return wire.packet(bytes(memoryview(self._buffer)[:size]))
-        except BadMessage as error:
-            raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
-
-    def _told(self) -> dict[str, Any]:
-        """What the process says of itself at its start."""
-        told: dict[str, Any] = json.loads(self._answer(0))
-        return told
-
-    def _gone(self) -> Unavailable:
-        return Unavailable("the firewall's process is gone; bans stay, restart Guard for new ones")
+        return self._asking.ask(verb, body, group)
 
     def _end(self) -> None:
         self._socket.close()

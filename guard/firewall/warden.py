@@ -107,6 +107,14 @@ def _converse(connection: socket.socket, choice: Choice) -> None:
     collect_seldom(_VALUES)
     inbox, buffer = wire.Inbox(), bytearray(wire.PACKET + 1)
     while size := connection.recv_into(buffer):
+        single = wire.read_single(buffer, size)
+        if single is not None:
+            failure = block(choice.firewall, single)
+            if failure is None:
+                connection.send(wire.done(single.number))
+            else:
+                _send(connection, single.number, *failure)
+            continue
         try:
             packet = wire.packet(bytes(memoryview(buffer)[:size]))
             body = inbox.put(packet)
@@ -118,6 +126,16 @@ def _converse(connection: socket.socket, choice: Choice) -> None:
             _send(connection, packet.number, *said)
 
 
+def block(firewall: Firewall, single: wire.Single) -> tuple[Verb, bytes] | None:
+    """Blocks one network; what to answer when that failed."""
+    try:
+        part = firewall if single.group == 0 else _part(firewall, single.group)
+        part.apply((single.block,), (), single.now)
+    except (Unavailable, Refused, BadMessage) as error:
+        return _failed(error)
+    return None
+
+
 def answer(firewall: Firewall, verb: Verb, body: bytes, group: int = 0) -> tuple[Verb, bytes]:
     """Does what is asked; every failure is an answer too."""
     try:
@@ -126,10 +144,13 @@ def answer(firewall: Firewall, verb: Verb, body: bytes, group: int = 0) -> tuple
         if verb in _DOES:
             return Verb.DONE, _DOES[verb](firewall, body)
         return Verb.REFUSED, f"{verb.name} is not for the firewall's process".encode()
-    except Unavailable as error:
-        return Verb.UNAVAILABLE, str(error).encode()
-    except (Refused, BadMessage) as error:
-        return Verb.REFUSED, str(error).encode()
+    except (Unavailable, Refused, BadMessage) as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> tuple[Verb, bytes]:
+    verb = Verb.UNAVAILABLE if isinstance(error, Unavailable) else Verb.REFUSED
+    return verb, str(error).encode()
 
 
 def _part(firewall: Firewall, group: int) -> Holding:

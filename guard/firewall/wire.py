@@ -19,9 +19,15 @@ from guard.lib.networks import Network
 
 _HEAD = struct.Struct(">IBBH")
 _RECORD = struct.Struct(">BBB16sd")
+# A change that blocks one network and does nothing else, in one packet: head and two records.
+_SINGLE = struct.Struct(_HEAD.format + _RECORD.format[1:] * 2)
+# The same, what the first record says of a network left out, and an address as two numbers.
+_READ = struct.Struct(_HEAD.format + "B18xdBBBQQd").unpack_from
 _RECORDS_A_PACKET = 4000
 PACKET = _HEAD.size + _RECORDS_A_PACKET * _RECORD.size
 _FIRST, _LAST = 1, 2
+_WHOLE = _FIRST | _LAST
+_EVER = math.inf
 _BITS = {4: 32, 6: 128}
 # No message has more networks: a limit for a sender that has gone mad.
 MOST = 20_000_000
@@ -53,6 +59,8 @@ class Verb(IntEnum):
 
 
 _VERBS = {int(verb): verb for verb in Verb}
+_APPLY, _DONE = int(Verb.APPLY), int(Verb.DONE)
+_NOBODY = bytes(16)
 
 
 class Packet(NamedTuple):
@@ -95,6 +103,49 @@ def change(now: float, block: Iterable[Block], release: Iterable[Network]) -> by
     for network, until in block:
         body += _record(1, network, until)
     return bytes(body)
+
+
+class Single(NamedTuple):
+    """The change that nearly every ban is: one block; `number` and `group` are the packet's."""
+
+    number: int
+    group: int
+    now: float
+    block: Block
+
+
+def single(number: int, group: int, now: float, block: Block) -> bytes:
+    """A packet that applies a change of one block; the same bytes as `packets` of `change`."""
+    (version, value, length), until = block
+    packed, end = value.to_bytes(16, "big"), _EVER if until is None else until
+    return _SINGLE.pack(
+        number, _APPLY, _WHOLE, group, 0, 4, 0, _NOBODY, now, 1, version, length, packed, end
+    )
+
+
+def read_single(buffer: bytearray, size: int) -> Single | None:
+    """The packet of `size` bytes in `buffer` if `single` could have made it; else None.
+
+    As strict as `packet` and `read_change`, which say of any other what is wrong with it.
+    """
+    if size != _SINGLE.size:
+        return None
+    number, verb, place, group, first, now, what, version, length, high, low, until = _READ(buffer)
+    if verb != _APPLY or place != _WHOLE or first != 0 or what != 1:
+        return None
+    bits, value = _BITS.get(version, -1), low if high == 0 else high << 64 | low
+    if length > bits or value >> bits or value & ((1 << (bits - length)) - 1):
+        return None
+    if not (0 <= now < math.inf and until >= 0):  # nor is NaN
+        return None
+    new = tuple.__new__
+    block = new(Block, (new(Network, (version, value, length)), None if until == _EVER else until))
+    return new(Single, (number, group, now, block))
+
+
+def done(number: int) -> bytes:
+    """A packet that answers that all is done, with nothing to tell."""
+    return _HEAD.pack(number, _DONE, _WHOLE, 0)
 
 
 class Change(NamedTuple):

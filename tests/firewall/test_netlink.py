@@ -97,3 +97,25 @@ def test_an_empty_transaction_is_no_work(netlink: Netlink):
     """Nothing to do is not sent, and the socket is as good as before."""
     netlink.transact(nftsets.SUBSYSTEM, [])
     netlink.send([])
+
+
+@pytest.mark.root
+def test_a_prepared_transaction_is_sent_again_and_refused_in_the_same_words(
+    netlink: Netlink, world: World
+):
+    """Filled in anew each time; what the kernel refuses is said, and the next answer is the next's.
+
+    An answer that nobody read before it is none to it.
+    """
+    world.run("nft", "-f", "-", given=TABLE)
+    single = nftsets.Single("t", "s", 4, timed=False)
+    gone = nftsets.Single("t", "none", 4, timed=False)
+    for number in range(3):
+        netlink.transact_again(single.fill(bytes([1, 2, 3, number]), 0))
+        with pytest.raises(KernelError) as caught:
+            netlink.transact_again(gone.fill(b"\1\2\3\4", 0))
+        assert caught.value.code == errno.ENOENT
+    netlink._socket.send(netlink._number([nftsets.listing("nothing", "here")])[0][0])
+    netlink.transact_again(single.fill(b"\1\2\3\3", 0))
+    held = {key for key, _, _ in nftsets.parse(netlink.dump(nftsets.listing("t", "s")))}
+    assert held == {bytes([1, 2, 3, number]) for number in range(4)}

@@ -1,8 +1,12 @@
 """Elements are packed with their ends and read back as ranges."""
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from guard.firewall import nftsets
 from guard.firewall.intervals import Range
-from guard.firewall.netlink import attributes
+from guard.firewall.netlink import CREATE, Prepared, attributes
 
 
 def test_an_end_is_never_rounded_to_for_ever():
@@ -45,3 +49,17 @@ def test_ranges_are_read_from_their_two_ends():
         Range(0x0A000100, 0x0A0001FF, None),
         Range(0xFF000000, 0xFFFFFFFF, 107.0),
     ]
+
+
+@pytest.mark.parametrize("size", [4, 16])
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(1, 2**63)), min_size=1))
+def test_a_single_element_is_packed_as_among_many(size, pairs):
+    """Filled in again and again, with a time and without: what `change` makes, byte for byte."""
+    for timed in (False, True):
+        single = nftsets.Single("guard", "s", size, timed=timed)
+        for key, some in pairs:
+            pair = (key[:size], some if timed else 0)
+            elements = nftsets.keys([pair], size)
+            (plain,) = nftsets.change(nftsets.NEW_ELEMENTS, CREATE, "guard", "s", elements)
+            assert single.fill(*pair).data == Prepared(nftsets.SUBSYSTEM, plain).data

@@ -7,7 +7,7 @@ import pytest
 from guard.events import Block
 from guard.firewall import wire
 from guard.firewall.dryrun import DryRun
-from guard.firewall.warden import answer
+from guard.firewall.warden import answer, block
 from guard.firewall.wire import Verb
 from guard.lib.networks import parse_network as net
 from guard.roles import Unavailable
@@ -19,6 +19,10 @@ class Failing(DryRun):
     """A back end without memory."""
 
     def blocked(self, now):
+        """Fails."""
+        raise Unavailable("no memory")
+
+    def apply(self, block, release, now):
         """Fails."""
         raise Unavailable("no memory")
 
@@ -53,3 +57,13 @@ def test_answers_are_no_questions(verb: Verb):
     """A verb of the way back is refused on the way there."""
     assert answer(DryRun(), verb, b"")[0] is Verb.REFUSED
     assert json.loads(answer(DryRun(), Verb.CLEAR, b"")[1]) is None
+
+
+def test_a_single_block_is_done_or_its_failure_is_said():
+    """As `answer` does, for the firewall itself and for a group that there is not."""
+    firewall = DryRun()
+    single = wire.Single(1, 0, 1.0, Block(A, None))
+    assert block(firewall, single) is None
+    assert firewall.blocked(1.0) == {A: None}
+    assert block(Failing(), single) == (Verb.UNAVAILABLE, b"no memory")
+    assert block(firewall, single._replace(group=3)) == (Verb.REFUSED, b"there is no group 3")

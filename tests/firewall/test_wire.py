@@ -14,9 +14,12 @@ from guard.firewall.wire import (
     Packet,
     Verb,
     change,
+    done,
     packet,
     packets,
     read_change,
+    read_single,
+    single,
 )
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
@@ -108,3 +111,49 @@ def test_the_rest_of_a_message_whose_beginning_is_lost_is_nothing():
     assert [inbox.put(each) for each in sent[1:]] == [None] * (len(sent) - 1)
     assert inbox.put(Packet(8, Verb.OPEN, True, True, b"")) == b""
     assert inbox.put(sent[-1]) is None
+
+
+_NUMBERS = st.integers(1, 0xFFFFFFFF)
+
+
+@settings(deadline=None, max_examples=150)
+@given(_NUMBERS, st.integers(0, 0xFFFF), _TIMES, _networks(), st.one_of(st.none(), _TIMES))
+def test_a_single_block_is_the_same_packet_as_a_change_of_one(number, group, now, network, until):
+    """The short way writes and reads what the long way does."""
+    block = Block(network, until)
+    (sent,) = packets(number, Verb.APPLY, change(now, [block], []), group)
+    assert single(number, group, now, block) == sent
+    assert read_single(bytearray(sent), len(sent)) == (number, group, now, block)
+    (answer,) = packets(number, Verb.DONE, b"")
+    assert done(number) == answer
+
+
+def _spoilt(draw, sent: bytes) -> bytes:
+    place = draw(st.integers(4, len(sent) - 1))
+    return sent[:place] + bytes([draw(st.integers(0, 255))]) + sent[place + 1 :]
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data(), _TIMES, _networks(), st.one_of(st.none(), _TIMES))
+def test_what_the_short_way_reads_the_long_way_reads_alike(data, now, network, until):
+    """A packet with wrong bytes is no single block, unless it is a whole one all the same."""
+    sent = single(7, 0, now, Block(network, until))
+    for _ in range(data.draw(st.integers(1, 3))):
+        sent = _spoilt(data.draw, sent)
+    found = read_single(bytearray(sent), len(sent))
+    if found is None:
+        return
+    long = packet(sent)
+    assert (long.verb, long.first, long.last) == (Verb.APPLY, True, True)
+    read = read_change(long.body)
+    assert (found.number, found.group, found.now) == (long.number, long.group, read.now)
+    assert ([found.block], []) == (list(read.block), read.release)
+
+
+@pytest.mark.parametrize("size", [0, 8, 61, 63])
+def test_another_size_is_no_single_block(size: int):
+    """The buffer still holds what came before."""
+    assert (
+        read_single(bytearray(single(1, 0, 1.0, Block(net("192.0.2.1"), None)) + b"x"), size)
+        is None
+    )
