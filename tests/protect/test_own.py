@@ -37,6 +37,30 @@ def test_this_machine_is_read(tmp_path):
 
 
 @pytest.mark.root
+def test_null_routes_are_passed_over():
+    """A hundred thousand of them, asked for each five seconds, would keep a processor busy."""
+    name = f"guardnull{os.getpid()}"
+    code = (
+        "from guard.protect import own\n"
+        "read, count = own._hops, []\n"
+        "own._hops = lambda route: count.append(route) or read(route)\n"
+        "print(*(n for n, w in own.decide(own.read(())) if w == 'gateway'), len(count) < 20)"
+    )
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        lines = ["link set lo up", "route add 203.0.113.0/24 via 127.0.0.9 table 77"]
+        lines += [f"route add blackhole 198.51.100.{n}/32 table 5376" for n in range(200)]
+        lines += [f"route add blackhole 2001:db8::{n:x}/128 table 5376" for n in range(200)]
+        batch = ["ip", "-n", name, "-batch", "-"]
+        subprocess.run(batch, check=True, input="\n".join(lines), text=True)
+        run = ["ip", "netns", "exec", name, sys.executable, "-c", code]
+        done = subprocess.run(run, check=True, capture_output=True, text=True)
+        assert done.stdout.split() == ["127.0.0.9", "True"]
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.mark.root
 def test_changes_of_interfaces_are_seen():
     """In a namespace: addresses and gateways come and go, multipath and via routes included."""
     name = f"guardown{os.getpid()}"
