@@ -36,6 +36,8 @@ R = TypeVar("R")
 MIRROR_EVERY = 0.5  # whoever changes the ledger says so at once; this is for a word that is lost
 WAKE_EVERY = 2.0
 GRACE = 10.0
+# A source that has not failed for so long works: longer than any of them waits for a connection.
+STEADY = 15.0
 
 
 @dataclass
@@ -170,13 +172,21 @@ class Daemon:
             marking = source if isinstance(source, Marking) else None
             if marking is not None:
                 marking.resume(await self._in_thread(pipeline.marked, marking.key))
-            async for batch in source.batches():
-                mark = None
-                if marking is not None:
-                    mark = Mark(marking.key, await asyncio.to_thread(marking.mark))
-                await self._count(batch, mark, engine)
-                watched.note(len(batch), self.clock())
-                backoff.reset()
+            steady = asyncio.get_running_loop().call_later(STEADY, works)
+            try:
+                async for batch in source.batches():
+                    mark = None
+                    if marking is not None:
+                        mark = Mark(marking.key, await asyncio.to_thread(marking.mark))
+                    await self._count(batch, mark, engine)
+                    watched.note(len(batch), self.clock())
+                    backoff.reset()
+            finally:
+                steady.cancel()
+
+        def works() -> None:
+            watched.error = ""
+            backoff.reset()
 
         def failed(error: str) -> None:
             watched.error = error

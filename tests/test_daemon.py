@@ -10,7 +10,7 @@ import pytest
 
 from guard import assemble
 from guard.config import load
-from guard.daemon import Daemon
+from guard.daemon import Daemon, Watched
 from guard.events import Kind, Rejection
 from guard.lib.networks import parse_network as net
 from guard.parts import Chore, Parts
@@ -69,6 +69,44 @@ def test_a_firewall_that_fails_holds_up_no_counting(made):
     assert len(tries) == 1
     step(time.time())
     assert blocked(engine) == {f"185.7.0.{n}" for n in range(3)}
+
+
+def test_a_source_that_works_again_and_hears_nothing_shows_no_error(made, monkeypatch):
+    """Redis came back on a quiet night: the fault is over when it has not met it for a while."""
+    daemon, engine = made
+    monkeypatch.setattr("guard.daemon.STEADY", 0.01)
+
+    class Quiet:
+        """Fails once, then waits for what does not come."""
+
+        name, fails = "quiet", True
+
+        async def batches(self):
+            if self.fails:
+                self.fails = False
+                raise Unavailable("gone")
+            await asyncio.Event().wait()
+            yield []
+
+    class Noted(Watched):
+        """Says when its error is set."""
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "error" and (value or said):
+                said.append(value)
+                over.set() if not value else None
+
+    async def play() -> None:
+        listening = asyncio.create_task(daemon._listen(Noted(Quiet()), engine))
+        async with asyncio.timeout(20):
+            await over.wait()
+        listening.cancel()
+
+    said: list[str] = []
+    over = asyncio.Event()
+    asyncio.run(play())
+    assert said == ["gone", ""]
 
 
 def test_a_chore_that_hangs_holds_up_no_stop():
