@@ -41,7 +41,7 @@ _ROUTE = 0  # NETLINK_ROUTE
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE, _NEW_RULE, _DELETE_RULE, _GET_RULE = 24, 25, 26, 32, 33, 34
 _TO_TABLE, _BLACKHOLE = 1, 6
 _DST, _ROUTE_TABLE, _RULE_PREFERENCE = 1, 15, 6
-_STATIC = 4
+_STATIC, _NOWHERE = 4, 255
 _HEAD = struct.Struct("=BBBBBBBBI")
 _LENGTH, _KIND = 1, 7  # of rtmsg: dst_len, type
 _AF = {4: 2, 6: 10}
@@ -67,11 +67,15 @@ class Blackhole:
             for version in self._versions:
                 if not self._ruled(version):
                     self._opened.send([_rule(_NEW_RULE, CREATE | EXCL, version)], {errno.EEXIST})
+                self._delete(set(self._strays(version)))
 
     def faults(self) -> list[str]:
-        """Whether somebody removed the rule."""
+        """Whether somebody removed the rule, or put routes into our table that lead somewhere."""
         gone = [version for version in self._versions if not self._ruled(version)]
-        return [f"somebody removed the rule that looks into table {TABLE} (IPv{v})" for v in gone]
+        found = [f"somebody removed the rule that looks into table {TABLE} (IPv{v})" for v in gone]
+        strays = [str(network) for v in self._versions for network in self._strays(v)]
+        said = f"somebody put routes into table {TABLE} that are not null: {', '.join(strays[:3])}"
+        return [*found, said] if strays else found
 
     def warnings(self) -> list[str]:
         """Where first packets of banned hosts still reach the listener."""
@@ -158,11 +162,19 @@ class Blackhole:
             heapq.heappush(self._queue, (until, network))
 
     def _routes(self, version: int) -> Iterator[Network]:
+        """The null routes in our table."""
+        return (network for kind, network in self._listed(version) if kind == _BLACKHOLE)
+
+    def _strays(self, version: int) -> Iterator[Network]:
+        """Where else routes in our table lead, which Guard has none of."""
+        return (network for kind, network in self._listed(version) if kind != _BLACKHOLE)
+
+    def _listed(self, version: int) -> Iterator[tuple[int, Network]]:
         asked = request(_GET_ROUTE, DUMP, _HEAD.pack(_AF[version], 0, 0, 0, 0, 0, 0, 0, 0))
         for answer in self._opened.dump(asked, skip=0):
             found = dict(attributes(answer, _HEAD.size))
-            if answer[_KIND] == _BLACKHOLE and _number(found.get(_ROUTE_TABLE)) == TABLE:
-                yield _network(version, answer[_LENGTH], found.get(_DST))
+            if _number(found.get(_ROUTE_TABLE)) == TABLE:
+                yield answer[_KIND], _network(version, answer[_LENGTH], found.get(_DST))
 
     def _ruled(self, version: int) -> bool:
         asked = request(_GET_RULE, DUMP, _HEAD.pack(_AF[version], 0, 0, 0, 0, 0, 0, 0, 0))
@@ -180,7 +192,9 @@ class Blackhole:
 
 
 def _route(command: int, flags: int, network: Network) -> bytes:
-    head = _HEAD.pack(_AF[network.version], network.length, 0, 0, 0, _STATIC, 0, _BLACKHOLE, 0)
+    # A route is deleted whoever laid it, and whatever it is: the table is ours.
+    how = (0, _NOWHERE, 0) if command == _DELETE_ROUTE else (_STATIC, 0, _BLACKHOLE)
+    head = _HEAD.pack(_AF[network.version], network.length, 0, 0, 0, *how, 0)
     body = attribute(_DST, network.packed) + attribute(_ROUTE_TABLE, struct.pack("=I", TABLE))
     return request(command, flags, head + body)
 

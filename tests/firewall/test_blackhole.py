@@ -49,6 +49,32 @@ def drops(world: World) -> int:
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("kind", ["blackhole", "unreachable", "throw", "local"])
+@pytest.mark.parametrize("network", ["198.51.100.10", "2001:db8:2::10"])
+def test_what_somebody_else_puts_into_our_table_goes(world: World, kind: str, network: str):
+    """A null route as a foreign block, by its release; any other as a fault, by `open`."""
+    program = ("ip", "-6") if ":" in network else ("ip",)
+    with inside(world.server):
+        firewall = Blackhole()
+        firewall.open()
+        firewall.apply([Block(net("192.0.2.10"), None)], [], 1.0)
+        device = ("dev", "lo") if kind == "local" else ()
+        world.run(*program, "route", "add", kind, network, "table", "5376", *device)
+        if kind == "blackhole":
+            assert set(firewall.blocked(1.0)) == {net("192.0.2.10"), net(network)}
+            assert not firewall.faults()
+            firewall.apply([], [net(network)], 1.0)
+        else:
+            assert set(firewall.blocked(1.0)) == {net("192.0.2.10")}
+            assert network in firewall.faults()[0]
+            firewall.open()
+        assert set(firewall.blocked(1.0)) == {net("192.0.2.10")}
+        assert not firewall.faults()
+        assert network not in world.run(*program, "route", "show", "table", "5376")
+        firewall.close()
+
+
+@pytest.mark.root
 def test_an_end_that_was_moved_counts_as_moved(world: World):
     """The first end of a ban that was extended releases nothing."""
     with inside(world.server):
