@@ -82,6 +82,13 @@ class Watched(Protocol):
 
 
 @runtime_checkable
+class Shown(Protocol):
+    """Has more than one make-up, each shown by a program of its own."""
+
+    shown_by: str
+
+
+@runtime_checkable
 class Counting(Protocol):
     """Counts what it drops."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from guard.firewall.abilities import Shown
 from guard.firewall.dryrun import DryRun
 from guard.firewall.settings import FirewallSettings
 from guard.roles import Firewall, Refused
@@ -74,7 +75,8 @@ def choose(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
     Raises Refused when the one named does not work here.
     """
     if settings.backend != "auto":
-        return Choice(_opened(settings.backend, settings, groups), _named(settings))
+        firewall = _opened(settings.backend, settings, groups)
+        return Choice(firewall, _named(firewall, settings))
     refusals: dict[str, list[str]] = {}
     for name in AUTOMATIC:
         try:
@@ -83,7 +85,7 @@ def choose(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
             refusals.setdefault(str(error), []).append(name)
             continue
         why = f"works here, unlike {_told(refusals)}" if refusals else "the best that there is"
-        return Choice(firewall, f"{why}, closing {_closed(name, settings)}")
+        return Choice(firewall, f"{why}, {_closing(firewall, settings)}")
     return Choice(DryRun(), f"nobody is blocked, it only says who would be; {_told(refusals)}")
 
 
@@ -101,12 +103,17 @@ def _told(refusals: dict[str, list[str]]) -> str:
     return "; ".join(f"{' and '.join(names)} ({why})" for why, names in refusals.items())
 
 
-def _named(settings: FirewallSettings) -> str:
+def _named(firewall: Firewall, settings: FirewallSettings) -> str:
     if settings.backend == "dry-run":
         return "nobody is blocked; it only says who would be"
     if settings.backend == "exec":
         return f"as configured, by {settings.command[0]}"
-    return f"as configured, closing {_closed(settings.backend, settings)}"
+    return f"as configured, {_closing(firewall, settings)}"
+
+
+def _closing(firewall: Firewall, settings: FirewallSettings) -> str:
+    said = f"closing {_closed(firewall.name, settings)}"
+    return f"{said}, shown by {firewall.shown_by}" if isinstance(firewall, Shown) else said
 
 
 def _closed(name: str, settings: FirewallSettings) -> str:

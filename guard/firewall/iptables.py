@@ -19,7 +19,17 @@ from guard.events import Block
 from guard.firewall import ipset
 from guard.firewall.groups import UNION
 from guard.firewall.ipsetgroup import Group, Kind, Link, kinds_of, parsed
-from guard.firewall.xtables import CHAIN, Legacy, Nft, Plan, Rules, passing
+from guard.firewall.xtables import (
+    CHAIN,
+    Legacy,
+    Nft,
+    Plan,
+    Rules,
+    Step,
+    entries,
+    laid,
+    passing,
+)
 from guard.lib.networks import Network
 from guard.roles import Refused
 
@@ -54,6 +64,13 @@ class IPTables:
         }
         self._surplus: list[Kind] = []
         self._settled = False
+        # Our jumps and our rules as they were when they were laid, by family.
+        self._laid: dict[int, tuple[list[Step], list[Step]]] = {}
+
+    @property
+    def shown_by(self) -> str:
+        """The program that shows an operator the rules: which of both make-ups this is."""
+        return self._rules.program(4)
 
     def open(self) -> None:
         """Makes sets, chain and jump, or repairs them. The sets keep what they hold."""
@@ -81,22 +98,26 @@ class IPTables:
         return self._groups[name]
 
     def faults(self) -> list[str]:
-        """What somebody removed of the chains. (A set that rules name cannot be destroyed.)"""
-        rules, found = self._rules, []
+        """What somebody changed of the chains. (A set that rules name cannot be destroyed.)"""
+        found = []
         for version in self._versions:
-            if CHAIN not in rules.rules(version):
-                found.append(f"somebody removed the jump to {CHAIN} (IPv{version})")
-            if rules.sets(version) != self._plan(version).sets:
+            chains = self._rules.chains(version)
+            jumps, rules = self._laid.get(version, ([], []))
+            now = entries(chains)
+            if now != jumps:
+                what = "changed" if now else "removed"
+                found.append(f"somebody {what} the jump to {CHAIN} (IPv{version})")
+            if laid(chains) != rules:
                 found.append(f"somebody changed the chain {CHAIN} (IPv{version})")
         return found
 
     def warnings(self) -> list[str]:
         """Rules ahead of ours that may let a blocked packet pass."""
         return [
-            f"a rule ahead of {CHAIN} may let packets of banned hosts pass ({target}); "
-            f"see {self._rules.program(version)} -t raw -S PREROUTING"
+            f"a rule ahead of {CHAIN} may let packets of banned hosts pass ({said}); "
+            f"see {self._rules.program(version)} -t raw -S"
             for version in self._versions
-            for target in passing(self._rules.rules(version))
+            for said in passing(self._rules.chains(version))
         ]
 
     def dropped(self) -> dict[str, tuple[int, int]]:
@@ -156,11 +177,13 @@ class IPTables:
     def _install(self, rules: Rules) -> None:
         for version in self._versions:
             rules.install(version, self._plan(version), self._ports)
+            chains = rules.chains(version)
+            self._laid[version] = entries(chains), laid(chains)
 
     def _choose(self) -> Rules:
         legacy = Legacy()
         try:
-            legacy.rules(4)
+            legacy.chains(4)
         except Refused:
             return Nft()
         return legacy

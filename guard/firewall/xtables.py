@@ -12,8 +12,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -40,10 +41,16 @@ class Plan(NamedTuple):
     behind: Sequence[str] = ()
     forwarded: bool = False
 
-    @property
-    def sets(self) -> list[str]:
-        """The set of each rule of both chains, empty for the one that drops the rest."""
-        return [*self.drop, *self.listed, *([*self.behind, ""] if self.listed else [])]
+
+class Step(NamedTuple):
+    """One rule: where it leads, whether for good, and for ours all that it says."""
+
+    target: str
+    goto: bool = False
+    text: str = ""
+
+
+Chains = Mapping[str, Sequence[Step]]
 
 
 class Rules(Protocol):
@@ -59,12 +66,8 @@ class Rules(Protocol):
         """Removes jump and chains, if they are there."""
         ...
 
-    def rules(self, version: int) -> list[str]:
-        """The targets of PREROUTING's rules in order, our jumps among them."""
-        ...
-
-    def sets(self, version: int) -> list[str]:
-        """As `Plan.sets`; empty for a rule that does anything else than Guard's."""
+    def chains(self, version: int) -> Chains:
+        """The raw table's chains with their rules in order."""
         ...
 
     def counters(self, version: int) -> dict[str, tuple[int, int]]:
@@ -154,16 +157,22 @@ class Legacy:
                     self._iptc.Chain(table, name).flush()
                     table.delete_chain(name)
 
-    def rules(self, version: int) -> list[str]:
-        """The targets of PREROUTING's rules in order."""
+    def chains(self, version: int) -> Chains:
+        """The raw table's chains with their rules in order."""
         with self._table(version) as table:
-            entry = self._iptc.Chain(table, "PREROUTING")
-            return [rule.target.name if rule.target else "" for rule in entry.rules]
+            return {
+                chain.name: [self._step(chain.name, rule, version) for rule in chain.rules]
+                for chain in table.chains
+            }
 
-    def sets(self, version: int) -> list[str]:
-        """The set of each rule of our chains."""
-        with self._table(version) as table:
-            return [_set_of(rule) for rule in self._ours(table)]
+    def _step(self, chain: str, rule: Any, version: int) -> Step:
+        if not rule.target:
+            return Step("")
+        target, text = str(rule.target.name), ""
+        if chain in (CHAIN, FEEDS) or target == CHAIN:
+            said = self._iptc.easy.decode_iptc_rule(rule, ipv6=version == 6)
+            text = str({key: said[key] for key in sorted(said) if key != "counters"})
+        return Step(target, bool(rule.target.goto), text)
 
     def counters(self, version: int) -> dict[str, tuple[int, int]]:
         """(packets, bytes) that each set dropped since its rule was laid."""
@@ -259,21 +268,15 @@ class Nft:
         lines = [f":{CHAIN} - [0:0]", f":{FEEDS} - [0:0]", *self._unhook(version)]
         self._restore(version, [*lines, f"-X {CHAIN}", f"-X {FEEDS}"])
 
-    def rules(self, version: int) -> list[str]:
-        """The targets of PREROUTING's rules in order."""
-        return [
-            words[words.index("-j") + 1] if "-j" in words else "" for words in self._entry(version)
-        ]
-
-    def sets(self, version: int) -> list[str]:
-        """The set of each rule of our chains."""
-        return [
-            words[words.index("--match-set") + 1]
-            if "--match-set" in words and words[-1] in ("DROP", FEEDS)
-            else ""
-            for chain in (CHAIN, FEEDS)
-            for words in self._listed(version, chain)
-        ]
+    def chains(self, version: int) -> Chains:
+        """The raw table's chains with their rules in order."""
+        listed = commands.run([_program(version), "-w", "-t", "raw", "-S"], package="iptables")
+        found: dict[str, list[Step]] = {}
+        for what, name, *words in filter(None, map(_words, listed.splitlines())):
+            steps = found.setdefault(name, [])
+            if what == "-A":
+                steps.append(_step(words))
+        return found
 
     def counters(self, version: int) -> dict[str, tuple[int, int]]:
         """(packets, bytes) that each set dropped since its rule was laid."""
@@ -313,7 +316,56 @@ def _program(version: int) -> str:
     return "iptables-nft" if version == 4 else "ip6tables-nft"
 
 
-def passing(targets: Sequence[str]) -> list[str]:
-    """The targets ahead of our first jump that may let a blocked packet pass."""
-    ahead = targets[: targets.index(CHAIN)] if CHAIN in targets else targets
-    return [target for target in ahead if target in _PASSING]
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
+
+
+def _step(words: Sequence[str]) -> Step:
+    """A rule as iptables-nft lists it, its chain left out."""
+    for flag in ("-j", "-g"):
+        if flag in words[:-1]:
+            return Step(words[words.index(flag) + 1], flag == "-g", " ".join(words))
+    return Step("")
+
+
+def entries(chains: Chains) -> list[Step]:
+    """Our jumps."""
+    return [step for step in chains.get("PREROUTING", ()) if step.target == CHAIN]
+
+
+def laid(chains: Chains) -> list[Step]:
+    """The rules of our chains."""
+    return [*chains.get(CHAIN, ()), *chains.get(FEEDS, ())]
+
+
+def passing(chains: Chains) -> list[str]:
+    """What ahead of our first jump may let a blocked packet pass, each once, in words."""
+    ahead = []
+    for step in chains.get("PREROUTING", ()):
+        if step.target == CHAIN:
+            break
+        ahead.append(step)
+    return list(dict.fromkeys(said for step in ahead if (said := _passes(step, chains))))
+
+
+def _passes(step: Step, chains: Chains) -> str:
+    """How a rule of PREROUTING lets packets pass; empty when it does not."""
+    if step.target in _PASSING:
+        return step.target
+    if step.goto:
+        # What comes to the end of that chain does not come back here.
+        return f"goto {step.target}"
+    return _accepts(step.target, chains)
+
+
+def _accepts(name: str, chains: Chains) -> str:
+    """The first rule in the chain `name`, or behind it, that ends a packet's way well."""
+    for step in chains.get(name, ()):
+        if step.target in _PASSING - {"RETURN"}:
+            return f"{step.target} in {name}"
+        if deeper := _accepts(step.target, chains):
+            return deeper
+    return ""

@@ -7,6 +7,7 @@ from netns import World, inside
 
 from guard.events import Block
 from guard.firewall.iptables import IPTables
+from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import parse_network as net
 from guard.roles import Refused
 
@@ -54,6 +55,31 @@ def test_a_set_of_an_older_release_is_taken_over(world: World):
         firewall.close()
     assert "_new" not in world.run("ipset", "list", "-n")
     assert "maxelem 99" not in world.run("ipset", "list", "guard_v4_addresses")
+
+
+@pytest.mark.parametrize(("rules", "program"), [(Legacy, "iptables-legacy"), (Nft, "iptables-nft")])
+def test_rules_of_ours_that_somebody_changed_are_laid_again(world: World, rules, program: str):
+    """A jump for other ports, a rule for another protocol: there, and yet they block nobody."""
+    with inside(world.server):
+        firewall = IPTables((25,), rules=rules())
+        firewall.open()
+        assert firewall.shown_by == program
+        firewall.apply([Block(net("192.0.2.10"), None)], [], time.time())
+        assert not firewall.faults()
+        before = world.run(program, "-t", "raw", "-S")
+        for chain, rule in (
+            ("PREROUTING", "-p tcp -m multiport --dports 26 -j GUARD"),
+            ("GUARD", "-m set --match-set guard_v4_addresses src -p udp -j DROP"),
+        ):
+            world.run(program, "-t", "raw", "-R", chain, "1", *rule.split())
+            assert world.offender.connects(world.v4)
+            [fault] = firewall.faults()
+            assert "somebody changed" in fault
+            firewall.open()
+            assert not world.offender.connects(world.v4)
+            assert not firewall.faults()
+            assert world.run(program, "-t", "raw", "-S") == before
+        firewall.close()
 
 
 def test_not_open_is_said(world: World):

@@ -1,12 +1,19 @@
 """Rules are split as iptables needs it, and what would let a packet pass is noticed."""
 
+import re
 import sys
 
 import pytest
 from netns import World, inside
 
-from guard.firewall.xtables import Legacy, Nft, Plan, chunks, passing
+from guard.firewall.xtables import Legacy, Nft, Plan, Step, chunks, entries, laid, passing
 from guard.roles import Refused
+
+
+def sets(rules) -> list[str]:
+    """The set of each rule of our chains, empty for one without."""
+    found = [re.search(r"guard_\w+", step.text) for step in laid(rules.chains(4))]
+    return [each[0] if each else "" for each in found]
 
 
 def test_ports_are_split_fifteen_a_rule():
@@ -17,9 +24,49 @@ def test_ports_are_split_fifteen_a_rule():
 
 def test_only_an_accepting_rule_ahead_of_ours_matters():
     """A drop or a count before our jump lets nobody pass; an ACCEPT may."""
-    assert passing(["GUARD", "ACCEPT"]) == []
-    assert passing(["DROP", "", "ACCEPT", "GUARD"]) == ["ACCEPT"]
-    assert passing(["ACCEPT"]) == ["ACCEPT"]
+    for targets, expected in (
+        (["GUARD", "ACCEPT"], []),
+        (["DROP", "", "ACCEPT", "GUARD"], ["ACCEPT"]),
+        (["RETURN", "ACCEPT", "ACCEPT"], ["RETURN", "ACCEPT"]),
+    ):
+        assert passing({"PREROUTING": [Step(target) for target in targets]}) == expected
+
+
+def test_an_accepting_rule_in_a_chain_ahead_of_ours_matters():
+    """However deep it stands; a RETURN only comes back, unless somebody went there for good."""
+    chains = {
+        "PREROUTING": [Step("outer"), Step("harmless"), Step("GUARD"), Step("late")],
+        "outer": [Step("inner"), Step("RETURN")],
+        "inner": [Step("CT"), Step("NFQUEUE"), Step("ACCEPT")],
+        "harmless": [Step("RETURN"), Step("DROP")],
+        "late": [Step("ACCEPT")],
+    }
+    assert passing(chains) == ["NFQUEUE in inner"]
+    assert passing({"PREROUTING": [Step("harmless", goto=True)]}) == ["goto harmless"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("rules", "program"), [(Legacy, "iptables-legacy"), (Nft, "iptables-nft")])
+def test_others_chains_are_read_as_they_are(world: World, rules, program: str):
+    """Jumps, gotos, rules without a target, and a comment that looks like one."""
+    for rule in (
+        "-N MINE",
+        "-A MINE -p tcp -j ACCEPT",
+        "-A PREROUTING -s 203.0.113.1",
+        "-A PREROUTING -m comment --comment|it's no -j ACCEPT|-j MINE",
+        "-A PREROUTING -p udp -g MINE",
+    ):
+        first, *quoted = rule.split("|")
+        words = [*first.split(), *quoted[:1], *" ".join(quoted[1:]).split()]
+        world.run(program, "-t", "raw", *words)
+    with inside(world.server):
+        chains = rules().chains(4)
+    assert [step[:2] for step in chains["PREROUTING"]] == [
+        ("", False),
+        ("MINE", False),
+        ("MINE", True),
+    ]
+    assert passing(chains) == ["ACCEPT in MINE", "goto MINE"]
 
 
 def test_without_python_iptables_the_operator_is_told_what_to_install(
@@ -42,13 +89,13 @@ def test_our_jump_goes_first_and_others_stay(world: World, rules, program: str):
         made = rules()
         made.install(4, Plan(["guard_x"]), (25,))
         made.install(4, Plan(["guard_x"], forwarded=True), (25, 26))
-        assert made.rules(4) == ["GUARD", "ACCEPT"]
+        assert [step.target for step in made.chains(4)["PREROUTING"]] == ["GUARD", "ACCEPT"]
         listed = world.run(program, "-t", "raw", "-S")
         assert "-A GUARD -m set --match-set guard_x src -j DROP" in listed
         assert "-A PREROUTING -p tcp -m multiport --dports 25,26 -j GUARD" in listed
         made.remove(4)
         made.remove(4)
-        assert made.rules(4) == ["ACCEPT"]
+        assert not entries(made.chains(4))
     assert world.run(program, "-t", "raw", "-S") == before
 
 
@@ -64,7 +111,7 @@ def test_what_is_listed_is_looked_up_behind_and_dropped_anyway(world: World, rul
         made = rules()
         for _ in range(2):
             made.install(4, plan, (25,))
-            assert made.sets(4) == plan.sets == ["guard_x", "guard_all", "guard_a", "guard_b", ""]
+            assert sets(made) == ["guard_x", "guard_all", "guard_a", "guard_b", ""]
         assert not world.offender.connects(world.v4)
         assert made.counters(4)["guard_all"][0] > 0
         assert made.counters(4)["guard_a"] == (0, 0)
@@ -73,9 +120,9 @@ def test_what_is_listed_is_looked_up_behind_and_dropped_anyway(world: World, rul
         assert made.counters(4)["guard_b"][0] > 0
         assert world.innocent.connects(world.v4)
         world.run(program, "-t", "raw", "-D", "GUARD_FEEDS", "2")
-        assert made.sets(4) != plan.sets
+        assert sets(made) == ["guard_x", "guard_all", "guard_a", ""]
         made.install(4, Plan(["guard_x"]), (25,))
-        assert made.sets(4) == ["guard_x"]
+        assert sets(made) == ["guard_x"]
         assert "GUARD_FEEDS" not in world.run(program, "-t", "raw", "-S")
         made.install(4, plan, (25,))
         made.remove(4)
