@@ -90,12 +90,13 @@ class Prefixes:
 
     def covers(self, network: Network) -> bool:
         """Whether every address of `network` is in the set."""
-        version, value, _ = network
+        version, value, length = network
         starts = self._starts[version]
         if not starts:
             return False
         at = bisect_right(starts, value) - 1
-        return at >= 0 and self._ends[version][at] >= network.last
+        last = value if length == _BITS[version] else network.last
+        return at >= 0 and self._ends[version][at] >= last
 
     def overlaps(self, network: Network) -> bool:
         """Whether any address of `network` is in the set."""
@@ -175,14 +176,15 @@ class PrefixMap:
 
         "First" is by address where `network` is wider than what it meets.
         """
-        version, value, _ = network
+        version, value, length = network
         starts = self._starts[version]
         if not starts:
             return None
-        ends = self._ends[version]
         at = bisect_right(starts, value) - 1
-        if at >= 0 and ends[at] >= value:
+        if at >= 0 and self._ends[version][at] >= value:
             return self._texts[version][at]
+        if length == _BITS[version]:
+            return None
         at += 1
         if at < len(starts) and starts[at] <= network.last:
             return self._texts[version][at]

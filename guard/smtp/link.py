@@ -29,15 +29,15 @@ class Link(SMTP):
 
     transport: asyncio.Transport | None = None
     peer: Peer
-    hung_up = False
-    wrapped = False  # whether there is more on the wire than the client's own bytes
     _header: Header | None = None
-    _tunnel: Tunnel | None = None
 
     def __init__(self, server: Server) -> None:
         # On purpose without super().__init__; see protocol.py.
         self.server = server
         self.loop = server.loop
+        self.hung_up = False
+        self.wrapped = False  # whether there is more on the wire than the client's own bytes
+        self._tunnel: Tunnel | None = None
 
     def __del__(self) -> None:
         # asyncio's looks for a future that only its own constructor makes.

@@ -27,6 +27,7 @@ from guard.roles import Spool
 from guard.smtp import replies
 from guard.smtp.attempts import Attempts
 from guard.smtp.auth import MECHANISMS, Authenticator, Exchange
+from guard.smtp.ids import session_ids
 from guard.smtp.incoming import no_reports
 from guard.smtp.limits import LIMITS
 from guard.smtp.replies import Reply, reply
@@ -103,6 +104,7 @@ class Listener:
     blocked: Reply = field(init=False)
     attempts: Attempts = field(init=False)
     seldom: Seldom = field(init=False)
+    ids: Callable[[], str] = field(init=False)
     mechanisms: dict[str, Callable[[str | None], Exchange]] = field(init=False)
     _extensions: tuple[bytes, bytes] = field(init=False)
 
@@ -122,6 +124,7 @@ class Listener:
             )
         }
         made["seldom"] = Seldom(log.warning)
+        made["ids"] = session_ids()
         made["attempts"] = Attempts(
             settings.max_auth_guesses, settings.auth_window, board=self.board
         )

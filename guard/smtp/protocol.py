@@ -19,13 +19,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from guard.smtp import knowing
 from guard.smtp.link import Link, peer_of
 from guard.smtp.listener import Facts, Peer, Tls
 from guard.smtp.pending import Pause, Question, Work
 from guard.smtp.session import Dialogue
+
+if TYPE_CHECKING:
+    from guard.smtp.server import Server
 
 log = logging.getLogger("guard.smtp")
 
@@ -38,13 +41,16 @@ class Connection(Link):
 
     dialogue: Dialogue | None = None
     _job: asyncio.Future[Any] | None = None
-    _silence: asyncio.TimerHandle | None = None
     _asking: asyncio.TimerHandle | None = None
     _pause: asyncio.TimerHandle | None = None
     slot = 0  # of the server's deadlines
     _early = b""
     _steps = 0
     _entered = False
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._silence: asyncio.TimerHandle | None = None
 
     # From the event loop.
 
@@ -82,8 +88,11 @@ class Connection(Link):
             # A body buys time by its bytes, so that a slow line may, and a drip may not.
             earned = len(data) / self.server.settings.min_data_rate
             self._heard = min(self.loop.time(), self._heard + earned)
+        self._feed(dialogue, data, self.server.now)
+
+    def _feed(self, dialogue: Dialogue, data: bytes, now: float) -> None:
         try:
-            dialogue.feed(data, self.server.clock())
+            dialogue.feed(data, now)
         except Exception as error:  # the session's edge: our bug must not stop the listener
             self._broke(error)
         self._flush()
@@ -152,11 +161,12 @@ class Connection(Link):
     def _greet(self) -> None:
         """Says the banner, and hears what a Thunderbird may have said already."""
         early, self._early, self._silence = self._early, b"", None
-        if self.dialogue and self.transport and not self.dialogue.closing:
-            self.dialogue.greet(self.server.clock())
+        dialogue, now = self.dialogue, self.server.clock()
+        if dialogue and self.transport and not dialogue.closing:
+            dialogue.greet(now)
             self._flush()
-            if early:
-                self.data_received(early)
+            if early and not dialogue.closing:
+                self._feed(dialogue, early, now)
 
     def _talks_early(self, dialogue: Dialogue, data: bytes) -> None:
         """Somebody who does not wait for the banner is no mail server (RFC 5321, section 3.1).

@@ -7,9 +7,8 @@ meant for it, and nothing of an AUTH exchange stands anywhere (redact.py).
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from random import getrandbits
 
 from msgspec import UNSET
 
@@ -29,32 +28,21 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
+@lru_cache(maxsize=4)  # many sessions are served at one time
 def rfc3339(now: float) -> str:
     """`now` in UTC with nine decimals, as KumoMTA writes `event_time`."""
     seconds = int(now)
     return f"{_second(seconds)}.{int((now - seconds) * 1e9):09d}Z"
 
 
-_FIXED = 0xF << 76 | 0x3 << 62  # where the version and the variant stand
-_VERSION_4 = 0x4 << 76 | 0x2 << 62
-
-
-def _uuid() -> str:
-    """A random UUID (RFC 9562, version 4), at a fifth of what the uuid module takes.
-
-    It tells sessions apart and guards nothing: no reason to ask the kernel for each.
-    """
-    digits = f"{getrandbits(128) & ~_FIXED | _VERSION_4:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 class Recorder:
     """Makes the records of one session. `tls` is set once the connection is encrypted."""
 
-    __slots__ = ("_id", "_nodeid", "_peer", "tls")
+    __slots__ = ("_id", "_ids", "_nodeid", "_peer", "tls")
 
-    def __init__(self, peer: Peer, nodeid: str) -> None:
-        self._peer, self._nodeid = peer, nodeid
+    def __init__(self, peer: Peer, nodeid: str, ids: Callable[[], str]) -> None:
+        """`ids` names sessions (ids.py)."""
+        self._peer, self._nodeid, self._ids = peer, nodeid, ids
         self._id = ""
         self.tls: Tls | None = None
 
@@ -62,7 +50,7 @@ class Recorder:
     def session_id(self) -> str:
         """A UUID, made when the first record needs it: most health checks never do."""
         if not self._id:
-            self._id = _uuid()
+            self._id = self._ids()
         return self._id
 
     def rejection(

@@ -15,12 +15,13 @@ _MECHANISM = re.compile(
     r"|XOAUTH2?|XYMCOOKIE)",
     re.IGNORECASE | re.ASCII,
 )
+_USUAL = frozenset(("LOGIN", "NTLM", "PLAIN"))
 _AUTH = re.compile(r"\W*auth\b\s*(\S*)", re.IGNORECASE)
 
 
 def mechanism(name: str) -> str:
     """`name` where it is a known mechanism's, else `*`."""
-    return name if _MECHANISM.fullmatch(name) else "*"
+    return name if name in _USUAL or _MECHANISM.fullmatch(name) else "*"
 
 
 def redact(line: str, *, exchange: bool) -> str:

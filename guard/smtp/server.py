@@ -85,6 +85,7 @@ class Server:
             good=good,
         )
         self.held = 0
+        self.now = clock()
         self._board = board
         self._naming = naming
         if naming:
@@ -169,7 +170,11 @@ class Server:
             raise Unavailable(
                 f"cannot listen on {self.settings.listen}: {error.strerror or error}"
             ) from error
-        self._wires = Wires(self.loop, lambda: Connection(self), listening)
+        self._wires = Wires(self.loop, lambda: Connection(self), listening, self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        """What is heard in one turn is heard at one time."""
+        self.now = self.clock()
 
     async def stop(self, grace: float) -> None:
         """Accepts nobody any more, lets transactions end for `grace` seconds, closes all.

@@ -71,7 +71,7 @@ class Dialogue:
         self.trusted = trusted
         self.listener, self.peer, self.facts = listener, peer, facts
         self.policy = listener.policy.session()
-        self.recorder = Recorder(peer, listener.nodeid)
+        self.recorder = Recorder(peer, listener.nodeid, listener.ids)
         self._lines = Lines(listener.settings.line_length_hard_limit)
         self._out: list[bytes] = []
         self._records: list[Record] = []

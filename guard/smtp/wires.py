@@ -206,8 +206,12 @@ class Wires:
         loop: asyncio.AbstractEventLoop,
         factory: Callable[[], asyncio.Protocol],
         listening: Sequence[socket.socket],
+        begin_turn: Callable[[], None],
     ) -> None:
-        """Accepts from `listening` at once; `factory` makes a protocol for each connection."""
+        """Accepts from `listening` at once; `factory` makes a protocol for each connection, and
+        `begin_turn` is called before the protocols hear what a turn brings.
+        """
+        self._begin_turn = begin_turn
         self.factory, self._loop = factory, loop
         self._listening = {sock.fileno(): sock for sock in listening}
         self._locals = {number: _local(sock) for number, sock in self._listening.items()}
@@ -284,6 +288,7 @@ class Wires:
             elif taken < _TAKEN and (data := wire.receive()) is not None:
                 heard.append((wire, data))
                 taken += len(data)
+        self._begin_turn()
         for wire in newcomers:
             wire.begin()
         for wire, data in heard:

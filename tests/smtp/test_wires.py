@@ -59,7 +59,9 @@ class Notes(asyncio.Protocol):
 @contextmanager
 def served(factory, host="127.0.0.1"):
     """Wires that listen on a port of their own."""
-    made = Wires(asyncio.get_running_loop(), factory, listen(host, 0, 100, shared=False))
+    made = Wires(
+        asyncio.get_running_loop(), factory, listen(host, 0, 100, shared=False), lambda: None
+    )
     try:
         yield made
     finally:
