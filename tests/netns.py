@@ -7,12 +7,14 @@ run side by side.
 """
 
 import ctypes
+import errno
 import os
+import select
 import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -20,6 +22,10 @@ _NEW_NET = 0x40000000
 _NUMBERS = count()
 # How long a connection may take to be made, or else it was dropped.
 PATIENCE = 0.4
+# How many connections are tried before they count as dropped.
+TRIES = 3
+# Nobody listens there: whoever is let through is refused at once.
+CLOSED = 9
 
 
 def ip(*arguments: str) -> None:
@@ -47,22 +53,55 @@ def _enter(descriptor: int) -> None:
 
 
 class Host:
-    """A client host with an address of each family, alone on its link to the server."""
+    """A client host with an address of each family, alone on its link to the server.
 
-    def __init__(self, name: str, v4: str, v6: str) -> None:
+    It has a witness's addresses beside them, which nobody blocks.
+    """
+
+    def __init__(self, name: str, v4: str, v6: str, number: int) -> None:
         self.name, self.v4, self.v6 = name, v4, v6
+        self.witness4, self.witness6 = f"10.255.{number}.10", f"fd00:{number}::10"
 
     def connects(self, address: str, port: int = 25, source: str | None = None) -> bool:
         """Whether a TCP connection to `address` is made in time; `source` is whence."""
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with inside(self.name), socket.socket(family, socket.SOCK_STREAM) as sock:
+        with inside(self.name), self._from(address, source) as sock:
             sock.settimeout(PATIENCE)
-            sock.bind((source or (self.v6 if ":" in address else self.v4), 0))
             try:
                 sock.connect((address, port))
             except OSError:
                 return False
             return True
+
+    def dropped(self, address: str, port: int = 25, source: str | None = None) -> bool:
+        """Whether connections to `address` go unanswered, told without waiting for an answer.
+
+        A link keeps the order. So after each attempt a witness asks there too, over the same way,
+        and is refused: by then the attempt would have had its answer.
+        """
+        with inside(self.name), ExitStack() as stack:
+            attempts = []
+            for _ in range(TRIES):
+                sock = stack.enter_context(self._from(address, source))
+                sock.setblocking(False)
+                if sock.connect_ex((address, port)) != errno.EINPROGRESS:
+                    return False
+                attempts.append(sock)
+                self._ask_as_witness(address)
+            return not select.select([], attempts, [], 0)[1]
+
+    def _from(self, address: str, source: str | None) -> socket.socket:
+        """A socket that would go to `address`."""
+        six = ":" in address
+        sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
+        sock.bind((source or (self.v6 if six else self.v4), 0))
+        return sock
+
+    def _ask_as_witness(self, address: str) -> None:
+        with self._from(address, self.witness6 if ":" in address else self.witness4) as sock:
+            sock.settimeout(10.0)
+            with suppress(ConnectionRefusedError):
+                sock.connect((address, CLOSED))
+                raise AssertionError(f"somebody listens at port {CLOSED}")
 
 
 class World:
@@ -77,8 +116,8 @@ class World:
     def __init__(self, stack: ExitStack, ports: Iterable[int] = (25, 80)) -> None:
         tag = f"g{os.getpid():x}-{next(_NUMBERS)}"
         self.server = f"{tag}-s"
-        self.offender = Host(f"{tag}-o", "192.0.2.10", "2001:db8:1::10")
-        self.innocent = Host(f"{tag}-i", "198.51.100.10", "2001:db8:2::10")
+        self.offender = Host(f"{tag}-o", "192.0.2.10", "2001:db8:1::10", 1)
+        self.innocent = Host(f"{tag}-i", "198.51.100.10", "2001:db8:2::10", 2)
         self._stack = stack
         self._namespace(self.server)
         self._link(self.offender, "192.0.2.1", "2001:db8:1::1", "e0")
@@ -121,12 +160,17 @@ class World:
             *("-n", self.server, "link", "add", device, "type", "veth"),
             *("peer", "name", "eth0", "netns", host.name),
         )
-        for name, link, four, six in (
-            (self.server, device, v4, v6),
-            (host.name, "eth0", host.v4, host.v6),
+        witness4, witness6 = (
+            host.witness4.replace(".10", ".1"),
+            host.witness6.replace("::10", "::1"),
+        )
+        for name, link, *addresses in (
+            (self.server, device, (v4, v6), (witness4, witness6)),
+            (host.name, "eth0", (host.v4, host.v6), (host.witness4, host.witness6)),
         ):
-            ip("-n", name, "address", "add", f"{four}/24", "dev", link)
-            ip("-n", name, "address", "add", f"{six}/64", "dev", link, "nodad")
+            for four, six in addresses:
+                ip("-n", name, "address", "add", f"{four}/24", "dev", link)
+                ip("-n", name, "address", "add", f"{six}/64", "dev", link, "nodad")
             ip("-n", name, "link", "set", link, "up")
         ip("-n", host.name, "route", "add", "default", "via", v4)
         ip("-n", host.name, "-6", "route", "add", "default", "via", v6)

@@ -84,7 +84,7 @@ def test_auto_takes_iptables_where_the_kernel_s_nftables_cannot_tell_its_own(
         assert "forwarded = true" in reason
         assert "table inet guard" not in world.run("nft", "list", "ruleset")
         firewall.apply([Block(parse_network(world.offender.v4), None)], [], 1.0)
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         firewall.close(clear=True)
         # Where nothing has to be told apart there is nothing to lack.
         firewall, _ = choose(FirewallSettings(backend="auto", forwarded=True))

@@ -48,7 +48,7 @@ def test_a_set_of_an_older_release_is_taken_over(world: World):
     with inside(world.server):
         firewall = IPTables((25,))
         firewall.open()
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         found = firewall.blocked(1000.0)
         assert found[net("192.0.2.10")] == pytest.approx(1500, abs=3)
         assert found[net("192.0.2.11")] is None

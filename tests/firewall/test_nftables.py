@@ -28,7 +28,7 @@ def test_a_table_that_somebody_removed_is_unavailable_until_opened_again(world: 
             firewall.blocked(1.0)
         firewall.open()
         firewall.apply([Block(net("192.0.2.10"), None)], [], 1.0)
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         firewall.close()
 
 

@@ -33,7 +33,7 @@ def test_what_an_older_table_held_stays_blocked(world: World):
         firewall = NFTables((25,))
         firewall.open()
         for address in (world.v4, world.v6):
-            assert not world.offender.connects(address)
+            assert world.offender.dropped(address)
             assert world.innocent.connects(address)
         found = firewall.blocked(1000.0)
         assert found.pop(net("192.0.2.10")) == pytest.approx(1500, abs=5)

@@ -96,7 +96,7 @@ def test_a_killed_process_is_started_again_and_said(firewall: Separated, world: 
     firewall.apply([Block(A, None)], [], now)
     before = worker(firewall)
     os.kill(before, signal.SIGKILL)
-    assert not world.offender.connects(world.v4)
+    assert world.offender.dropped(world.v4)
     with pytest.raises(Unavailable, match="restarted"):
         firewall.apply([], [A], now)
     assert eventually(lambda: worker(firewall) not in (0, before))
@@ -181,7 +181,7 @@ def test_the_caller_gives_its_privileges_up_and_bans_all_the_same(world: World, 
     said = world.run(sys.executable, "-c", _WITHOUT, backend)
     assert said.splitlines()[0] != "own 0"
     assert said.split()[-1] == "192.0.2.10"
-    assert not world.offender.connects(world.v4)
+    assert world.offender.dropped(world.v4)
     assert world.innocent.connects(world.v4)
 
 

@@ -96,15 +96,15 @@ def test_what_each_feed_dropped_is_counted(make: Make, world: World, feeds: tupl
     with inside(world.server):
         made = Setting(make, feeds)
         made.claim("feed:drop", WIDE, SIX)
-        assert not world.offender.connects(world.v4)
-        assert not world.offender.connects(world.v6)
+        assert world.offender.dropped(world.v4)
+        assert world.offender.dropped(world.v6)
         first = by_feed(made.mirror.dropped(), FEEDS)
         assert first["drop"][0] >= 2
         assert first["drop"][1] >= 100
         assert first["Other.list"] == (0, 0)
         made.withdraw("feed:drop", WIDE)
         made.claim("feed:Other.list", A)
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         second = by_feed(made.mirror.dropped(), FEEDS)
         assert second["Other.list"][0] >= 1
         assert second["drop"] == first["drop"]
@@ -125,7 +125,7 @@ def test_an_address_that_several_claim_is_free_when_the_last_lets_go(
             for source in sources:
                 made.claim(source, A)
             for source in sources[turn:] + sources[:turn]:
-                assert not world.offender.connects(world.v4)
+                assert world.offender.dropped(world.v4)
                 made.withdraw(source, A)
             assert world.offender.connects(world.v4)
         assert made.held() == made.held("drop") == set()
@@ -156,12 +156,12 @@ def test_who_becomes_protected_is_let_in_by_every_group(
             made.shield.kept, made.shield.version = {A}, made.shield.version + 1
             made.mirror.step(time.time())
             assert world.offender.connects(world.v4)
-            assert not world.offender.connects(world.v4, source="192.0.2.11")
+            assert world.offender.dropped(world.v4, source="192.0.2.11")
             assert made.mirror.spared == 2
             assert made.mirror.reconcile(time.time()).clean
             made.shield.kept, made.shield.version = set(), made.shield.version + 1
             made.mirror.step(time.time())
-            assert not world.offender.connects(world.v4)
+            assert world.offender.dropped(world.v4)
             assert made.held("drop") == {WIDE}
         made.firewall.close(clear=True)
 
@@ -178,7 +178,7 @@ def test_a_reconcile_repairs_the_sets_of_feeds_too(make: Make, world: World):
             world.run("nft", "add", "table", "inet", "other")  # so that there is reason to look
         assert made.mirror.reconcile(time.time())[:4] == (3, 3, 1, 1)
         assert made.held("drop") == {A, SIX}
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         made.firewall.close(clear=True)
 
 
@@ -223,10 +223,10 @@ class Watching(Setting):
 
         def watched(*args):
             for address in (world.v4, world.v6):
-                assert not world.offender.connects(address)
+                assert world.offender.dropped(address)
             call(*args)
             for address in (world.v4, world.v6):
-                assert not world.offender.connects(address)
+                assert world.offender.dropped(address)
             self.looked += 1
 
         setattr(owner, name, watched)
@@ -249,7 +249,7 @@ def test_a_hundred_feeds(make: Make, world: World):
         ]
         ledger.claim([*claims, Claim(A, "feed:feed-99", "", NOW, None)], NOW)
         made = Setting(make, feeds, ledger)
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         assert world.innocent.connects(world.v4)
         assert made.held("feed-7") == {claims[7].network}
         assert made.held("feed-99") == {claims[99].network, A}

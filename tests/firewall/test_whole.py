@@ -73,14 +73,14 @@ def test_a_scanner_is_refused_counted_and_dropped(world: World, tmp_path: Path, 
         while knock(world) and time.monotonic() < deadline:
             knocks += 1
         assert knocks >= 3
-        assert eventually(lambda: not world.offender.connects(world.v4, 25))
+        assert eventually(lambda: world.offender.dropped(world.v4, 25))
         assert world.innocent.connects(world.v4, 25)
         assert world.innocent.connects("192.0.2.1", 2525)
         assert not holds_the_firewall(guard.pid)
         # Killed, not stopped: who is banned stays banned, and the small process goes too.
         guard.send_signal(signal.SIGKILL)
         guard.wait()
-        assert not world.offender.connects(world.v4, 25)
+        assert world.offender.dropped(world.v4, 25)
 
 
 def holds_the_firewall(process: int) -> bool:
@@ -99,12 +99,12 @@ def test_bans_are_there_at_once_after_a_restart(world: World, tmp_path: Path):
         config = str(tmp_path / "guard.toml")
         with inside(world.server):
             subprocess.run([*command, "ban", "192.0.2.10", "-c", config], check=True)
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         guard.send_signal(signal.SIGTERM)
         assert guard.wait(30) == 0, (tmp_path / "log").read_text()
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
     with running(world, tmp_path, "nftables"):
-        assert not world.offender.connects(world.v4)
+        assert world.offender.dropped(world.v4)
         with inside(world.server):
             subprocess.run([*command, "unban", "192.0.2.10", "-c", config], check=True)
         assert world.offender.connects(world.v4)
@@ -121,7 +121,7 @@ def test_a_flushed_ruleset_is_back_within_a_second(world: World, tmp_path: Path)
         for _ in range(3):
             world.run("nft", "flush", "ruleset")
             began = time.monotonic()
-            assert eventually(lambda: not world.offender.connects(world.v4))
+            assert eventually(lambda: world.offender.dropped(world.v4))
             assert time.monotonic() - began < 5
         assert "removed" in (tmp_path / "log").read_text()
 
