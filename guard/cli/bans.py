@@ -6,6 +6,7 @@ kernel then follows when the daemon starts.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
 from guard.lib.logs import legible, printable
 from guard.lib.networks import parse_network
+
+_NO_DAEMON = "no daemon runs: noted in the ledger, enforced when it starts"
+_NO_DAEMON_HERE = "no daemon runs here: noted in Redis, and enforced by the hosts that share it"
 
 
 def ask(config: Path | None, name: str, **arguments: Any) -> Any:
@@ -34,10 +38,14 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
         if name == "opinions":
             with assemble.checks_by_hand(settings) as checks:
                 return checks.opinions(now=clock(), **arguments) if checks is not None else []
+        # What a daemon logs of these, the command says itself.
+        for logger in ("guard.bans", "guard.operations"):
+            logging.getLogger(logger).addHandler(logging.NullHandler())
         with assemble.operations(settings) as operations:
             answer = operations.do(name, arguments, clock())
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
-            click.echo("no daemon runs: noted in the ledger, enforced when it starts", err=True)
+            shared = settings.store.url is not None and name not in ("pause", "resume")
+            click.echo(_NO_DAEMON_HERE if shared else _NO_DAEMON, err=True)
         return answer
 
 

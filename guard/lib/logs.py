@@ -19,6 +19,8 @@ def printable(text: str) -> str:
 
 def legible(text: str) -> str:
     """`text` for a terminal: letters of any language stay, what could steer it is escaped."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else printable(c) for c in text)
 
 

@@ -1,6 +1,7 @@
 """The ledger by hand, without a daemon: the store itself is asked."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_ban_list_unban(guard):
     """A ban is listed with all its members until it is taken back."""
     code, out, err = guard("ban", "192.0.2.0/30", "--for", "1h", "--reason", "noise", "--json")
     assert code == 0
-    assert "no daemon runs" in err
+    assert err == "no daemon runs: noted in the ledger, enforced when it starts\n"
     (made,) = rows(out)
     assert made.pop("blocks", ["192.0.2.0/30"]) == ["192.0.2.0/30"]
     code, out, _ = guard("bans", "--json")
@@ -146,3 +147,15 @@ def test_a_ban_of_no_length_is_none(guard, length):
         code, out, err = guard(command, "198.51.100.7", "--for", length)
         assert (code, out, length in err) == (65, "", True)
     assert rows(guard("bans", "--json")[1]) == [before]
+
+
+@pytest.mark.redis
+def test_from_a_host_that_only_shares_the_redis(guard, config, redis_url):
+    """The daemons of the other hosts hear of it; nobody need start one here."""
+    with Path(config).open("a") as file:
+        file.write(f'[store]\nurl = "{redis_url}"\n')
+    code, out, err = guard("ban", "198.51.100.7", "--for", "1h")
+    assert (code, out) == (0, "banned 198.51.100.7 for 1h\n")
+    assert err.startswith("no daemon runs here: noted in Redis")
+    assert guard("pause", "10m")[2].startswith("no daemon runs: ")
+    assert guard("unban", "198.51.100.7")[:2] == (0, "un-banned 198.51.100.7 (manual)\n")
