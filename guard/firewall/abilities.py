@@ -44,6 +44,15 @@ class Grouping(Protocol):
 
 
 @runtime_checkable
+class Tidying(Protocol):
+    """Has something to remove when all blocks have been laid."""
+
+    def tidy(self) -> None:
+        """As Grouping's; removes also what another back end left in force."""
+        ...
+
+
+@runtime_checkable
 class Capped(Protocol):
     """Cannot count beyond `longest` seconds: a later end is laid for so long and laid again."""
 

@@ -69,6 +69,16 @@ class Blackhole:
                     self._opened.send([_rule(_NEW_RULE, CREATE | EXCL, version)], {errno.EEXIST})
                 self._delete(set(self._strays(version)))
 
+    def present(self) -> bool:
+        """Whether our table has a route in this kernel; needs no privilege, nor to be open."""
+        opened, self._netlink = self._netlink, self._netlink or Netlink(_ROUTE)
+        try:
+            with self._explained():
+                return any(True for version in self._versions for _ in self._routes(version))
+        finally:
+            if opened is None:
+                self.close()
+
     def faults(self) -> list[str]:
         """Whether somebody removed the rule, or put routes into our table that lead somewhere."""
         gone = [version for version in self._versions if not self._ruled(version)]

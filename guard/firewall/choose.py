@@ -12,6 +12,7 @@ from typing import NamedTuple
 from guard.firewall.abilities import Shown
 from guard.firewall.dryrun import DryRun
 from guard.firewall.settings import FirewallSettings
+from guard.firewall.sole import Marks
 from guard.roles import Firewall, Refused
 
 Maker = Callable[[FirewallSettings, Sequence[str]], Firewall]
@@ -68,35 +69,54 @@ MAKERS: dict[str, Maker] = {
 AUTOMATIC = ("nftables", "iptables", "blackhole")
 
 
-def choose(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
+def choose(
+    settings: FirewallSettings, groups: Sequence[str] = (), marks: Marks | None = None
+) -> Choice:
     """The back end that `settings` name, open; with `auto` the first that works, else dry-run.
 
-    `groups` are kept in sets of their own by those that can (abilities.Grouping).
-    Raises Refused when the one named does not work here.
+    `groups` are kept in sets of their own by those that can (abilities.Grouping). `marks` keep
+    other Guards out. Raises Refused when the one named does not work here, Unavailable when
+    another Guard keeps it.
     """
     if settings.backend != "auto":
-        firewall = _opened(settings.backend, settings, groups)
+        firewall = _opened(settings.backend, settings, groups, marks)
         return Choice(firewall, _named(firewall, settings))
     refusals: dict[str, list[str]] = {}
     for name in AUTOMATIC:
         try:
-            firewall = _opened(name, settings, groups)
+            firewall = _opened(name, settings, groups, marks)
         except Refused as error:
             refusals.setdefault(str(error), []).append(name)
             continue
         why = f"works here, unlike {_told(refusals)}" if refusals else "the best that there is"
         return Choice(firewall, f"{why}, {_closing(firewall, settings)}")
-    return Choice(DryRun(), f"nobody is blocked, it only says who would be; {_told(refusals)}")
+    return Choice(DryRun(), f"{_dry('nobody is blocked, it')}; {_told(refusals)}")
 
 
-def _opened(name: str, settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
+def _opened(
+    name: str, settings: FirewallSettings, groups: Sequence[str], marks: Marks | None
+) -> Firewall:
     firewall = MAKERS[name](settings, groups)
+    if marks is not None and name in AUTOMATIC:
+        marks.take(name)
     try:
         firewall.open()
     except Refused:
         firewall.close()
+        if marks is not None:
+            marks.release(name)
         raise
     return firewall
+
+
+def _dry(said: str) -> str:
+    """What a dry run does; and does not, where an earlier run left blocks in force."""
+    from guard.firewall import leftovers
+
+    left = [f"{name} blocked before ({shown})" for name, shown in leftovers.found().items()]
+    if not left:
+        return f"{said} only says who would be"
+    return f"nobody else is blocked than whom {' and '.join(left)}; it only says who would be"
 
 
 def _told(refusals: dict[str, list[str]]) -> str:
@@ -105,7 +125,7 @@ def _told(refusals: dict[str, list[str]]) -> str:
 
 def _named(firewall: Firewall, settings: FirewallSettings) -> str:
     if settings.backend == "dry-run":
-        return "nobody is blocked; it only says who would be"
+        return _dry("nobody is blocked; it")
     if settings.backend == "exec":
         return f"as configured, by {settings.command[0]}"
     return f"as configured, {_closing(firewall, settings)}"

@@ -98,6 +98,10 @@ class IPSets:
             raise
         return True
 
+    def flush(self, name: str) -> None:
+        """Empties a set."""
+        self._send(_FLUSH, [_named(name)])
+
     def destroy(self, name: str) -> None:
         """Removes a set, if it is there."""
         try:

@@ -21,6 +21,7 @@ from guard.firewall.netlink import KernelError
 from guard.lib.networks import Network
 from guard.roles import Refused, Unavailable
 
+PREFIX = "guard"
 _BITS = {4: 32, 6: 128}
 _TITLES = {"hash:ip": "addresses", "hash:net": "prefixes"}
 _ENDINGS = {"hash:ip": "a", "hash:net": "p"}
@@ -48,6 +49,12 @@ def parsed(prefix: str, name: str) -> Kind | None:
         return None
     type_ = next(type_ for type_, ending in _ENDINGS.items() if ending == found[3])
     return _kind(prefix, found[2], int(found[1]), type_)
+
+
+def is_ours(prefix: str, name: str) -> bool:
+    """Whether a Guard makes sets of this name."""
+    plain = {kind.name for kind in kinds_of(prefix, "", (4, 6))}
+    return name in plain or parsed(prefix, name) is not None
 
 
 def _kind(prefix: str, group: str, version: int, type_: str) -> Kind:

@@ -18,7 +18,7 @@ from pathlib import Path
 from guard.events import Block
 from guard.firewall import ipset
 from guard.firewall.groups import UNION
-from guard.firewall.ipsetgroup import Group, Kind, Link, kinds_of, parsed
+from guard.firewall.ipsetgroup import PREFIX, Group, Kind, Link, kinds_of, parsed
 from guard.firewall.xtables import (
     CHAIN,
     Legacy,
@@ -48,7 +48,7 @@ class IPTables:
         *,
         forwarded: bool = False,
         rules: Rules | None = None,
-        prefix: str = "guard",
+        prefix: str = PREFIX,
         groups: Sequence[str] = (),
     ) -> None:
         """`rules` None is python-iptables where the kernel has its tables, else iptables-nft."""

@@ -19,7 +19,15 @@ from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from guard.events import Block, Claim, Past
-from guard.firewall.abilities import Capped, Checked, Counting, Grouping, Untimed, Watched
+from guard.firewall.abilities import (
+    Capped,
+    Checked,
+    Counting,
+    Grouping,
+    Tidying,
+    Untimed,
+    Watched,
+)
 from guard.firewall.groups import UNION
 from guard.firewall.intervals import SLACK
 from guard.firewall.share import Ends, Share, difference
@@ -145,7 +153,7 @@ class Mirror:
             # Groups first: what moves into one is there before it leaves where it was.
             for name in reversed(self._shares):
                 self._lay(name, wanted[name], now)
-            if isinstance(self._firewall, Grouping):
+            if isinstance(self._firewall, Tidying):
                 self._firewall.tidy()
         self._cursor, self._broken, self._suspect = cursor, False, False
         self._latest = max(self._latest, time.monotonic() - began)

@@ -124,6 +124,10 @@ class Separated:
         """The role's."""
         return self._itself.blocked(now)
 
+    def tidy(self) -> None:
+        """Removes what there is no use for any more, of another back end too."""
+        self.ask(Verb.TIDY)
+
     def close(self, *, clear: bool = False) -> None:
         """The role's; the process ends. Raises Unavailable when it could not clear."""
         if self._socket.fileno() < 0:
@@ -145,15 +149,11 @@ class Separated:
             "groups": {
                 "groups": tuple(told["groups"]),
                 "group": {n: _Part(self._asking, i) for i, n in enumerate(told["groups"], 1)}.get,
-                "tidy": self._tidy,
             },
         }
         for name in told["able"]:
             for attribute, value in able[name].items():
                 setattr(self, attribute, value)
-
-    def _tidy(self) -> None:
-        self.ask(Verb.TIDY)
 
     def _expire(self, now: float) -> None:
         self.ask(Verb.EXPIRE, wire.change(now, [], []))

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guard.events import Block
-from guard.firewall import wire
+from guard.firewall import leftovers, wire
 from guard.firewall.abilities import (
     Capped,
     Checked,
@@ -34,6 +34,7 @@ from guard.firewall.choose import Choice, choose
 from guard.firewall.groups import is_group
 from guard.firewall.privileges import FIREWALL, keep_only
 from guard.firewall.settings import FirewallSettings
+from guard.firewall.sole import Marks
 from guard.firewall.wire import BadMessage, Verb
 from guard.lib import logs
 from guard.lib.bulk import bulk, collect_seldom
@@ -88,10 +89,11 @@ def serve(
     connection: socket.socket, settings: FirewallSettings, groups: tuple[str, ...] = ()
 ) -> None:
     """Opens the firewall, says which, and answers until the other end closes."""
+    marks = Marks()  # held until this process ends
     try:
-        choice = choose(settings, groups)
-    except Refused as error:
-        verb = Verb.FORBIDDEN if isinstance(error, Forbidden) else Verb.REFUSED
+        choice = choose(settings, groups, marks)
+    except (Refused, Unavailable) as error:
+        verb = Verb.FORBIDDEN if isinstance(error, Forbidden) else _failed(error)[0]
         _send(connection, 0, verb, str(error).encode())
         return
     try:
@@ -189,6 +191,12 @@ def _expire(firewall: Firewall, body: bytes) -> bytes:
     return b""
 
 
+def _tidy(firewall: Firewall) -> None:
+    if isinstance(firewall, Grouping):
+        firewall.tidy()
+    leftovers.remove(firewall.name)
+
+
 def _dropped(firewall: Firewall, body: bytes) -> bytes:
     return json.dumps(_able(firewall, Counting).dropped()).encode()
 
@@ -211,7 +219,7 @@ _LAYS: dict[Verb, Callable[[Holding, bytes], bytes]] = {
 }
 _DOES: dict[Verb, Callable[[Firewall, bytes], bytes]] = {
     Verb.OPEN: _does(lambda firewall: firewall.open()),
-    Verb.TIDY: _does(lambda firewall: _able(firewall, Grouping).tidy()),
+    Verb.TIDY: _does(_tidy),
     Verb.EXPIRE: _expire,
     Verb.FAULTS: _does(lambda firewall: _able(firewall, Checked).faults()),
     Verb.WARNINGS: _does(lambda firewall: _able(firewall, Checked).warnings()),
