@@ -51,9 +51,9 @@ class Remembering:
         """The role's."""
         return self._counters.counted(network)
 
-    def forget(self, network: Network) -> None:
+    def forget(self, *networks: Network) -> None:
         """The role's."""
-        self._counters.forget(network)
+        self._counters.forget(*networks)
 
     def close(self) -> None:
         """The role's."""

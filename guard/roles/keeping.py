@@ -26,8 +26,8 @@ class Counters(Protocol):
         """Everything still held against `network`, oldest first."""
         ...
 
-    def forget(self, network: Network) -> None:
-        """Drops what is counted against `network` in every jail."""
+    def forget(self, *networks: Network) -> None:
+        """Drops what is counted against `networks` in every jail."""
         ...
 
     def close(self) -> None:

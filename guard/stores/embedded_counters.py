@@ -66,15 +66,17 @@ class EmbeddedCounters:
         """The role's."""
         return self._shelves.counted(network)
 
-    def forget(self, network: Network) -> None:
+    def forget(self, *networks: Network) -> None:
         """The role's."""
         if self._journal is not None:
-            self._journal.forget(network)
-        self._forget(network)
+            self._journal.forget(*networks)
+        self._forget(*networks)
 
-    def _forget(self, network: Network) -> None:
-        self._shelves.forget(network)
-        self._open = [overflow for overflow in self._open if overflow.network != network]
+    def _forget(self, *networks: Network) -> None:
+        for network in networks:
+            self._shelves.forget(network)
+        gone = set(networks)
+        self._open = [overflow for overflow in self._open if overflow.network not in gone]
 
     def tracked(self) -> int:
         """How many addresses are held; one of several jails may be held more than once."""

@@ -160,9 +160,9 @@ class Journal:
         """Writes a batch. Raises Unavailable, with nothing written."""
         self._frames.append(pack_batch(batch))
 
-    def forget(self, network: Network) -> None:
-        """Writes that `network` was forgotten. Raises Unavailable."""
-        self._frames.append(_pack(Forgotten(key_of(network))))
+    def forget(self, *networks: Network) -> None:
+        """Writes that `networks` were forgotten. Raises Unavailable."""
+        self._frames.append(*(_pack(Forgotten(key_of(network))) for network in networks))
 
     def tidy(self, snapshot: Callable[[], Iterable[Table | Kept | Sets]]) -> None:
         """Rewrites the file when that is worth its cost; never raises, for nothing is lost."""

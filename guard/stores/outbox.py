@@ -224,9 +224,10 @@ class Outbox:
         self._write(_pack(Brought()))
         self.claims.popleft()
 
-    def forget(self, network: Network) -> None:
-        """Overflows of `network` are to become claims no more."""
-        kept = [overflow for overflow in self.open if overflow.network != network]
+    def forget(self, *networks: Network) -> None:
+        """Overflows of `networks` are to become claims no more."""
+        gone = set(networks)
+        kept = [overflow for overflow in self.open if overflow.network not in gone]
         if len(kept) < len(self.open):
             self.open = kept
             self._rewrite()

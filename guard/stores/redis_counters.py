@@ -21,6 +21,7 @@ from guard.stores.redis_link import RedisLink
 from guard.stores.stream import KEY as STREAM
 
 MOST_LATE = 100_000
+AT_ONCE = 2000
 
 Stamp = tuple[str, int]
 
@@ -168,23 +169,25 @@ class RedisCounters:
 
     def counted(self, network: Network) -> list[Offence]:
         """The role's."""
+        text = text_of(network)
         held = [
             Offence(jail, network, time)
-            for value in self._held(network, drop=False)
+            for value in self._link.run("held", [index_key(slot_of(text))], [0, text])
             for name, times in read(value).items()
             for jail in name.split(JOIN)
             for time in times
         ]
         return sorted(held, key=lambda offence: offence.time)
 
-    def forget(self, network: Network) -> None:
-        """The role's."""
-        self._held(network, drop=True)
-
-    def _held(self, network: Network, *, drop: bool) -> list[bytes]:
-        text = text_of(network)
-        found: list[bytes] = self._link.run("held", [index_key(slot_of(text))], [text, int(drop)])
-        return found
+    def forget(self, *networks: Network) -> None:
+        """The role's. Some thousand of a slot in a call."""
+        slots: dict[int, list[str]] = {}
+        for text in map(text_of, networks):
+            slots.setdefault(slot_of(text), []).append(text)
+        for slot, texts in slots.items():
+            for first in range(0, len(texts), AT_ONCE):
+                some = texts[first : first + AT_ONCE]
+                self._link.run("held", [index_key(slot)], [1, *some])
 
     def info(self, section: str) -> dict[str, Any]:
         """What Redis says of itself; not for a cluster."""

@@ -198,11 +198,11 @@ class Shelter:
             raise Unavailable(self.error)
         return self._here.counted(network) if found is None else found
 
-    def forget(self, network: Network) -> None:
+    def forget(self, *networks: Network) -> None:
         """The role's."""
-        if not self._tell(lambda: self._store.counters.forget(network)):
+        if not self._tell(lambda: self._store.counters.forget(*networks)):
             raise Unavailable(self.error)
-        self._outbox.forget(network)
+        self._outbox.forget(*networks)
 
     # Ledger --------------------------------------------------------------------------------------
 

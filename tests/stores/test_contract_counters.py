@@ -102,6 +102,17 @@ def test_counted_shows_what_is_held_and_forget_drops_it(store):
     assert store.counters.counted(B) == [Offence("slow", B, 15.0)]
 
 
+def test_thousands_are_forgotten_at_once(store):
+    """As by `guard unban --all`: those named, and nobody else; nobody is no fault."""
+    many = [parse_network(f"10.0.{n >> 8}.{n & 255}") for n in range(5000)]
+    offences = [Offence("relay", network, 10.0) for network in [*many, A, B]]
+    store.counters.count(offences, WINDOWS)
+    store.counters.forget(*many[1:], A)
+    store.counters.forget()
+    held = [network for network in [*many, A, B] if store.counters.counted(network)]
+    assert held == [many[0], B]
+
+
 def test_an_empty_batch_is_nothing(store):
     """Asking for nothing answers nothing."""
     assert store.counters.count([], WINDOWS) == []
