@@ -74,12 +74,12 @@ class Wire(asyncio.Transport):
         """Sends `data`; nothing after `close`."""
         if not self._closing:
             self._out = self._out + data if self._out else bytes(data)
-            self._settle()
+            self.settle()
 
     def close(self) -> None:
         """Hears nothing more, sends what is left, and ends."""
         self._closing = True
-        self._settle()
+        self.settle()
 
     def abort(self) -> None:
         """Ends, whatever is left."""
@@ -100,7 +100,12 @@ class Wire(asyncio.Transport):
         self._reading = True
         self.watch()
 
-    def _settle(self) -> None:
+    @property
+    def _hears(self) -> bool:
+        return self._reading and not (self._full or self._ended or self._closing)
+
+    def settle(self) -> None:
+        """Has `send` called when the turn ends."""
         if not self._settling:
             self._settling = True
             self._wires.settle(self)
@@ -109,8 +114,7 @@ class Wire(asyncio.Transport):
 
     def receive(self) -> bytes | None:
         """What the client said, nothing at its end; None when there is nothing to hear."""
-        if self._closing or self._ended or not self._reading:
-            self._settle()  # it can be written to, or is broken: sending tells
+        if not self._hears:
             return None
         try:
             return self._sock.recv(_ROOM, _NOW)
@@ -155,19 +159,17 @@ class Wire(asyncio.Transport):
 
     def _wait_to_send(self) -> None:
         """Goes on when the client has taken some; a client that takes none is heard no more."""
+        waiting, full = len(self._out), self._full
+        self._full = waiting > (_LOW if full else _HIGH)
         self.watch()
-        waiting = len(self._out)
-        if waiting > _HIGH and not self._full:
-            self._full = True
+        if self._full and not full:
             self.protocol.pause_writing()
-        elif waiting <= _LOW and self._full:
-            self._full = False
+        elif full and not self._full:
             self.protocol.resume_writing()
 
     def watch(self) -> None:
         """Asks epoll for what there is to wait for now."""
-        hears = self._reading and not (self._ended or self._closing)
-        wanted = (_IN if hears else 0) | (_OUT if self._out else 0)
+        wanted = (_IN if self._hears else 0) | (_OUT if self._out else 0)
         if wanted != self._watched:
             self._wires.watch(self.number, self._watched, wanted)
             self._watched = wanted
@@ -188,6 +190,7 @@ class Wire(asyncio.Transport):
 
     def end(self) -> None:
         """Tells the protocol that the connection is gone."""
+        self._settling = True  # whatever the protocol does now, this was the last time
         try:
             self.protocol.connection_lost(None)
         except Exception:  # as above
@@ -281,11 +284,14 @@ class Wires:
         newcomers: list[Wire] = []
         heard: list[tuple[Wire, bytes]] = []
         wires, taken = self._wires, 0
-        for number, _ in self._epoll.poll(0, _EVENTS):
+        for number, events in self._epoll.poll(0, _EVENTS):
             wire = wires.get(number)
             if wire is None:
                 self._accept(number, newcomers)
-            elif taken < _TAKEN and (data := wire.receive()) is not None:
+                continue
+            if events != _IN:
+                wire.settle()  # it can be written to, or is broken: sending tells
+            if taken < _TAKEN and (data := wire.receive()) is not None:
                 heard.append((wire, data))
                 taken += len(data)
         self._begin_turn()
@@ -347,20 +353,25 @@ def _local(sock: socket.socket) -> Any:
 def listen(host: str, port: int, backlog: int, *, shared: bool) -> list[socket.socket]:
     """Sockets that listen on `host`, every address of both families without one.
 
+    Where there is no IPv6, what a name says of it is left out, as long as something is left.
     `shared` by several processes, among which the kernel deals connections out. Raises OSError.
     Asks the resolver for a name: for a thread.
     """
     made: list[socket.socket] = []
     try:
-        for family, _, _, _, address in socket.getaddrinfo(
+        found = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
+        )
+        left = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+        while left:
+            family, address = left.pop(0)
             try:
                 sock = socket.create_server(
                     address, family=family, backlog=backlog, reuse_port=shared
                 )
             except OSError as error:
-                if host or error.errno not in _NO_FAMILY:
+                absent = family == socket.AF_INET6 and error.errno in _NO_FAMILY
+                if not absent or not (left or made):
                     raise
                 continue
             made.append(sock)

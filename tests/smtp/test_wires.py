@@ -69,9 +69,13 @@ def served(factory, host="127.0.0.1"):
 
 
 @contextmanager
-def client(served, host="127.0.0.1"):
-    """A client that never blocks."""
-    with closing(socket.create_connection((host, served.addresses[0][1]), PATIENCE)) as made:
+def client(served, host="127.0.0.1", room=None):
+    """A client that never blocks, with `room` for bytes that it has not read."""
+    with closing(socket.socket(socket.AF_INET)) as made:
+        if room:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        made.settimeout(PATIENCE)
+        made.connect((host, served.addresses[0][1]))
         made.setblocking(False)
         yield made
 
@@ -153,6 +157,97 @@ def test_what_does_not_fit_waits(runner):
             assert kinds(notes) == ["made", "heard", "full", "room", "lost"]
 
     runner.run(play())
+
+
+@pytest.mark.parametrize("size", [20_000, 40_000, 200_000])
+def test_a_slow_reader_gets_all_of_a_short_reply(runner, size):
+    """However little waits, it goes on when the client reads, and nobody turns meanwhile."""
+
+    async def play():
+        notes, turns = [], []
+        words = os.urandom(size)
+
+        def hears(transport, _data):
+            transport.write(words)
+
+        with served(lambda: Notes(notes, hears)) as wires_, client(wires_, room=2048) as one:
+            await until(lambda: notes)
+            (wire,) = wires_._wires.values()
+            wire._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            one.send(b"all")
+            await until(lambda: wire._out)
+            for _ in range(50):
+                await asyncio.sleep(0.001)
+            wires_._begin_turn = lambda: turns.append(1)
+            heard = b""
+            async with asyncio.timeout(PATIENCE):
+                while len(heard) < size:
+                    with suppress(BlockingIOError):
+                        heard += one.recv(2048)
+                    await asyncio.sleep(0.0001)
+            assert heard == words
+            assert len(turns) < 2 * size / 1000  # about one for each piece
+            turns.clear()
+            one.send(b"more")
+            await until(lambda: turns)
+
+    runner.run(play())
+
+
+def test_who_is_full_is_not_heard_whatever_its_protocol_says(runner):
+    """A protocol that hears again after a pause gets nothing while its client does not read."""
+
+    async def play():
+        notes = []
+
+        def hears(transport, _data):
+            transport.write(bytes(8 << 20))
+
+        with served(lambda: Notes(notes, hears)) as wires_, client(wires_) as one:
+            one.send(b"one")
+            await until(lambda: "full" in kinds(notes))
+            notes[0][1].transport.resume_reading()
+            one.send(b"two")
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert kinds(notes).count("heard") == 1
+            left = 8 << 20
+            async with asyncio.timeout(PATIENCE):
+                while left:
+                    with suppress(BlockingIOError):
+                        left -= len(one.recv(min(left, 1 << 20)))
+                    await asyncio.sleep(0)
+            await until(lambda: ("heard", b"two") in notes)
+
+    runner.run(play())
+
+
+def test_a_protocol_may_close_what_is_gone(runner, caplog):
+    """Words and ends that come too late, from `connection_lost` itself, change nothing."""
+
+    class Late(Notes):
+        def connection_lost(self, error):
+            super().connection_lost(error)
+            self.transport.write(b"late")
+            self.transport.close()
+            self.transport.abort()
+
+    async def play():
+        notes = []
+        with served(lambda: Late(notes)) as wires_:
+            for _ in range(3):  # the next one is given the same descriptor
+                notes.clear()
+                with client(wires_) as one:
+                    one.send(b"one")
+                    await until(lambda: ("heard", b"one") in notes)
+                    one.shutdown(socket.SHUT_WR)
+                    await until(lambda: "lost" in kinds(notes))
+                    await asyncio.sleep(0)
+                    assert kinds(notes) == ["made", "heard", "eof", "lost"]
+            assert wires_._wires == {}
+
+    runner.run(play())
+    assert caplog.text == ""
 
 
 def test_aborted_is_ended_at_once(runner):
@@ -406,6 +501,30 @@ def test_both_families_without_a_host(runner):
                 assert transport.get_extra_info("cipher", "none") == "none"
 
     runner.run(play())
+
+
+def test_a_name_that_says_more_than_there_is(monkeypatch):
+    """An address that is named twice is taken once, and IPv6 may be missing beside IPv4 only."""
+    four, six = socket.AF_INET, socket.AF_INET6
+    absent = ("2001:db8::1", 0, 0, 0)  # no machine of ours has it
+
+    def named(*entries):
+        rows = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in entries]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: rows)
+
+    (taken,) = listen("127.0.0.1", 0, 1, shared=False)
+    port = taken.getsockname()[1]
+    taken.close()
+    named((four, ("127.0.0.1", port)), (four, ("127.0.0.1", port)), (six, absent))
+    (made,) = listen("mail.example.com", port, 1, shared=False)
+    assert made.getsockname() == ("127.0.0.1", port)
+    made.close()
+    named((six, absent))
+    with pytest.raises(OSError, match=r"assign|support"):
+        listen("mail.example.com", 0, 1, shared=False)
+    named((four, ("127.0.0.1", 0)), (four, ("192.0.2.1", 0)))
+    with pytest.raises(OSError, match="assign"):
+        listen("mail.example.com", 0, 1, shared=False)
 
 
 def test_an_address_that_is_taken():
