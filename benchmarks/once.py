@@ -71,7 +71,7 @@ class Nobody:
     def start(self, now: float) -> None:
         """The role's."""
 
-    step = reconcile = start
+    hurry = step = reconcile = start
 
 
 def source_of(way: str, home: Path, url: str | None) -> Source:

@@ -245,7 +245,8 @@ class Daemon:
         self, batch: Sequence[Event], mark: Mark | None, engine: EngineParts
     ) -> Sequence[Claim]:
         """Counts `batch` and has the kernel drop whoever is banned, before anything is told."""
-        claims = engine.operations.pipeline.hear(batch, self.clock(), mark)
+        hurry = partial(self._hurry, engine) if self._followed else None
+        claims = engine.operations.pipeline.hear(batch, self.clock(), mark, hurry)
         if claims and self._followed:
             try:
                 engine.mirror.step(self.clock())
@@ -254,6 +255,13 @@ class Daemon:
                 log.debug("the kernel did not follow at once: %s", error)
                 self._followed = False
         return claims
+
+    def _hurry(self, engine: EngineParts) -> None:
+        try:
+            engine.mirror.hurry(self.clock())
+        except GuardError as error:
+            # The step that follows lays everything anew, and says what is wrong if it cannot.
+            log.debug("the kernel did not follow at once: %s", error)
 
     async def _mirror(self, engine: EngineParts) -> None:
         """Follows the ledger; now and then compares the whole."""

@@ -32,8 +32,12 @@ class Mirroring(Protocol):
         """Makes the kernel equal to the ledger."""
         ...
 
+    def hurry(self, now: float) -> object:
+        """Begins to apply what changed since, where the firewall goes on by itself."""
+        ...
+
     def step(self, now: float) -> object:
-        """Applies what changed since."""
+        """Applies what changed since, and waits for it."""
         ...
 
     def reconcile(self, now: float) -> object:

@@ -463,3 +463,101 @@ def test_an_operators_pardon_outlives_a_crash(tmp_path):
     assert made.catch_up(NOW + 3) == []
     assert store.ledger.claims(NOW + 3) == []
     store.close()
+
+
+def many(count=700, *, times=2):
+    """So many offenders, enough for several slices, each with `times` rejections."""
+    return [
+        r
+        for n in range(count)
+        for r in rejections(*[NOW] * times, address=f"198.18.{n // 250}.{n % 250}")
+    ]
+
+
+def test_the_kernel_hears_of_the_first_before_the_last_are_decided(tmp_path):
+    """In a hurry the ledger knows each slice at once; all are on disk when `hear` returns."""
+    store = EmbeddedStore(tmp_path)
+    made = Pipeline([jail(maxretry=2)], store.counters, store.ledger, Protect())
+    known = []
+    claims = made.hear(many(), NOW, Mark("log", b"1"), lambda: known.append(store.ledger.size(NOW)))
+    assert known == [200, 400, 600, 700]
+    assert len(claims) == 700
+    expected = pipeline(jail(maxretry=2))
+    assert claims == expected.hear(many(), NOW)
+    kill(store)
+    store = EmbeddedStore(tmp_path)
+    assert len(store.ledger.claims(NOW)) == 700
+    assert store.counters.unsettled() == []
+    store.close()
+
+
+@pytest.mark.parametrize("when", ["second hurry", "flush", "after flush", "count_on"])
+def test_a_hurry_that_is_killed_is_made_good_by_the_next_process(tmp_path, monkeypatch, when):
+    """Each is claimed once, in one strike, whatever the kernel heard of that the disk did not."""
+    store = EmbeddedStore(tmp_path)
+    jails = jail(maxretry=2, bantime=None), jail("recidive", kinds=(), maxretry=2, bantime=None)
+    made = Pipeline(jails, store.counters, store.ledger, Protect())
+    hurries = []
+
+    def hurry():
+        hurries.append(1)
+        if when == "second hurry" and len(hurries) == 2:
+            monkeypatch.setattr(store.ledger, "flush", lambda: None)  # a killed process writes not
+            raise Killed
+
+    def die(*arguments):
+        raise Killed
+
+    def last(flush=store.ledger.flush):
+        flush()
+        raise Killed
+
+    if when == "count_on":
+        monkeypatch.setattr(made._once, "count_on", die)
+    elif when != "second hurry":
+        monkeypatch.setattr(store.ledger, "flush", die if when == "flush" else last)
+    with pytest.raises(Killed):
+        made.hear(many(), NOW, Mark("log", b"1"), hurry)
+    kill(store)
+    store = EmbeddedStore(tmp_path)
+    before = len(store.ledger.claims(NOW))
+    assert before == (0 if when in ("second hurry", "flush") else 700)
+    made = Pipeline(jails, store.counters, store.ledger, Protect())
+    made.catch_up(NOW + 1)
+    claims = store.ledger.claims(NOW)
+    assert len(claims) == 700
+    assert {(c.since, c.strikes) for c in claims} == {(NOW, 1)}
+    held = store.counters.counted(claims[0].network)
+    assert held == [Offence("recidive", claims[0].network, NOW)]
+    assert made.catch_up(NOW + 2) == []
+    store.close()
+
+
+@pytest.mark.parametrize("fails", ["flush", "past"])
+def test_a_hurry_that_meets_a_full_disk_neither_loses_nor_doubles(tmp_path, monkeypatch, fails):
+    """Claims that could not be written are made again with the same batch, and told once."""
+    store = EmbeddedStore(tmp_path)
+    made = Pipeline([jail(maxretry=2)], store.counters, store.ledger, Protect())
+    calls = []
+    works = getattr(store.ledger, fails)
+
+    def once(*arguments):
+        calls.append(1)
+        if len(calls) == (1 if fails == "flush" else 3):
+            store.ledger._life = "another"
+            if fails == "flush":
+                store.ledger._book = store.ledger._load()
+            raise Unavailable("no space left")
+        return works(*arguments)
+
+    monkeypatch.setattr(store.ledger, fails, once)
+    heard = many()
+    with pytest.raises(Unavailable):
+        made.hear(heard, NOW, Mark("log", b"1"), lambda: None)
+    assert len(store.ledger.claims(NOW)) == (0 if fails == "flush" else 400)
+    claims = made.hear(heard, NOW, Mark("log", b"1"), lambda: None)
+    assert claims == pipeline(jail(maxretry=2)).hear(heard, NOW)
+    assert {c.strikes for c in store.ledger.claims(NOW)} == {1}
+    assert made.tally.claimed - (700 if fails == "flush" else 0) == 700
+    assert store.counters.unsettled() == []
+    store.close()

@@ -69,14 +69,21 @@ def pipeline(
     store: Store,
     protectors: Protectors,
     noticed: Callable[[Network], None] = lambda address: None,
+    heeds: Callable[[], bool] = lambda: False,
     feeds: Lists | None = None,
     suspects: Sequence[Suspects] = (),
 ) -> Pipeline:
-    """Rejections to claims; `noticed` is told each address that is new."""
+    """Rejections to claims; `noticed` is told of addresses while `heeds` says so."""
     running = jails(settings)
     commands = {jail.name: jail.ignorecommand for jail in running if jail.ignorecommand}
     restraint = Restraint(
-        settings.protect, store.standing, store.counters, commands, noticed=noticed, here=own.read
+        settings.protect,
+        store.standing,
+        store.counters,
+        commands,
+        noticed=noticed,
+        heeds=heeds,
+        here=own.read,
     )
     return Pipeline(
         running,

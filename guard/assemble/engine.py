@@ -251,8 +251,11 @@ def _deciding(
         if asked is not None:
             asked.heard(address)
 
+    def heeds() -> bool:
+        return asked is not None or watch.heeds()
+
     suspects = [asked] if asked is not None and asked.wants else []
-    made = pipeline(settings, store, protectors, noticed, feeds, suspects)
+    made = pipeline(settings, store, protectors, noticed, heeds, feeds, suspects)
     assert made.restraint is not None
     config = protect_config(path, made.restraint.configure)
     watch = Watch(settings.protect, protectors, settings.state.dir, config=config)

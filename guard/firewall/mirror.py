@@ -24,6 +24,8 @@ from guard.firewall.abilities import (
     Checked,
     Counting,
     Grouping,
+    Posting,
+    Settling,
     Tidying,
     Untimed,
     Watched,
@@ -110,6 +112,7 @@ class Mirror:
         if isinstance(firewall, Grouping):
             for name in groups:
                 self._shares[name] = Share(firewall.group(name), protection, whole=False)
+        self._posting = firewall if isinstance(firewall, Settling) else None
         self._cursor = ""
         self._protection_seen = self._protection_version()
         # Whether the firewall may hold anything else than was laid.
@@ -158,9 +161,21 @@ class Mirror:
         self._cursor, self._broken, self._suspect = cursor, False, False
         self._latest = max(self._latest, time.monotonic() - began)
 
+    def hurry(self, now: float) -> None:
+        """Begins to apply what changed in the ledger; `step` waits for it and does all else.
+
+        Where the firewall works beside this process, it does so while the caller goes on.
+        """
+        if self._posting is None or self._broken or self._protection_changed():
+            return
+        cursor, touched = self._ledger.changes(self._cursor)
+        if touched is not None:
+            self._follow(touched, {}, now, posting=True)
+            self._cursor = cursor
+
     def step(self, now: float) -> None:
         """Applies what changed in the ledger since the last call, and what has ended."""
-        if self._broken or self._removed():
+        if not self._settled() or self._broken or self._removed():
             self.start(now)
             return
         if isinstance(self._firewall, Untimed):
@@ -252,6 +267,18 @@ class Mirror:
                 *(report.missing, report.expected, report.foreign),
             )
 
+    def _settled(self) -> bool:
+        """Whether all that was posted is done."""
+        if self._posting is None:
+            return True
+        try:
+            with self._guarded():
+                self._posting.settle()
+        except GuardError as error:
+            _log.warning("firewall: %s; laying everything anew", error)
+            return False
+        return True
+
     def _removed(self) -> bool:
         """Whether somebody took away what is not merely an element."""
         firewall = self._firewall
@@ -290,11 +317,22 @@ class Mirror:
             return ("",)
         return (name, UNION) if UNION in self._shares else (name,)
 
-    def _follow(self, touched: set[Network], reviewed: dict[str, set[Network]], now: float) -> None:
+    def _follow(
+        self,
+        touched: set[Network],
+        reviewed: dict[str, set[Network]],
+        now: float,
+        *,
+        posting: bool = False,
+    ) -> None:
         """Tells each share's firewall what the ledger says now of networks that changed."""
         asked = list(touched.union(*reviewed.values()))
         live: defaultdict[str, dict[Network, list[Claim]]] = defaultdict(dict)
+        alone = len(self._shares) == 1
         for network, past in zip(asked, self._ledger.past(asked, now), strict=True):
+            if alone and past.claims:
+                live[""][network] = [*past.claims]
+                continue
             for claim in past.claims:
                 for name in self._names(claim):
                     live[name].setdefault(network, []).append(claim)
@@ -304,7 +342,10 @@ class Mirror:
             block, release = share.decide(touched, again, live[name], everything)
             if block or release:
                 with self._guarded():
-                    share.holds.apply(block, release, now)
+                    if posting and isinstance(share.holds, Posting):
+                        share.holds.post(block, release, now)
+                    else:
+                        share.holds.apply(block, release, now)
 
     def _claims_of(self, name: str, now: float) -> list[Claim]:
         return self._claims(now)[name]

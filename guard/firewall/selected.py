@@ -46,6 +46,10 @@ class Mirrors:
         """Makes every firewall equal to its claims."""
         self._each(lambda mirror: mirror.start(now))
 
+    def hurry(self, now: float) -> None:
+        """Begins to apply what changed."""
+        self._each(lambda mirror: mirror.hurry(now))
+
     def step(self, now: float) -> None:
         """Applies what changed."""
         self._each(lambda mirror: mirror.step(now))

@@ -16,6 +16,7 @@ from guard.firewall.intervals import SLACK, later, outlasts
 from guard.lib.networks import Network
 from guard.roles import Carving, Protection
 
+_BITS = {4: 32, 6: 128}
 Ends = Mapping[Network, float | None]
 Claims = Mapping[Network, Sequence[Claim]]
 
@@ -123,7 +124,7 @@ class Share:
             self._claimed |= live.keys()
         pieces = self._flat()
         if not (touched.isdisjoint(self._carved) and touched.isdisjoint(pieces)) or any(
-            self._in_part(net) for net in live
+            self._in_part(net) for net in live if net[2] < _BITS[net[0]]
         ):
             return self._decide_carved(touched, claims)
         block, release = [], []
@@ -131,7 +132,10 @@ class Share:
         for network in touched:
             claimed = live.get(network)
             vetoed = claimed is not None and protects(network) is not None
-            (self.vetoed.add if vetoed else self.vetoed.discard)(network)
+            if vetoed:
+                self.vetoed.add(network)
+            elif self.vetoed:
+                self.vetoed.discard(network)
             if claimed and not vetoed:
                 until = claimed[0].until if len(claimed) == 1 else ends(claimed)[network]
                 block.append(new(Block, (network, until)))

@@ -97,11 +97,13 @@ def packet(data: bytes) -> Packet:
 
 def change(now: float, block: Iterable[Block], release: Iterable[Network]) -> bytes:
     """The time, then releases and blocks."""
-    body = bytearray(_record(0, Network(4, 0, 0), now))
-    for network in release:
-        body += _record(0, network, 0.0)
-    for network, until in block:
-        body += _record(1, network, until)
+    pack = _RECORD.pack
+    body = bytearray(pack(0, 4, 0, _NOBODY, now))
+    for version, value, length in release:
+        body += pack(0, version, length, value.to_bytes(16, "big"), 0.0)
+    for (version, value, length), until in block:
+        end = _EVER if until is None else until
+        body += pack(1, version, length, value.to_bytes(16, "big"), end)
     return bytes(body)
 
 
@@ -183,13 +185,6 @@ def _blocks(body: bytes) -> Iterator[Block]:
     for what, version, length, value, until in _RECORD.iter_unpack(body):
         if what == 1:
             yield Block(_network(version, length, value), _time(until))
-
-
-def _record(what: int, network: Network, until: float | None) -> bytes:
-    value = network.value.to_bytes(16, "big")
-    return _RECORD.pack(
-        what, network.version, network.length, value, math.inf if until is None else until
-    )
 
 
 def _network(version: int, length: int, packed: bytes) -> Network:

@@ -60,14 +60,18 @@ class Brakes:
             if self.most_good and len(state.good) >= self.most_good:
                 why = f"{len(state.good)} addresses in good standing within an hour"
                 return Ruling(ban=False, alarm=self._stop(jail, state, now, why))
-        _slide(state.bans, now, MINUTE)
-        if not self.per_minute or len(state.bans) <= self.per_minute:
+        bans = state.bans
+        if not bans or now - MINUTE < bans[0] <= now:
+            bans.append(now)  # as _slide does: a thousand may come at once
+        else:
+            _slide(bans, now, MINUTE)
+        if not self.per_minute or len(bans) <= self.per_minute:
+            return _MADE
+        if now < state.alarmed_until and not self.halt:
             return _MADE
         why = f"more than {self.per_minute} bans within a minute"
         if self.halt:
             return Ruling(ban=False, alarm=self._stop(jail, state, now, why))
-        if now < state.alarmed_until:
-            return _MADE
         state.alarmed_until = now + MINUTE
         return Ruling(ban=True, alarm=f"jail {jail}: {why}")
 

@@ -66,9 +66,7 @@ class Doubt:
                 else:
                     goods.append(Good(network, time, event.how))
         # Only now: what was refused may stand before its Reception, or after it.
-        for event in events:
-            if type(event) is Rejection and event.kind is _DENIED:
-                self._refuse(event.address, min(event.time, bound))
+        self._refuse(events, bound)
         self._newest = newest
         return goods + self._release(newest)
 
@@ -99,15 +97,23 @@ class Doubt:
         if len(self._due) > self._most:
             self._forget(*self._due.popleft()[1:3])
 
-    def _refuse(self, address: str, time: float) -> None:
-        """Drops what was held near `time`, and remembers it for what is read later."""
-        if len(self._refused) >= self._most:
-            self._refused.clear()
-        self._refused[address] = time
-        held = self._held.get(address)
-        if held is None:
-            return
-        rest = [before for before in held if abs(before - time) > self._near]
+    def _refuse(self, events: Sequence[Event], bound: float) -> None:
+        """Drops what was held near a refusal, and remembers that for what is read later."""
+        refused, held, most = self._refused, self._held, self._most
+        for event in events:
+            if type(event) is Rejection and event.kind is _DENIED:
+                time, address = event.time, event.address
+                if time > bound:
+                    time = bound
+                if len(refused) >= most:
+                    refused.clear()
+                refused[address] = time
+                if address in held:
+                    self._drop(address, time)
+
+    def _drop(self, address: str, time: float) -> None:
+        """Drops what was held near `time`."""
+        rest = [before for before in self._held[address] if abs(before - time) > self._near]
         if rest:
             self._held[address] = rest
         else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 
 from guard.events import Good, Offence, Overflow, Window
@@ -46,7 +46,8 @@ def said(good: Good, now: float) -> str:
 class Restraint:
     """Holds jails back. `commands` are the jails' ignorecommands, by jail.
 
-    `noticed` is told the addresses of each batch, and each that a jail wants to ban.
+    `noticed` is told the addresses of each batch, and each that a jail wants to ban, while `heeds`
+    says that it takes heed of any.
     `spared` counts what was held back.
     `here` reads this machine's addresses, for jails that ignore them, while `own` is off.
     Raises Unavailable as the store does.
@@ -60,6 +61,7 @@ class Restraint:
         commands: Mapping[str, str] | None = None,
         *,
         noticed: Callable[[Network], None] = lambda address: None,
+        heeds: Callable[[], bool] = lambda: True,
         here: Callable[[], own.Here] = own.Here,
     ) -> None:
         self._here = here
@@ -67,13 +69,24 @@ class Restraint:
         self._settings, self._standing, self._counters = settings, standing, counters
         self._commands = {jail: IgnoreCommand(line) for jail, line in (commands or {}).items()}
         self.brakes = Brakes(settings.bans_per_minute, settings.halt)
-        self.noticed = noticed
+        self._noticed, self._heeds = noticed, heeds
         self.spared: Counter[str] = Counter()
 
     def configure(self, settings: ProtectSettings) -> None:
         """Takes up new settings; what is counted and stopped stays."""
         self._settings = settings
         self.brakes.per_minute, self.brakes.halt = settings.bans_per_minute, settings.halt
+
+    def meet(self, networks: Iterable[Network | None]) -> None:
+        """Tells whoever asks for names of these, None left out; costs nothing where nobody does.
+
+        Called for each batch, and again for whom a jail wants to ban: when they were first heard
+        of, the DNS may not have answered.
+        """
+        if self._heeds():
+            for network in networks:
+                if network is not None:
+                    self._noticed(network)
 
     def heard(self, goods: Sequence[Good]) -> None:
         """Remembers signs of good standing."""
@@ -98,29 +111,25 @@ class Restraint:
         ignoreself: bool = False,
     ) -> str | None:
         """Why the ban that `overflow` means is not made, or None when it is."""
-        if ignoreself and self._is_own(overflow.network, overflow.time):
+        jail, network, time, _ = overflow
+        if ignoreself and not self._settings.own and self._is_own(network, time):
             return self._counted("ignoreself")
-        # Once more: when it was first heard of, the DNS may not have answered.
-        self.noticed(overflow.network)
-        command = self._commands.get(overflow.jail)
-        if command is not None and command.ignores(overflow.network, overflow.time):
+        command = self._commands.get(jail)
+        if command is not None and command.ignores(network, time):
             return self._counted("ignorecommand")
         if good is not None:
             if weak:
-                return self._counted(f"good standing: {said(good, overflow.time)}")
+                return self._counted(f"good standing: {said(good, time)}")
             if not self._enough(overflow, window):
-                return self._counted(f"good standing: {said(good, overflow.time)}, needs more")
+                return self._counted(f"good standing: {said(good, time)}, needs more")
         # Whoever is only taken for good because the store is gone says nothing about the jail.
-        shown = good is not None and known(good, overflow.time)
-        ruling = self.brakes.ask(overflow.jail, overflow.time, good=shown)
+        ruling = self.brakes.ask(jail, time, good=good is not None and known(good, time))
         if ruling.alarm:
             log.error("%s", ruling.alarm)
         return None if ruling.ban else self._counted("the jail is stopped")
 
     def _is_own(self, network: Network, time: float) -> bool:
-        """Whether an address of this machine is in `network`, where nothing else protects those."""
-        if self._settings.own:
-            return False
+        """Whether an address of this machine is in `network`."""
         since, mine = self._mine
         if not since <= time < since + _FRESH:
             # Asking the kernel takes milliseconds, and a thousand offenders may come at once.

@@ -157,8 +157,12 @@ class Watch:
 
     def noticed(self, address: Network) -> None:
         """Has the reverse name of `address` asked for soon. Never waits; safe in any thread."""
-        if any(entry.suffix for entry in self._entries):
+        if self.heeds():
             self._reverse.noticed(address)
+
+    def heeds(self) -> bool:
+        """Whether any name that is allowed could be a reverse name of somebody's."""
+        return any(entry.suffix for entry in self._entries)
 
     def _settled(self, now: float) -> Entries:
         """The sessions that have lasted for a while, and all that were there at the start."""

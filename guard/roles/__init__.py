@@ -30,6 +30,7 @@ from guard.roles.hearing import Finishing, Marking, Sink, Source, Telling
 from guard.roles.keeping import (
     Counters,
     Crowds,
+    Deferring,
     ExactCounters,
     Ledger,
     Permits,
@@ -46,6 +47,7 @@ __all__ = [
     "ConfigError",
     "Counters",
     "Crowds",
+    "Deferring",
     "Enricher",
     "ExactCounters",
     "Finishing",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from guard.events import Claim, Past, Remembered
@@ -20,6 +21,8 @@ from guard.lib.networks import Network
 REMEMBERED_CHANGES = 100_000
 # What has ended stays for so long, since clocks of hosts differ by seconds.
 GRACE = 60.0
+_EVER = math.inf
+_NONE: Mapping[Network, Claim] = {}
 
 
 @dataclass(slots=True)
@@ -88,6 +91,25 @@ class Book:
             return Past(tuple(live), {})
         return Past(tuple(live), dict(record.strikes))
 
+    def pasts(self, networks: Iterable[Network], now: float) -> list[Past]:
+        """`past` of each of `networks`, at a third of the cost: a thousand may be asked for."""
+        found, new = [], tuple.__new__
+        nothing = Past((), {})
+        claimed = [held.get for held in self._sources.values() if held]
+        record_of, memory = self._records.get, self._memory
+        for network in networks:
+            live: tuple[Claim, ...] = ()
+            for claim_on in claimed:
+                claim = claim_on(network)
+                if claim is not None and ((until := claim.until) is None or until > now):
+                    live = (*live, claim)
+            record = record_of(network)
+            if record is not None and record.ended + memory > now:
+                found.append(new(Past, (live, dict(record.strikes))))
+            else:
+                found.append(new(Past, (live, {})) if live else nothing)
+        return found
+
     @property
     def version(self) -> int:
         """Goes up by one with each network touched."""
@@ -98,36 +120,37 @@ class Book:
         count = self._version - version
         if not 0 <= count <= len(self._changed):
             return None
-        return {self._changed[-1 - back] for back in range(count)}
+        return set(islice(reversed(self._changed), count))
 
     # Changing -----------------------------------------------------------------------------------
 
     def claim(self, claim: Claim, now: float, *, restored: bool = False) -> Claim:
         """Adds or replaces one claim and returns it as it stands; `restored` is no strike."""
-        held = self._sources.setdefault(claim.source, {})
-        old = held.get(claim.network)
+        network, source, until = claim.network, claim.source, claim.until
         since, strikes = claim.since, claim.strikes if restored else 0
-        if claim.source.startswith("jail:"):
+        if source.startswith("jail:"):
+            old = self._sources.get(source, _NONE).get(network)
             if old is not None and alive(old, now):
                 since, strikes = old.since, old.strikes
             elif not restored:
-                strikes = self._strike(claim, now)
-        if (since, strikes) != (claim.since, claim.strikes):
-            claim = Claim(claim.network, claim.source, claim.reason, since, claim.until, strikes)
+                strikes = self._strike(network, source, _EVER if until is None else until, now)
+        if strikes != claim.strikes or since != claim.since:
+            claim = Claim(network, source, claim.reason, since, until, strikes)
         self.put(claim)
-        self._touch(claim.source, claim.network, claim)
+        self._touch(source, network, claim)
         return claim
 
-    def _strike(self, claim: Claim, now: float) -> int:
-        record = self._records.get(claim.network)
+    def _strike(self, network: Network, source: str, end: float, now: float) -> int:
+        record = self._records.get(network)
         if record is None or record.ended + self._memory <= now:
-            record = Record()
-        strikes, until = record.strikes, claim.until
-        strikes[claim.source] = strikes.get(claim.source, 0) + 1
-        record.ended = max(record.ended, math.inf if until is None else until)
-        self.put_record(claim.network, record)
-        self._dirty.records[claim.network] = record
-        return sum(strikes.values())
+            record, total = Record({source: 1}, end), 1
+        else:
+            strikes = record.strikes
+            strikes[source] = strikes.get(source, 0) + 1
+            record.ended, total = max(record.ended, end), sum(strikes.values())
+        self.put_record(network, record)
+        self._dirty.records[network] = record
+        return total
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """Ends claims; returns those that were live, oldest first."""
@@ -204,15 +227,20 @@ class Book:
 
     def put(self, claim: Claim) -> None:
         """Takes a claim as it is, as when it is read from disk."""
-        self._sources.setdefault(claim.source, {})[claim.network] = claim
-        if claim.until is not None:
-            heapq.heappush(self._ends, (claim.until, claim.network, claim.source))
+        network, source, until = claim.network, claim.source, claim.until
+        held = self._sources.get(source)
+        if held is None:
+            held = self._sources[source] = {}
+        held[network] = claim
+        if until is not None:
+            heapq.heappush(self._ends, (until, network, source))
 
     def put_record(self, network: Network, record: Record) -> None:
         """Takes strikes as they are."""
         self._records[network] = record
-        if record.ended < math.inf:
-            heapq.heappush(self._forgets, (record.ended + self._memory, network))
+        ended = record.ended
+        if ended < _EVER:
+            heapq.heappush(self._forgets, (ended + self._memory, network))
 
     def drain(self) -> Dirty:
         """What changed since the last drain, for whoever keeps the file."""

@@ -212,3 +212,22 @@ def test_a_reverse_name_is_asked_for_again_when_a_ban_comes(store):
     heard.clear()
     assert banned(made, refused(1)) == [ADDRESS]
     assert heard == [parse_address(ADDRESS)] * 2
+
+
+def test_nobody_is_noticed_while_nobody_heeds(store):
+    """Asked once for each batch and each ban, so that a thousand addresses cost nothing."""
+    heeded, noticed, asked = [False], [], []
+
+    def heeds():
+        asked.append(1)
+        return heeded[0]
+
+    held = Restraint(
+        ProtectSettings(), store.standing, store.counters, noticed=noticed.append, heeds=heeds
+    )
+    made = Pipeline([jail()], store.counters, store.ledger, Protectors(), restraint=held)
+    made.hear([e for n in range(50) for e in refused(1, address=f"185.9.0.{n}")], NOW)
+    assert (noticed, len(asked)) == ([], 1)
+    heeded[0] = True
+    made.hear(refused(1, address="185.9.1.1"), NOW)
+    assert noticed == [parse_address("185.9.1.1")]

@@ -9,6 +9,12 @@ Time: each event has its own, and bans begin at the rejection that filled the wi
 operation `now` bounds it: an event of the future is taken as of now, one that is older than a
 jail's window is not counted, and a ban that would be over already is not made (fail2ban does the
 same). Without `now` an old log is replayed as if it were happening.
+
+Order: a batch is on disk before it is counted, with the place in its log; then claims are made,
+some at a time, and the kernel hears of them at once; then they go to disk; then the counters, which
+remembered the full windows until now, hear that these are settled. Whoever else is told of a ban is
+told after that. So a crash between kernel and disk leaves a block that no claim is behind: the next
+start's mirror takes it away, its counters tell the windows again, and the same claims are made.
 """
 
 from __future__ import annotations
@@ -32,36 +38,21 @@ from guard.events import (
 )
 from guard.jails.bars import Bars
 from guard.jails.crowd import Crowd
-from guard.jails.escalation import ban_length
 from guard.jails.jail import RECIDIVE, Jail
 from guard.jails.once import Once
-from guard.jails.reasons import reason
 from guard.jails.routes import Route, route_of, windows_of
 from guard.jails.settings import JailsSettings
 from guard.lib.networks import Network, read_addresses
-from guard.lib.prefixes import Prefixes
+from guard.pipeline.judge import Judge, Tally
 from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
-from guard.roles import Carving, Counters, Ledger, Protection, Suspects, Unavailable
+from guard.roles import Counters, Deferring, Ledger, Protection, Suspects, Unavailable
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 5000
+# Claimed in one go while the kernel is told of those before: its work on so many takes less time.
+TOGETHER = 200
 MANUAL = "manual"
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of events and overflows; for status and replay."""
-
-    heard: int = 0
-    counted: int = 0
-    stale: int = 0
-    already: int = 0
-    ignored: int = 0
-    protected: int = 0
-    spared: int = 0
-    late: int = 0
-    claimed: int = 0
 
 
 @dataclass(slots=True)
@@ -75,6 +66,7 @@ class _Work:
     overflows: list[Overflow] = field(default_factory=list)
     bans: list[Claim] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
+    hurry: Callable[[], None] | None = None
     again: bool = False  # these overflows may have led to claims before a crash
 
 
@@ -95,14 +87,13 @@ class Pipeline:
         chance: Callable[[], float] | None = None,
     ) -> None:
         self.tally = Tally()
-        self._counters, self._ledger, self._protection = counters, ledger, protection
+        self._counters, self._ledger = counters, ledger
+        self._deferring = ledger if isinstance(ledger, Deferring) else None
         self.restraint = restraint
         self._crowd = crowd
         widths = settings or JailsSettings(path=(), filters=())
         self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
-        self._chance = chance or SystemRandom().random
         self._jails = {jail.name: jail for jail in jails}
-        self._ignored = {name: Prefixes(jail.ignoreip) for name, jail in self._jails.items()}
         running = self._jails.values()
         by_filter = {
             name: route_of(jail for jail in running if jail.filter == name)
@@ -116,6 +107,8 @@ class Pipeline:
         self._by_kind = {kind: route for kind, route in by_kind.items() if route.jails}
         self._windows = windows_of(running, [*by_filter.values(), *by_kind.values()])
         self._bars = Bars(suspects, self._windows)
+        chosen = chance or SystemRandom().random
+        self._judge = Judge(running, protection, restraint, self._bars, chosen, self.tally).judge
         self._met: dict[str, Network | None] = {}
         self._doubt = Doubt()
         self._work: _Work | None = None
@@ -126,9 +119,7 @@ class Pipeline:
         """Reads the addresses of `events`, each once: there is nothing to remember of them."""
         read = read_addresses({event.address for event in events})
         if self.restraint is not None:
-            for network in read.values():
-                if network is not None:
-                    self.restraint.noticed(network)
+            self.restraint.meet(read.values())
         # Most are IPv4, and counted as they are.
         masked = [text for text in read if ":" in text] if self._widths[4] == 32 else list(read)
         for text in masked:
@@ -141,9 +132,16 @@ class Pipeline:
         return network.supernet(self._widths[network.version])
 
     def hear(
-        self, events: Sequence[Event], now: float | None, mark: Mark | None = None
+        self,
+        events: Sequence[Event],
+        now: float | None,
+        mark: Mark | None = None,
+        hurry: Callable[[], None] | None = None,
     ) -> list[Claim]:
         """Counts `events`, in order, and returns the claims that came of them; None replays.
+
+        Of many claims the ledger knows some while others are not decided yet, and on disk are none:
+        each time `hurry` is called, for whoever tells the kernel. It must not raise.
 
         With a `mark` they are counted at once: then all of them were, or none, whenever the process
         is killed. Raises Unavailable when the store is gone. Called again with the very same
@@ -152,6 +150,7 @@ class Pipeline:
         work = self._work
         if work is None or work.events is not events:
             work = self._work = _Work(events)
+        work.hurry = hurry
         with suppress(Unavailable):  # then it is tried again, and nothing is settled before
             work.claims += self._recover(now)
         size = SLICE if mark is None else max(1, len(events))
@@ -206,10 +205,7 @@ class Pipeline:
     def _settle(self, work: _Work, now: float | None) -> None:
         """Makes claims of the overflows, and lets the claims count where bans count."""
         if work.overflows:
-            made = self._claim(work.overflows, now, again=work.again)
-            work.overflows = []
-            work.bans += made
-            work.claims += made
+            self._claim_all(work, now)
         if work.bans:
             blocks = self._crowd.joined(work.bans) if self._crowd is not None else []
             work.overflows = self._count_bans(work.bans, again=work.again)
@@ -277,93 +273,64 @@ class Pipeline:
             else:
                 self.tally.stale += 1
 
-    def _claim(
-        self, overflows: Sequence[Overflow], now: float | None, *, again: bool = False
-    ) -> list[Claim]:
-        """Claims for those overflows that mean one; with `again` those that were made as well."""
+    def _claim_all(self, work: _Work, now: float | None) -> None:
+        """Claims for the overflows of `work`; those made are on disk when this ends or raises.
+
+        When they cannot be, none of them is made, and the overflows are all there is to do.
+        """
+        many = TOGETHER if work.hurry is not None else max(1, len(work.overflows))
+        made: list[Claim] = []
+        done = 0
+        try:
+            while done < len(work.overflows):
+                some = work.overflows[done : done + many]
+                made += self._claim(some, now, work)
+                done += len(some)
+                if work.hurry is not None:
+                    work.hurry()
+        finally:
+            if work.hurry is not None and self._deferring is not None:
+                self._deferring.flush()
+            del work.overflows[:done]
+            work.bans += made
+            work.claims += made
+
+    def _claim(self, overflows: Sequence[Overflow], now: float | None, work: _Work) -> list[Claim]:
+        """Claims for those overflows that mean one; of a batch `again` those made as well."""
         networks = list(dict.fromkeys(overflow.network for overflow in overflows))
         first = min(overflow.time for overflow in overflows)
         last = max(overflow.time for overflow in overflows)
         pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
-        goods = self.restraint.goods(networks, last) if self.restraint is not None else {}
+        goods: dict[Network, Good] = {}
+        if self.restraint is not None:
+            self.restraint.meet(networks)
+            goods = self.restraint.goods(networks, last)
         wanted: list[Claim] = []
         made_before: dict[Claim, None] = {}
+        judge = self._judge
         for overflow in overflows:
             past = pasts[overflow.network]
-            if again and (before := _claimed(overflow, past)) is not None:
+            if work.again and (before := _claimed(overflow, past)) is not None:
                 made_before[before] = None
                 continue
-            claim = self._judge(overflow, past, goods.get(overflow.network), now)
-            if claim is None:
+            due = judge(overflow, past, goods.get(overflow.network), now)
+            if due is None:
                 continue
-            wanted.append(claim)
+            wanted.append(due)
             if len(networks) < len(overflows):  # the next one may be of the same network
-                strikes = {**past.strikes, claim.source: past.strikes.get(claim.source, 0) + 1}
-                pasts[overflow.network] = Past((*past.claims, claim), strikes)
+                strikes = {**past.strikes, due.source: past.strikes.get(due.source, 0) + 1}
+                pasts[overflow.network] = Past((*past.claims, due), strikes)
         if not wanted:
             return [*made_before]
-        made = self._ledger.claim(wanted, last if now is None else now)
+        claim = self._ledger.claim
+        if work.hurry is not None and self._deferring is not None:
+            claim = self._deferring.claim_soon
+        made = claim(wanted, last if now is None else now)
         # Where another host was faster its claim stands, and is not ours to tell of.
         new = [m for m, asked in zip(made, wanted, strict=True) if m.since == asked.since]
         self.tally.already += len(wanted) - len(new)
         self.tally.claimed += len(new)
         return [*made_before, *new]
-
-    def _judge(
-        self, overflow: Overflow, past: Past, good: Good | None, now: float | None
-    ) -> Claim | None:
-        """The claim that an overflow makes, unless something speaks against it."""
-        jail, source = self._jails[overflow.jail], f"jail:{overflow.jail}"
-        if past.claims and any(
-            c.source == source and _holds(c, overflow.time) for c in past.claims
-        ):
-            self.tally.already += 1
-        elif self._ignored[overflow.jail].overlaps(overflow.network):
-            self.tally.ignored += 1
-        elif self._protected(overflow.network):
-            self.tally.protected += 1
-        elif self._spared(overflow, jail, good):
-            self.tally.spared += 1
-        else:
-            until = self._until(jail, overflow, past)
-            if until is None or now is None or until > now:
-                why = self._reason(overflow, jail)
-                return Claim(overflow.network, source, why, overflow.time, until)
-            self.tally.late += 1
-        return None
-
-    def _reason(self, overflow: Overflow, jail: Jail) -> str:
-        suspicion = None
-        if overflow.rejections < jail.window.maxretry:
-            suspicion = self._bars.suspicion(Offence(jail.name, overflow.network, overflow.time))
-        what = "ban" if jail.filter in RECIDIVE else "rejection"
-        return reason(overflow, jail.window, suspicion, what=what)
-
-    def _protected(self, network: Network) -> bool:
-        """Whether no part of `network` may be blocked; the mirror carves where some may."""
-        if self._protection.protects(network) is None:
-            return False
-        if network.is_address or not isinstance(self._protection, Carving):
-            return True
-        return not self._protection.carve(network)
-
-    def _spared(self, overflow: Overflow, jail: Jail, good: Good | None) -> bool:
-        if self.restraint is None:
-            return False
-        why = self.restraint.spares(
-            overflow, good, window=jail.window, weak=jail.weak, ignoreself=jail.ignoreself
-        )
-        return why is not None
-
-    def _until(self, jail: Jail, overflow: Overflow, past: Past) -> float | None:
-        if not past.strikes:
-            strikes = 0
-        elif jail.escalation is None or jail.escalation.overalljails:
-            strikes = sum(past.strikes.values())
-        else:
-            strikes = past.strikes.get(f"jail:{jail.name}", 0)
-        length = ban_length(jail.bantime, jail.escalation, strikes, self._chance)
-        return None if length is None else overflow.time + length
 
     def marked(self, source: str) -> bytes | None:
         """The place in the last batch of `source` that was counted, where that is kept."""
@@ -383,10 +350,11 @@ class Pipeline:
         """
         targets = [None] if network is None else list({network, self.key(network)})
         ended = [c for target in targets for c in self._ledger.withdraw(target, None, now)]
-        for forgotten in {claim.network for claim in ended} | {t for t in targets if t}:
-            self._counters.forget(forgotten)
-            if self._crowd is not None:
-                self._crowd.forget(forgotten)
+        forgotten = {claim.network for claim in ended} | {t for t in targets if t}
+        self._counters.forget(*forgotten)
+        if self._crowd is not None:
+            for member in forgotten:
+                self._crowd.forget(member)
         return ended
 
 
@@ -395,7 +363,3 @@ def _claimed(overflow: Overflow, past: Past) -> Claim | None:
     source = f"jail:{overflow.jail}"
     found = (c for c in past.claims if c.source == source and c.since == overflow.time)
     return next(found, None)
-
-
-def _holds(claim: Claim, time: float) -> bool:
-    return claim.until is None or claim.until > time

@@ -1,0 +1,187 @@
+"""What is begun in a hurry is what a step would have done, and no failure of it stays."""
+
+import time
+
+import pytest
+from netns import World, inside
+
+from guard.events import Block, Claim
+from guard.firewall.dryrun import DryRun
+from guard.firewall.mirror import Mirror
+from guard.firewall.selected import Mirrors
+from guard.firewall.separate import separate
+from guard.firewall.settings import FirewallSettings
+from guard.lib.networks import Network
+from guard.lib.networks import parse_network as net
+from guard.roles import Unavailable
+from guard.stores.embedded_ledger import EmbeddedLedger
+
+NOW = 1000.0
+A, B, C = net("192.0.2.10"), net("198.51.100.0/24"), net("2001:db8:1::/64")
+
+
+class Beside(DryRun):
+    """A dry run that does what is posted when it is settled, and may fail at it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posted: list[tuple] = []
+        self.fails = False
+
+    def post(self, block, release, now):
+        """Keeps it."""
+        self.posted.append((block, release, now))
+
+    def settle(self):
+        """Does all of it, or none."""
+        posted, self.posted = self.posted, []
+        if self.fails:
+            raise Unavailable("no memory")
+        for change in posted:
+            self.apply(*change)
+
+
+class Shield:
+    """A Protection that changes."""
+
+    version = 0
+    networks: frozenset[Network] = frozenset()
+
+    def protects(self, network: Network) -> str | None:
+        """Whether it is one of them."""
+        return "shielded" if network in self.networks else None
+
+
+def setting(firewall):
+    """A ledger, a mirror that has begun, and its shield."""
+    ledger, shield = EmbeddedLedger(None, 3600.0), Shield()
+    mirror = Mirror(ledger, firewall, shield)
+    mirror.start(NOW)
+    return ledger, mirror, shield
+
+
+def claim(ledger, *networks, until=None):
+    """Has them claimed."""
+    ledger.claim([Claim(n, "jail:x", "why", NOW, until) for n in networks], NOW)
+
+
+def test_what_is_hurried_is_posted_at_once_and_once():
+    """Each claim goes out when it is hurried; the step has nothing left to tell."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    claim(ledger, A)
+    mirror.hurry(NOW)
+    claim(ledger, B)
+    mirror.hurry(NOW)
+    mirror.hurry(NOW)
+    assert [[b.network for b in block] for block, _, _ in firewall.posted] == [[A], [B]]
+    assert firewall.blocked(NOW) == {}
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {A: None, B: None}
+    ledger.withdraw(A, None, NOW)
+    mirror.hurry(NOW)
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {B: None}
+
+
+def test_a_firewall_that_cannot_be_told_ahead_is_told_by_the_step():
+    """Nothing is lost by a hurry that does nothing."""
+    ledger, mirror, _ = setting(firewall := DryRun())
+    claim(ledger, A)
+    mirror.hurry(NOW)
+    assert firewall.blocked(NOW) == {}
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {A: None}
+
+
+def test_when_what_was_posted_fails_the_next_step_lays_everything():
+    """The mirror does not know what the firewall holds, and does not stay in doubt."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    claim(ledger, A)
+    mirror.hurry(NOW)
+    firewall.fails = True
+    claim(ledger, B)
+    mirror.hurry(NOW)
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {A: None, B: None}
+
+
+def test_nothing_is_hurried_past_a_change_of_protection():
+    """Whom somebody began to protect is not blocked, not even for the moment until the step."""
+    ledger, mirror, shield = setting(firewall := Beside())
+    shield.networks, shield.version = frozenset([A]), 1
+    claim(ledger, A, B)
+    mirror.hurry(NOW)
+    assert firewall.posted == []
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {B: None}
+    claim(ledger, A, C)
+    mirror.hurry(NOW)
+    assert [b.network for b in firewall.posted[0][0]] == [C]
+
+
+def test_a_ledger_that_forgot_what_it_said_is_laid_anew():
+    """Claims that the kernel heard of and the disk did not take are released."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    claim(ledger, A)
+    mirror.hurry(NOW)
+    ledger._life, ledger._book = "another", ledger._load()  # as after a write that failed
+    mirror.hurry(NOW)
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {}
+
+
+def test_two_mirrors_hurry_both():
+    """As they step."""
+    ledger = EmbeddedLedger(None, 3600.0)
+    both = Beside(), Beside()
+    mirrors = Mirrors([Mirror(ledger, firewall, Shield()) for firewall in both])
+    mirrors.start(NOW)
+    claim(ledger, A)
+    mirrors.hurry(NOW)
+    assert [len(firewall.posted) for firewall in both] == [1, 1]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("backend", ["nftables", "iptables", "blackhole"])
+def test_packets_are_dropped_while_the_caller_goes_on(world: World, backend: str):
+    """By the firewall's process: groups, prefixes and addresses, before anybody asks for it."""
+    with inside(world.server):
+        firewall = separate(FirewallSettings(backend=backend), ("drop",)).firewall
+        ledger = EmbeddedLedger(None, 3600.0)
+        mirror = Mirror(ledger, firewall, Shield(), lambda source: source.removeprefix("feed:"))
+        now = time.time()
+        mirror.start(now)
+        claims = [Claim(A, "feed:drop", "", now, now + 600), Claim(C, "jail:x", "", now, None)]
+        ledger.claim(claims, now)
+        mirror.hurry(now)
+        many = [Claim(Network(4, 0x0B000000 + n, 32), "jail:x", "", now, None) for n in range(900)]
+        for at in range(0, 900, 100):
+            ledger.claim(many[at : at + 100], now)
+            mirror.hurry(now)
+        mirror.step(now)
+        assert not world.offender.connects(world.v4)
+        held = firewall.blocked(now)
+        if hasattr(firewall, "group"):
+            held |= firewall.group("drop").blocked(now)
+        assert held.keys() == {A, C, *(each.network for each in many)}
+        report = mirror.reconcile(now)
+        assert (report.missing, report.foreign) == (0, 0)
+        firewall.close()
+
+
+@pytest.mark.root
+def test_a_table_that_somebody_removed_is_laid_anew_by_the_step_after_a_hurry(world: World):
+    """What was posted is refused by the kernel; everybody is blocked when the step returns."""
+    with inside(world.server):
+        firewall = separate(FirewallSettings(backend="nftables")).firewall
+        ledger, mirror, _ = setting(firewall)
+        claim(ledger, B)
+        mirror.step(NOW)
+        world.run("nft", "flush", "ruleset")
+        claim(ledger, A)
+        mirror.hurry(NOW)
+        mirror.step(NOW)
+        assert firewall.blocked(NOW) == {A: None, B: None}
+        firewall.apply([Block(C, None)], [], NOW)
+        assert firewall.blocked(NOW) == {A: None, B: None, C: None}
+        firewall.close()
