@@ -225,22 +225,23 @@ class Mirror:
             if not self._suspect:
                 # Nobody but the kernel's clock was there since all this was laid or read.
                 return Report(count, count, 0, 0, faults, warnings)
-        found = [self._repaired(name, wanted[name], now, began) for name in reversed(self._shares)]
+        found = {
+            name: self._repaired(name, wanted[name], now, began) for name in reversed(self._shares)
+        }
         if faults and isinstance(firewall, Grouping):
             firewall.tidy()
         self._suspect = False
-        present, missing, foreign = map(sum, zip(*found, strict=True))
-        return Report(count, present, missing, foreign, faults, warnings)
+        # What all feeds list is in each feed's share as well, and is told there if it can be.
+        _, more, others = found.pop(UNION, (0, 0, 0))
+        present, missing, foreign = map(sum, zip(*found.values(), strict=True))
+        return Report(count, present, missing or more, foreign or others, faults, warnings)
 
     def _repaired(self, name: str, wanted: Ends, now: float, began: float) -> tuple[int, int, int]:
-        """Makes one share as `wanted`; how many were present, missing and foreign.
-
-        What all feeds list together is in each feed's share as well, and counts as present there.
-        """
+        """Makes one share as `wanted`; how many were present, missing and foreign."""
         holds, firewall = self._shares[name].holds, self._firewall
         if len(wanted) > READABLE and isinstance(firewall, Watched):
             self._lay(name, wanted, now)
-            return len(wanted) if name != UNION else 0, 0, 0
+            return len(wanted), 0, 0
         present = holds.blocked(now)
         # Ends are told from `now`, but the kernel counts from when it was told or asked.
         slack = SLACK + self._latest + time.monotonic() - began
@@ -248,7 +249,7 @@ class Mirror:
         missing, foreign = difference(wanted, present, now, longest, slack)
         if missing or foreign:
             holds.apply(missing, foreign, now)
-        return len(present) if name != UNION else 0, len(missing), len(foreign)
+        return len(present), len(missing), len(foreign)
 
     def _lay(self, name: str, wanted: Ends, now: float) -> None:
         holds = self._shares[name].holds

@@ -12,6 +12,7 @@ from netns import World, inside
 from guard.events import Block, Claim
 from guard.firewall.blackhole import Blackhole
 from guard.firewall.dryrun import DryRun
+from guard.firewall.groups import groups_of, sorter
 from guard.firewall.intervals import SLACK
 from guard.firewall.iptables import IPTables
 from guard.firewall.mirror import Mirror, Report
@@ -337,6 +338,24 @@ def test_damage_to_the_ipsets_is_repaired(world: World):
         assert not made.mirror.reconcile(time.time()).clean
         assert world.offender.dropped(world.v4)
         assert made.mirror.reconcile(time.time()) == Report(2, 2, 0, 0)
+
+
+@pytest.mark.root
+def test_what_many_feeds_list_is_counted_once_when_it_is_missing(world: World):
+    """The set of all feeds together counts only when nothing else is missing."""
+    feeds = ("one", "two", "three", "four")
+    firewall = IPTables((25,), groups=groups_of(feeds))
+    with inside(world.server):
+        ledger = EmbeddedLedger(None, 3600.0)
+        ledger.claim([Claim(A, "feed:one", "listed", NOW, None)], NOW)
+        mirror = Mirror(ledger, firewall, Shield(), sorter(feeds))
+        mirror.start(time.time())
+        world.run("ipset", "flush")
+        assert mirror.reconcile(time.time()) == Report(1, 0, 1, 0)
+        world.run("ipset", "flush", "guard_v4_listed_a")
+        assert mirror.reconcile(time.time()) == Report(1, 1, 1, 0)
+        assert mirror.reconcile(time.time()) == Report(1, 1, 0, 0)
+        firewall.close()
 
 
 @pytest.mark.root
