@@ -117,6 +117,7 @@ class Mirror:
         self._protection_seen = self._protection_version()
         # Whether the firewall may hold anything else than was laid.
         self._broken = self._suspect = True
+        self._failure = ""
         self._dirty_in_a_row = 0
         self._latest = 0.0
         self._warned: set[str] = set()
@@ -130,6 +131,8 @@ class Mirror:
     @property
     def alarm(self) -> str:
         """What is lastingly wrong with the firewall, in a line for `guard status`; else empty."""
+        if self._failure:
+            return f"the kernel does not follow the ledger: {self._failure}"
         if self.report is None or self._dirty_in_a_row < _LASTING:
             return ""
         found = self.report
@@ -159,6 +162,7 @@ class Mirror:
             if isinstance(self._firewall, Tidying):
                 self._firewall.tidy()
         self._cursor, self._broken, self._suspect = cursor, False, False
+        self._failure = ""
         self._latest = max(self._latest, time.monotonic() - began)
 
     def hurry(self, now: float) -> None:
@@ -368,6 +372,7 @@ class Mirror:
         """Remembers a failure of the firewall: what it holds is not known then."""
         try:
             yield
-        except GuardError:
+        except GuardError as error:
             self._broken = self._suspect = True
+            self._failure = str(error)
             raise

@@ -182,12 +182,15 @@ def test_after_a_failure_the_next_step_lays_everything():
     made.mirror.start(NOW)
     made.firewall.failing = True
     made.claim(A)
+    assert not made.mirror.alarm
     with pytest.raises(Unavailable):
         made.mirror.step(NOW)
+    assert made.mirror.alarm == "the kernel does not follow the ledger: no memory"
     made.firewall.failing = False
     made.firewall.replace([], NOW)
     made.mirror.step(NOW)
     assert made.firewall.blocked(NOW) == {A: None}
+    assert not made.mirror.alarm
 
 
 def test_reconcile_reports_what_it_repairs_and_alarms_when_it_lasts():
