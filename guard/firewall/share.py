@@ -19,6 +19,8 @@ from guard.roles import Carving, Protection
 _BITS = {4: 32, 6: 128}
 Ends = Mapping[Network, float | None]
 Claims = Mapping[Network, Sequence[Claim]]
+# Later than this (the year 2445) is for ever: nftables counts 584 years.
+AGES = 1.5e10
 
 
 class Difference(NamedTuple):
@@ -33,6 +35,8 @@ def ends(claims: Iterable[Claim]) -> dict[Network, float | None]:
     found: dict[Network, float | None] = {}
     for claim in claims:
         until = claim.until
+        if until is not None and until > AGES:
+            until = None
         if claim.network in found:
             until = later(found[claim.network], until)
         found[claim.network] = until
@@ -138,6 +142,8 @@ class Share:
                 self.vetoed.discard(network)
             if claimed and not vetoed:
                 until = claimed[0].until if len(claimed) == 1 else ends(claimed)[network]
+                if until is not None and until > AGES:
+                    until = None
                 block.append(new(Block, (network, until)))
             else:
                 release.append(network)

@@ -344,6 +344,22 @@ def test_damage_to_the_ipsets_is_repaired(world: World):
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("kernel", KERNELS, ids=["nftables", "iptables", "blackhole"])
+@pytest.mark.parametrize("years", [30, 600, 950])
+def test_a_ban_for_longer_than_a_kernel_counts_is_no_difference(world: World, kernel, years: int):
+    """Addresses and prefixes, laid at the start and later."""
+    until = time.time() + years * 365 * 86400
+    with mirrored(world, kernel()) as made:
+        made.claim(A, until=until)
+        made.claim(net("198.51.100.0/28"), until=until)
+        made.mirror.step(time.time())
+        assert made.mirror.reconcile(time.time()).clean
+        made.mirror.start(time.time())
+        world.run("nft", "add", "table", "inet", "mine")
+        assert made.mirror.reconcile(time.time()).clean
+
+
+@pytest.mark.root
 def test_what_many_feeds_list_is_counted_once_when_it_is_missing(world: World):
     """The set of all feeds together counts only when nothing else is missing."""
     feeds = ("one", "two", "three", "four")
