@@ -14,13 +14,17 @@ from guard.roles import Counters, ExactCounters
 
 
 class Once:
-    """Wraps `counters` of either kind. Raises what they raise; then nothing has changed."""
+    """Wraps `counters` of either kind. Raises what they raise; then nothing has changed.
+
+    While `open` says so nothing is settled: there are overflows that nobody can judge yet.
+    """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._exact = counters if isinstance(counters, ExactCounters) else None
         self._unsettled = False
         self._recovering = False
+        self.open = False
 
     def count(self, parts: list[Part], mark: Mark | None) -> list[Overflow]:
         """Counts `parts`, and takes out of the list what must not be counted again."""
@@ -43,14 +47,14 @@ class Once:
             return []
         if self._exact is None:
             return self._counters.count(offences, windows)
-        settled = not self._recovering
+        settled = not (self._recovering or self.open)
         found = self._exact.count_once(Batch((Part(offences, windows),), settled=settled))
         self._unsettled = bool(found) or not settled
         return found
 
     def settle(self) -> None:
         """Everything that came of the overflows is in the ledger."""
-        if self._recovering:
+        if self._recovering or self.open:
             return
         if self._unsettled and self._exact is not None:
             self._exact.count_once(Batch(settled=True))

@@ -44,6 +44,7 @@ from guard.jails.routes import Route, route_of, windows_of
 from guard.jails.settings import JailsSettings
 from guard.lib.networks import Network, read_addresses
 from guard.pipeline.judge import Judge, Tally
+from guard.pipeline.putoff import PutOff
 from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
 from guard.roles import Counters, Deferring, Ledger, Protection, Suspects, Unavailable
@@ -113,6 +114,7 @@ class Pipeline:
         self._doubt = Doubt()
         self._work: _Work | None = None
         self._once = Once(counters)
+        self._put_off = PutOff(restraint)
         self._left: _Work | None = _Work(())
 
     def _meet(self, events: Sequence[Event]) -> None:
@@ -178,7 +180,9 @@ class Pipeline:
         if self._work is not None:  # a batch that met a lost store comes first
             return []
         claims = self._recover(now)
-        work = _Work((), overflows=self._once.late(self._windows))
+        late = self._once.late(self._windows)
+        work = _Work((), overflows=[*self._put_off.due(), *late])
+        self._once.open = bool(self._put_off)
         self._settle_all(work, now)
         return claims + work.claims
 
@@ -289,6 +293,7 @@ class Pipeline:
                 if work.hurry is not None:
                     work.hurry()
         finally:
+            self._once.open = bool(self._put_off)
             if work.hurry is not None and self._deferring is not None:
                 self._deferring.flush()
             del work.overflows[:done]
@@ -313,8 +318,10 @@ class Pipeline:
             if work.again and (before := _claimed(overflow, past)) is not None:
                 made_before[before] = None
                 continue
-            due = judge(overflow, past, goods.get(overflow.network), now)
+            good = goods.get(overflow.network)
+            due = judge(overflow, past, good, now)
             if due is None:
+                self._put_off.spared(overflow, good)
                 continue
             wanted.append(due)
             if len(networks) < len(overflows):  # the next one may be of the same network
@@ -352,6 +359,7 @@ class Pipeline:
         ended = [c for target in targets for c in self._ledger.withdraw(target, None, now)]
         forgotten = {claim.network for claim in ended} | {t for t in targets if t}
         self._counters.forget(*forgotten)
+        self._put_off.forget(*forgotten)
         if self._crowd is not None:
             for member in forgotten:
                 self._crowd.forget(member)

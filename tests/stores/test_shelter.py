@@ -6,11 +6,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guard.events import Claim, Kind, Offence, Overflow, Rejection, Window
+from guard.events import Claim, Good, Kind, Mark, Offence, Overflow, Rejection, Window
 from guard.jails.jail import Jail
 from guard.lib.networks import parse_network
 from guard.pipeline import Pipeline
+from guard.protect.restraint import Restraint
+from guard.protect.settings import ProtectSettings
 from guard.roles import Unavailable
+from guard.stores.outbox import Outbox
 from guard.stores.redis_store import RedisStore
 from guard.stores.shelter import Shelter
 
@@ -225,6 +228,43 @@ class _Part:
         if self._flaky.left < 0:
             raise Unavailable("Redis at x does not answer")
         return getattr(self._part, name)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("calls", range(9))
+def test_a_ban_that_was_due_when_redis_went_is_made(redis_url, tmp_path, clock, calls, killed):
+    """Whose standing could not be asked is spared until it can be; with a daemon killed, too."""
+    jails = [Jail(name="relay", filter="relay", kinds=frozenset([Kind.RELAY_DENIED]))]
+    real = RedisStore(redis_url)
+    real.standing.note([Good(B, NOW - 60, "mail")])
+    flaky = Flaky(real)
+    shelter = Shelter(flaky, Outbox(tmp_path), clock=clock)
+
+    def play(shelter):
+        restraint = Restraint(ProtectSettings(), shelter, shelter)
+        return Pipeline(jails, shelter, shelter, Nobody(), restraint=restraint)
+
+    pipeline = play(shelter)
+    heard = [
+        Rejection(NOW + t, f"192.0.2.{n}", Kind.RELAY_DENIED) for t in range(5) for n in (1, 2)
+    ]
+    pipeline.hear(heard[:-2], NOW + 3, Mark("log", b"1"))
+    flaky.left = calls
+    pipeline.hear(heard[-2:], NOW + 4, Mark("log", b"2"))
+    pipeline.catch_up(NOW + 5)
+    if killed:
+        shelter._outbox.close()
+        shelter = Shelter(real, Outbox(tmp_path), clock=clock)
+        pipeline = play(shelter)
+    flaky.left, clock.now = 10**9, clock.now + 60
+    shelter.changes("")
+    for later in (6, 7):
+        pipeline.catch_up(NOW + later)
+    assert [(c.network, c.since, c.strikes) for c in real.ledger.claims(NOW + 7)] == [
+        (A, NOW + 4, 1)
+    ]
+    assert shelter._outbox.open == []
+    shelter.close()
 
 
 steps = st.lists(
