@@ -221,16 +221,21 @@ class Connection(Link):
     def _flush(self) -> None:
         dialogue, transport = self.dialogue, self.transport
         assert dialogue
-        out, records = dialogue.take()
-        for record in records:  # before the reply, as KumoMTA does
-            self.server.sink.put(record)
-        if transport is None:
-            return
-        pending = dialogue.pending
-        if pending and isinstance(pending, Pause) and self._hold(out, pending):
-            return
-        if out:
-            transport.write(self._tunnel.send(out) if self._tunnel else out)
+        while True:
+            out, records = dialogue.take()
+            for record in records:  # before the reply, as KumoMTA does
+                self.server.sink.put(record)
+            if transport is None:
+                return
+            pending = dialogue.pending
+            held = pending and isinstance(pending, Pause)
+            if held and self._hold(transport, out, cast("Pause", pending)):
+                return
+            if out:
+                transport.write(self._tunnel.send(out) if self._tunnel else out)
+            if not held:
+                break
+            self._end_wait(None)  # too many are held already
         if dialogue.steps != self._steps:
             self._steps, self._heard = dialogue.steps, self.loop.time()
         if pending or dialogue.closing or dialogue.request or self.hung_up or self.server.stopping:
@@ -254,17 +259,12 @@ class Connection(Link):
             self.dialogue.end_request(self.server.clock())
             self._flush()
 
-    def _hold(self, out: bytes, pause: Pause) -> bool:
+    def _hold(self, transport: asyncio.Transport, out: bytes, pause: Pause) -> bool:
         """Keeps a reply back for a while, if not too many are kept already."""
-        dialogue, transport = self.dialogue, self.transport
-        assert dialogue and transport
         if self._pause:
             return True
         if not self.server.hold():
-            # Only the reply is not held: the dialogue goes on as after any pause.
-            self.write(transport, out)
-            self._release(b"")
-            return True
+            return False
         transport.pause_reading()
         self._pause = self.loop.call_later(pause.seconds, self._end_pause, out)
         return True
@@ -274,19 +274,18 @@ class Connection(Link):
         self._pause = None
         if self.transport:
             self.transport.resume_reading()
-        self._release(out)
+            self.write(self.transport, out)
+            self._end_wait(None)
+            self._flush()
 
-    def _release(self, out: bytes) -> None:
-        dialogue, transport = self.dialogue, self.transport
-        if dialogue is None or transport is None:
-            return
-        self.write(transport, out)
+    def _end_wait(self, value: object) -> None:
+        """Has the dialogue go on with what it waited for."""
+        assert self.dialogue
         try:
-            dialogue.answer(None, self.server.clock())
+            self.dialogue.answer(value, self.server.clock())
         except Exception as error:  # the session's edge, as above
             self._broke(error)
         self._heard = self.loop.time()
-        self._flush()
 
     def _start(self, transport: asyncio.Transport) -> None:
         """Sets about what the dialogue waits for; hears no more until it is done."""
@@ -306,12 +305,12 @@ class Connection(Link):
         self._job = None
         if job.cancelled():
             return
-        assert self.dialogue
         try:
-            self.dialogue.answer(job.result(), self.server.clock())
+            value = job.result()
         except Exception as error:  # the session's edge, as above
             self._broke(error)
-        self._heard = self.loop.time()
+        else:
+            self._end_wait(value)
         self._flush()
         if self.transport and not self._job and not self.transport.is_closing():
             self.transport.resume_reading()

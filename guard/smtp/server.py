@@ -270,6 +270,8 @@ class Server:
             return True, None
         if self._naming and self.settings.scanner_names:
             self._naming.noticed(address)
+        if self.settings.tarpit:  # the answer may take a while
+            self.listener.good(address, self.now)
         return False, self._gate.enter(address, self._total, self.loop.time(), self.settings)
 
     @property

@@ -53,3 +53,11 @@ def test_who_is_good_is_answered_at_once(listen):
         for _ in range(5):
             assert client.say("bogus").startswith("502 ")
         assert time.monotonic() - began < 0.25
+
+
+def test_a_stranger_is_asked_for_as_soon_as_it_connects(listen):
+    """So that its first error may be held already; only where there is a tarpit."""
+    for tarpit, expected in ((1.0, [parse_address("127.0.0.1")]), (0.0, [])):
+        goods = Goods()
+        with listen(tarpit=tarpit, good=goods).connect():
+            assert goods.waiting() == expected

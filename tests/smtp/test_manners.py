@@ -122,6 +122,18 @@ def test_not_too_many_are_held(listen):
     assert server.server.held == 0
 
 
+def test_any_number_of_errors_at_once_is_answered_when_nobody_is_held(listen):
+    """However many errors an operator allows, and come in one piece."""
+    many = 3000
+    server = listen(
+        tarpit=1.0, tarpit_sessions=0, max_errors=many + 1, max_failed_recipients=many + 1
+    )
+    with server.connect() as client:
+        client.send("bogus\r\n" * many + "QUIT\r\n")
+        assert [client.reply()[:3] for _ in range(many + 1)] == ["502"] * many + ["221"]
+    assert len(server.notes.rejections()) == many
+
+
 def test_the_trusted_are_not_held(listen):
     """A relay host's errors are answered at once."""
     server = listen(tarpit=30.0, relay_hosts=["127.0.0.1"])
