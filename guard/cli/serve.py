@@ -30,7 +30,7 @@ def serve(
 
     from guard.config import load
     from guard.daemon import Daemon
-    from guard.firewall.privileges import SERVICE, keep_only
+    from guard.firewall.privileges import FIREWALL, SERVICE, held, keep_only
     from guard.lib.bulk import collect_seldom
     from guard.lib.clock import now
     from guard.lib.logs import set_up
@@ -38,7 +38,8 @@ def serve(
     settings = load(config)
     set_up(verbose=verbose, journal="JOURNAL_STREAM" in os.environ)
     made = build(settings, config)
-    if made.separated:
+    if made.separated or held() & FIREWALL:
+        # In a dry run and in a listener of root's too: they read what strangers send.
         keep_only(SERVICE)
     collect_seldom(10_000)
 

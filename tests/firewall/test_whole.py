@@ -83,6 +83,12 @@ def test_a_scanner_is_refused_counted_and_dropped(world: World, tmp_path: Path, 
         assert world.offender.dropped(world.v4, 25)
 
 
+def test_a_dry_run_of_root_gives_its_privileges_up_too(world: World, tmp_path: Path):
+    """It reads strangers' bytes like any other, and has no use for them."""
+    with running(world, tmp_path, "dry-run") as guard:
+        assert not holds_the_firewall(guard.pid)
+
+
 def holds_the_firewall(process: int) -> bool:
     """Whether any thread of a process has CAP_NET_ADMIN."""
     for task in Path(f"/proc/{process}/task").iterdir():
