@@ -175,10 +175,7 @@ class Daemon:
             steady = asyncio.get_running_loop().call_later(STEADY, works)
             try:
                 async for batch in source.batches():
-                    mark = None
-                    if marking is not None:
-                        mark = Mark(marking.key, await asyncio.to_thread(marking.mark))
-                    await self._count(batch, mark, engine)
+                    await self._count(batch, marking, engine)
                     watched.note(len(batch), self.clock())
                     backoff.reset()
             finally:
@@ -213,22 +210,24 @@ class Daemon:
                 log.exception("%s failed; again in %gs", name, backoff.pause)
             await backoff.wait()
 
-    async def _count(self, batch: Sequence[Event], mark: Mark | None, engine: EngineParts) -> None:
+    async def _count(
+        self, batch: Sequence[Event], marking: Marking | None, engine: EngineParts
+    ) -> None:
         """Has `batch` counted, however long the store is gone.
 
         One batch at a time: the pipeline goes on where the same batch was cut off.
         """
         async with self._counting:
-            if await self._hear(batch, mark, engine):
+            if await self._hear(batch, marking, engine):
                 self._changed.set()
 
     async def _hear(
-        self, batch: Sequence[Event], mark: Mark | None, engine: EngineParts
+        self, batch: Sequence[Event], marking: Marking | None, engine: EngineParts
     ) -> Sequence[Claim]:
         backoff = Backoff()
         while True:
             try:
-                claims = await self._in_thread(self._enforce, batch, mark, engine)
+                claims = await self._in_thread(self._enforce, batch, marking, engine)
                 break
             except Unavailable as error:
                 if not self._held_back:
@@ -242,9 +241,10 @@ class Daemon:
         return claims
 
     def _enforce(
-        self, batch: Sequence[Event], mark: Mark | None, engine: EngineParts
+        self, batch: Sequence[Event], marking: Marking | None, engine: EngineParts
     ) -> Sequence[Claim]:
         """Counts `batch` and has the kernel drop whoever is banned, before anything is told."""
+        mark = None if marking is None else Mark(marking.key, marking.mark())
         hurry = partial(self._hurry, engine) if self._followed else None
         claims = engine.operations.pipeline.hear(batch, self.clock(), mark, hurry)
         if claims and self._followed:

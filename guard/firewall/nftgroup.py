@@ -111,8 +111,14 @@ class Group:
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Blocks and releases in one transaction; all of it or nothing."""
-        if len(block) == 1 and not release and self._apply_one(*block[0], now):
-            return
+        if not release and self._prefixes is not None and self._link.renews:
+            if len(block) == 1 and self._apply_one(*block[0], now):
+                return
+            pairs = self._single_elements(block, now)
+            if pairs is not None:
+                with self._link.explained():
+                    self._link.send(self._added(pairs))
+                return
         wanted = live(block, now)
         gone = {network for network in release if network not in wanted}
         if len(wanted) < len(block):
@@ -128,7 +134,7 @@ class Group:
         """Blocks one address, where that is one element and no more; whether it was."""
         version, value, length = network
         kind = self._hashes.get((version, length))
-        if kind is None or not self._link.renews or self._prefixes is None:
+        if kind is None:
             return False
         left = 0
         if until is not None:
@@ -137,6 +143,24 @@ class Group:
             left = nftsets.milliseconds(until, now)
         self._link.send_one(kind, value.to_bytes(4 if version == 4 else 16, "big"), left)
         return True
+
+    def _single_elements(self, block: Sequence[Block], now: float) -> _Pairs | None:
+        """`block` by set, where each is one element of a hash set and nothing is to be undone."""
+        if len({network for network, _ in block}) < len(block):
+            return None
+        pairs: _Pairs = defaultdict(list)
+        hashes, milliseconds = self._hashes, nftsets.milliseconds
+        for (version, value, length), until in block:
+            kind = hashes.get((version, length))
+            if kind is None or (until is not None and until <= now):
+                return None
+            key = value.to_bytes(4 if version == 4 else 16, "big")
+            pairs[kind].append((key, milliseconds(until, now)))
+        return pairs
+
+    def _added(self, pairs: _Pairs) -> Iterator[bytes]:
+        for kind, elements in pairs.items():
+            yield from self._add(kind, elements)
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Makes `blocks` all that the sets hold, in one transaction."""
@@ -234,8 +258,7 @@ class Group:
             # as one. (Letting the kernel refuse a repeat costs an abort: 18 ms.)
             yield from self._add(kind, pairs)
             yield from self._elements(nftsets.DELETE_ELEMENTS, kind, pairs, 0)
-        for kind, pairs in blocked.items():
-            yield from self._add(kind, pairs)
+        yield from self._added(blocked)
         for version in ranged:
             yield from self._fill(version, prefixes, now)
 

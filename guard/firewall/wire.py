@@ -21,7 +21,8 @@ _HEAD = struct.Struct(">IBBH")
 _RECORD = struct.Struct(">BBB16sd")
 # A change that blocks one network and does nothing else, in one packet: head and two records.
 _SINGLE = struct.Struct(_HEAD.format + _RECORD.format[1:] * 2)
-# The same, what the first record says of a network left out, and an address as two numbers.
+# How both are read, an address as two numbers; of the first of two records the time alone.
+_RECORDS = struct.Struct(">BBBQQd")
 _READ = struct.Struct(_HEAD.format + "B18xdBBBQQd").unpack_from
 _RECORDS_A_PACKET = 4000
 PACKET = _HEAD.size + _RECORDS_A_PACKET * _RECORD.size
@@ -162,42 +163,37 @@ def read_change(body: bytes) -> Change:
     """The other way round."""
     if not body or len(body) % _RECORD.size or len(body) // _RECORD.size > MOST:
         raise BadMessage(f"{len(body)} bytes are no list of networks")
-    records = _RECORD.iter_unpack(body)
-    now = _time(next(records)[4])
-    if now is None:
-        raise BadMessage("a time that is for ever")
+    records = _RECORDS.iter_unpack(body)
+    now = next(records)[5]
+    if not 0 <= now < _EVER:  # nor is NaN
+        raise BadMessage(f"no time that it could be: {now}")
     release: list[Network] = []
     block: list[Block] = []
     few = len(body) <= PACKET
-    new = tuple.__new__  # half the cost of a named tuple's own
-    for what, version, length, value, until in records:
-        network, end = _network(version, length, value), _time(until)
+    new, bits_of = tuple.__new__, _BITS.get  # half the cost of a named tuple's own
+    for what, version, length, high, low, until in records:
+        bits, value = bits_of(version, -1), high << 64 | low if high else low
+        if length > bits or value >> bits or value & ((1 << (bits - length)) - 1):
+            raise BadMessage(f"no network: version {version}, {value:x}/{length}")
+        if not until >= 0:
+            raise BadMessage(f"no time: {until}")
+        network = new(Network, (version, value, length))
         if what == 0:
             release.append(network)
         elif what != 1:
             raise BadMessage(f"neither block nor release: {what}")
         elif few:
-            block.append(new(Block, (network, end)))
+            block.append(new(Block, (network, None if until == _EVER else until)))
     return Change(now, iter(block) if few else _blocks(body), release)
 
 
 def _blocks(body: bytes) -> Iterator[Block]:
-    for what, version, length, value, until in _RECORD.iter_unpack(body):
+    """The blocks in what has been checked."""
+    new = tuple.__new__
+    for what, version, length, high, low, until in _RECORDS.iter_unpack(body):
         if what == 1:
-            yield Block(_network(version, length, value), _time(until))
-
-
-def _network(version: int, length: int, packed: bytes) -> Network:
-    bits, value = _BITS.get(version), int.from_bytes(packed, "big")
-    if bits is None or length > bits or value >> bits or value & ((1 << (bits - length)) - 1):
-        raise BadMessage(f"no network: version {version}, {packed.hex()}/{length}")
-    return tuple.__new__(Network, (version, value, length))
-
-
-def _time(value: float) -> float | None:
-    if not value >= 0:  # nor is NaN
-        raise BadMessage(f"no time: {value}")
-    return None if value == math.inf else value
+            network = new(Network, (version, high << 64 | low, length))
+            yield new(Block, (network, None if until == _EVER else until))
 
 
 class Inbox:

@@ -167,4 +167,10 @@ def parse_network(text: str) -> Network:
 
 def canonical_address(text: str) -> str:
     """`text` as every other part of Guard writes the same address. Raises ValueError."""
-    return str(parse_address(text))
+    if ":" in text:
+        return str(parse_address(text))
+    try:
+        inet_pton(AF_INET, text)
+    except (OSError, ValueError):
+        raise ValueError(f"{text!r} is not an IP address") from None
+    return text  # of IPv4 there is one way to write it that inet_pton reads

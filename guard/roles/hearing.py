@@ -39,7 +39,7 @@ class Marking(Protocol):
         ...
 
     def mark(self) -> bytes:
-        """The place after the batch that was yielded last."""
+        """The place after the batch that was yielded last; in any thread, until the next is."""
         ...
 
 
