@@ -188,11 +188,13 @@ class Operations:
         blocks = {claim: self._blockable(claim.network) for claim in claims}
         paused = "" if self.switch is None else self.switch.said(now)
         good = self._good(key, now)
+        held = [] if paused else [p for b in blocks.values() for p in b if p.overlaps(asked)]
         return {
             "address": str(asked),
             "protected": self.protection.protects(asked),
             "paused": paused or None,
-            "blocked": not paused and any(p.overlaps(asked) for b in blocks.values() for p in b),
+            "blocked": bool(held),
+            "partly": bool(held) and not _whole(asked, held),
             "spared": [str(c.network) for c, pieces in blocks.items() if pieces != [c.network]],
             "standing": good and {"said": said(good, now), "how": good.how, "time": good.time},
             "claims": [claim_row(claim) for claim in claims],
@@ -201,3 +203,13 @@ class Operations:
             ],
             "strikes": sum(self.ledger.past([key], now)[0].strikes.values()),
         }
+
+
+def _whole(asked: Network, pieces: Sequence[Network]) -> bool:
+    """Whether `pieces`, which lie in `asked` or around it, leave no address of it out."""
+    end, missing = asked.value - 1, 1 + asked.last - asked.value
+    for piece in sorted(pieces):
+        if piece.last > end:
+            missing -= min(piece.last, asked.last) - max(piece.value - 1, end)
+            end = piece.last
+    return missing <= 0

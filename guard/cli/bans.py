@@ -160,7 +160,8 @@ def explain(address: str, offline: bool, config: Path | None, as_json: bool) -> 
 
 def _explain(answer: dict[str, Any]) -> None:
     now = clock()
-    click.echo(f"{answer['address']}: {'blocked' if answer['blocked'] else 'not blocked'}")
+    blocked = "blocked in part" if answer["partly"] else "blocked"
+    click.echo(f"{answer['address']}: {blocked if answer['blocked'] else 'not blocked'}")
     if answer["protected"] is not None:
         click.echo(f"  protected: {legible(answer['protected'])}")
     if answer["paused"] is not None:

@@ -111,6 +111,21 @@ def test_explain_says_all_there_is(guard):
     assert "protected" in out
 
 
+def test_explain_of_a_block_says_how_much_of_it_is_blocked(guard):
+    """One address of it, both halves and an address in one, or all but somebody protected."""
+    guard("ban", "198.51.100.7")
+    for whole in (False, True):
+        code, out, _ = guard("explain", "198.51.100.0/24")
+        said = "blocked" if whole else "blocked in part"
+        assert (code, out.splitlines()[0]) == (0, f"198.51.100.0/24: {said}")
+        assert json.loads(guard("explain", "198.51.100.0/24", "--json")[1])["partly"] is not whole
+        guard("ban", "198.51.100.0/25")
+        guard("ban", "198.51.100.128/25")
+    guard("ban", "192.0.2.0/24")
+    assert guard("explain", "192.0.2.0/24")[1].startswith("192.0.2.0/24: blocked in part\n")
+    assert guard("explain", "192.0.2.9")[1].startswith("192.0.2.9: blocked\n")
+
+
 def test_unban_names_the_block_that_an_address_lies_in(guard):
     """An address inside a banned block has no ban of its own; the answer says which block has."""
     guard("ban", "198.51.100.0/24")
