@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from socket import SocketType
 from typing import Any
 
+from guard.lib.seldom import Seldom
+
 log = logging.getLogger("guard.smtp")
 
 _EVENTS = 512  # connections that one turn hears
@@ -27,7 +29,7 @@ _NEWCOMERS = 128  # that it accepts
 _TAKEN = 1 << 20  # bytes after which it hears nobody else
 _ROOM = 1 << 16  # bytes that it takes from one connection
 _HIGH, _LOW = 1 << 16, 1 << 14  # bytes that wait to be sent: too many, and few enough again
-_BREATH = 1.0  # seconds without newcomers when there are no more descriptors
+_BREATH = 1.0  # seconds without newcomers when there are no more descriptors, or until some are
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _NO_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # this machine has no IPv6
 _NOW, _LAST = socket.MSG_DONTWAIT, socket.MSG_DONTWAIT | socket.MSG_MORE
@@ -223,6 +225,7 @@ class Wires:
         self._in_turn = False
         self._epoll = select.epoll()
         self._rest: asyncio.TimerHandle | None = None
+        self._seldom = Seldom(log.error)
         self._accept_again()
         loop.add_reader(self._epoll.fileno(), self._turn)
 
@@ -235,6 +238,7 @@ class Wires:
         """Accepts nobody any more; connections go on."""
         if self._rest:
             self._rest.cancel()
+            self._rest = None
         for sock in self._listening.values():
             sock.close()
         self._listening = {}
@@ -324,12 +328,15 @@ class Wires:
     def _rest_from_newcomers(self, error: OSError) -> None:
         if self._rest:
             return
-        log.error("cannot accept connections: %s", error.strerror)
+        message = f"cannot accept connections: {error.strerror}"
+        self._seldom.tell("accept", message, self._loop.time())
         for number in self._listening:
             self._epoll.unregister(number)
         self._rest = self._loop.call_later(_BREATH, self._accept_again)
 
     def _accept_again(self) -> None:
+        if self._rest:
+            self._rest.cancel()
         self._rest = None
         for number in self._listening:
             self._epoll.register(number, _IN)
@@ -342,6 +349,8 @@ class Wires:
         for wire in over:
             del self._wires[wire.number]
             wire.release()
+        if over and self._rest:
+            self._accept_again()
 
 
 def _local(sock: socket.socket) -> Any:

@@ -464,6 +464,45 @@ def test_without_descriptors_it_rests(runner, monkeypatch, caplog):
         runner.run(play())
 
 
+def test_who_leaves_makes_room_at_once(runner, monkeypatch, caplog):
+    """When no more files may be open, the next one comes in as soon as somebody is gone."""
+    monkeypatch.setattr(wires, "_BREATH", 1000.0)
+
+    async def play():
+        notes = []
+        with (
+            served(lambda: Notes(notes)) as wires_,
+            client(wires_) as one,
+            client(wires_) as other,
+            client(wires_) as third,
+        ):
+            await until(lambda: len(notes) == 3)
+            least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            waiting = [socket.socket() for _ in range(3)]
+            spares = []
+            resource.setrlimit(resource.RLIMIT_NOFILE, (waiting[-1].fileno() + 1, most))
+            try:
+                with suppress(OSError):
+                    while True:  # fill the gaps below
+                        spares.append(os.dup(0))
+                for each in waiting:
+                    each.connect(wires_.addresses[0])
+                await until(lambda: "cannot accept connections" in caplog.text)
+                for left, each in enumerate((one, other, third), 1):
+                    each.shutdown(socket.SHUT_WR)
+                    await until(lambda: kinds(notes).count("made") == 3 + left)  # noqa: B023
+            finally:
+                for spare in spares:
+                    os.close(spare)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
+                for each in waiting:
+                    each.close()
+            assert caplog.text.count("cannot accept connections") == 1
+
+    with caplog.at_level(logging.ERROR, "guard.smtp"):
+        runner.run(play())
+
+
 def test_closed_to_newcomers(runner):
     """After `close` nobody is accepted, who is there goes on, and `end` ends them."""
 
