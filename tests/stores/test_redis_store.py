@@ -248,3 +248,20 @@ def test_what_others_wrote_is_passed_over(store, client, caplog):
         client.hset(table, text_of(A), value)
         assert store.counters.counted(A) == []
         assert store.counters.count([Offence("relay", A, NOW, 3)], WINDOWS)
+
+
+@pytest.mark.parametrize(
+    "text", ["[[[", "7", "[1]", '{"jail:relay": "x", "jail:auth": 2}', "null", ""]
+)
+def test_strikes_that_others_spoilt_stop_no_ban(store, client, text):
+    """What is no number counts as none; the claim is made, and brings the record into order."""
+    client.hset("guard:{ledger}:strikes", "192.0.2.1", text)
+    client.zadd("guard:{ledger}:struck", {"192.0.2.1": NOW})
+    auth = {"jail:auth": 2} if "auth" in text else {}
+    store.ledger.remember([Remembered(A, {"jail:slow": 1}, NOW + 600)])
+    (made,) = store.ledger.claim([Claim(A, "jail:relay", "x", NOW, NOW + 600)], NOW)
+    assert store.ledger.past([A], NOW)[0].strikes == {"jail:slow": 1, "jail:relay": 1, **auth}
+    assert made.strikes == 2 + sum(auth.values())
+    client.hset("guard:{ledger}:strikes", "192.0.2.1", text)
+    (made,) = store.ledger.claim([Claim(A, "jail:late", "x", NOW, NOW + 600)], NOW)
+    assert made.strikes == 1 + sum(auth.values())

@@ -39,12 +39,19 @@ for _, network in ipairs(call('ZRANGEBYSCORE', struck, '-inf', before, 'LIMIT', 
   call('ZREM', struck, network)
 end
 
+-- What others wrote there by mistake counts as nothing.
+local function counted(network)
+  local fine, held = pcall(cjson.decode, call('HGET', strikes, network) or '{}')
+  local counts = {}
+  for source, count in pairs(fine and type(held) == 'table' and held or {}) do
+    if type(source) == 'string' and tonumber(count) then counts[source] = tonumber(count) end
+  end
+  return counts
+end
+
 local function strike(source, network, till)
   local ended = tonumber(call('ZSCORE', struck, network) or '-inf') or -math.huge
-  local counts = {}
-  if ended + memory > now then
-    counts = cjson.decode(call('HGET', strikes, network) or '{}')
-  end
+  local counts = ended + memory > now and counted(network) or {}
   counts[source] = (counts[source] or 0) + 1
   local sum = 0
   for _, count in pairs(counts) do sum = sum + count end

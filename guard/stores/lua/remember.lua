@@ -8,7 +8,12 @@ if schema and schema ~= '1' then
 end
 for _, row in ipairs(cmsgpack.unpack(ARGV[1])) do
   local network, given, ended = row[1], row[2], row[3]
-  local counts = cjson.decode(redis.call('HGET', KEYS[1], network) or '{}')
+  -- What others wrote there by mistake counts as nothing.
+  local fine, held = pcall(cjson.decode, redis.call('HGET', KEYS[1], network) or '{}')
+  local counts = {}
+  for source, count in pairs(fine and type(held) == 'table' and held or {}) do
+    if type(source) == 'string' and tonumber(count) then counts[source] = tonumber(count) end
+  end
   for source, number in pairs(given) do
     if number > (counts[source] or 0) then counts[source] = number end
   end
