@@ -392,10 +392,27 @@ def test_a_hook_without_time_is_a_fault(world):
 
 
 def test_connections_fit_into_what_may_be_open(tmp_path):
-    """Where few files may be open the limit that is met is ours; each of several has its own."""
-    rows = [{"listen": "127.0.0.1:1"}, {"listen": "127.0.0.1:2", "workers": 4}]
-    read = parse({"listener": rows}, tmp_path / "guard.toml")
-    few = fit(read, 1024).listener
-    assert [item.max_connections for item in few] == [1024 - 256, 4 * (1024 - 256)]
-    assert fit(read, 10**6) == read
-    assert fit(read, 3).listener[0].max_connections == 256
+    """Where few files may be open the limit that is met is ours: all listeners of a process
+    together have room in it, and a listener with several processes has room in each.
+    """
+
+    def read(*rows):
+        listeners = [{"listen": f"127.0.0.1:{port}", **row} for port, row in enumerate(rows, 1)]
+        return parse({"listener": listeners}, tmp_path / "guard.toml")
+
+    def most(settings, files):
+        return [item.max_connections for item in fit(settings, files).listener]
+
+    assert most(read({}), 1024) == [1024 - 256]
+    assert most(read({"workers": 4}), 1024) == [4 * (1024 - 256)]
+    assert most(read({}, {}), 1024) == [384, 384]
+    assert most(read({"max_connections": 30_000}, {"max_connections": 10_000}), 1024) == [576, 192]
+    # Of the first's four processes one is the second's too.
+    assert most(read({"max_connections": 4000, "workers": 4}, {"max_connections": 3000}), 1256) == [
+        1000,
+        750,
+    ]
+    assert most(read({}), 300) == [150]
+    assert most(read({}, {}), 3) == [1, 1]
+    plenty = read({}, {"workers": 4})
+    assert fit(plenty, 10**6) == plenty

@@ -120,15 +120,19 @@ def front(
 
 
 def fit(settings: Settings, files: int) -> Settings:
-    """`settings` with no more connections than a process that may open `files` can have.
+    """`settings` with no more connections than a process that may open `files` can have, of all
+    listeners together.
 
     So that it is a limit of ours that is met, which keeps a part for the trusted, and not the
     system's, which keeps nothing for anybody.
     """
-    room = max(files - FILES_BESIDE, FILES_BESIDE)
+    room = max(files - FILES_BESIDE, files // 2)
+    wanted = sum(item.max_connections / item.workers for item in settings.listener)
     fitting = []
     for item in settings.listener:
-        most = min(item.max_connections, room * item.workers)
+        most = item.max_connections
+        if wanted > room:
+            most = max(1, int(most * room / wanted))
         if most < item.max_connections:
             log.info("%s: %d connections, for so many files may be open", item.listen, most)
         fitting.append(replace(item, max_connections=most))
