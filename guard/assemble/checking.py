@@ -9,6 +9,7 @@ from guard.assemble.deciding import jails, recipes, relay_hosts
 from guard.assemble.enriching import check_checks
 from guard.assemble.reporting import check_reports
 from guard.config import DEFAULT_PATH, Settings, load
+from guard.firewall.check import check_firewall
 from guard.jails.files import traps as jail_traps
 from guard.lib.faults import Fault
 from guard.lib.secrets import exposed
@@ -31,6 +32,7 @@ def check(path: Path | None) -> list[Fault]:
         lambda: _feeds(settings, where),
         lambda: check_checks(settings, jails(settings), where),
         lambda: check_listeners(settings, path),
+        lambda: check_firewall(settings.firewall, _served(settings), where),
         lambda: check_sources(settings.source, settings.jails.filters, where),
         lambda: check_queues(settings.queue, where),
         lambda: check_notify(settings.notify, where),
@@ -48,6 +50,15 @@ def check(path: Path | None) -> list[Fault]:
     if faults:
         raise ConfigError(list(dict.fromkeys(faults)))
     return found
+
+
+def _served(settings: Settings) -> list[tuple[str, int]]:
+    """The listeners that strangers reach themselves, with nothing in between."""
+    return [
+        (f"listener[{number}].listen", item.listen.port)
+        for number, item in enumerate(settings.listener)
+        if not item.proxies and not item.listen.host.startswith(("127.", "::1"))
+    ]
 
 
 def _jails(settings: Settings) -> list[Fault]:
