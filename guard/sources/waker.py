@@ -8,61 +8,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
-if TYPE_CHECKING:
-    from watchdog.observers.api import ObservedWatch
+from guard.lib import inotify
 
 log = logging.getLogger("guard.sources")
 
 
-class Waker(FileSystemEventHandler):
+class Waker:
     """Belongs to the running event loop. `watch` may be called again as directories come and go."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
-        self._observer = Observer()
-        self._watches: dict[tuple[Path, int], ObservedWatch] = {}
-        self._failed = False
+        self._watches: dict[tuple[Path, int], int] = {}
+        self._descriptor: int | None = None
         try:
-            self._observer.start()
+            self._descriptor = inotify.opened()
         except OSError as error:
             self._fail(error)
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        """Called by the observer's thread."""
-        if event.event_type in ("opened", "closed_no_write", "closed"):
-            return  # our own reading
-        if self._news.is_set():
-            return  # a busy directory tells the same a thousand times
-        try:
-            self._loop.call_soon_threadsafe(self._news.set)
-        except RuntimeError:  # the loop has ended
-            return
+        else:
+            self._loop.add_reader(self._descriptor, self._hear, self._descriptor)
 
     def watch(self, folders: Iterable[Path]) -> None:
         """Watches exactly these directories, those that are there."""
+        if self._descriptor is None:
+            return
         wanted = {(f, f.stat().st_ino) for f in set(folders) if f.is_dir()}
         for gone in self._watches.keys() - wanted:
-            try:
-                self._observer.unschedule(self._watches.pop(gone))
-            except (KeyError, OSError):
-                continue
+            inotify.remove(self._descriptor, self._watches.pop(gone))
         for folder, inode in wanted - self._watches.keys():
-            if self._failed:
-                return
             try:
-                watch = self._observer.schedule(self, str(folder))
+                self._watches[folder, inode] = inotify.add(self._descriptor, folder)
+            except FileNotFoundError:  # since it was looked at
+                self._news.set()
             except OSError as error:
                 self._fail(error)
                 return
-            self._watches[folder, inode] = watch
 
     async def wait(self, longest: float) -> None:
         """Returns when something changed, or after `longest` seconds."""
@@ -74,11 +58,16 @@ class Waker(FileSystemEventHandler):
         self._news.clear()
 
     def close(self) -> None:
-        """Ends the observer's threads."""
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join()
+        """Lets go of all watches. Safe to repeat."""
+        if self._descriptor is not None:
+            self._loop.remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _hear(self, descriptor: int) -> None:
+        inotify.drain(descriptor)
+        self._news.set()
 
     def _fail(self, error: OSError) -> None:
-        self._failed = True
+        self.close()
         log.warning("no file notification (%s): looking every so often instead", error.strerror)

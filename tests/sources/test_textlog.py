@@ -82,7 +82,7 @@ def test_without_notification_it_looks_every_so_often(tmp_path, monkeypatch, cap
                 file.write(rejection(2))
         return task.result()
 
-    monkeypatch.setattr("watchdog.observers.inotify.InotifyObserver.schedule", refuse)
+    monkeypatch.setattr("guard.lib.inotify.add", refuse)
     assert asyncio.run(play()) == [1, 2]
     assert "inotify watch limit reached" in caplog.text
 
