@@ -1,7 +1,7 @@
 """Tells the operator's log and the event log of rejections, bans and un-bans.
 
-An un-ban is told when the last claim on a network is gone: withdrawn, or over. Used by the one
-thread that also owns the ledger.
+An un-ban is told when the last claim on a network is gone: withdrawn, by another host of the fleet
+too, or over. Used by the one thread that also owns the ledger.
 """
 
 from __future__ import annotations
@@ -37,15 +37,18 @@ class Told(Protocol):
 
 
 class Chronicle:
-    """What happens, told to `listeners` and to the log."""
+    """What happens, told to `listeners` and to the log; `shared` is a ledger that others change."""
 
-    def __init__(self, ledger: Ledger, listeners: Sequence[Told]) -> None:
-        self._ledger, self._listeners = ledger, listeners
+    def __init__(self, ledger: Ledger, listeners: Sequence[Told], *, shared: bool = False) -> None:
+        self._ledger, self._listeners, self._shared = ledger, listeners, shared
+        self._cursor = ""
         self._endings = Endings()
         self.kinds: Counter[str] = Counter()
 
     def open(self, now: float) -> None:
         """Learns which claims there are, so as to tell when they end."""
+        if self._shared:
+            self._cursor, _ = self._ledger.changes("")
         # A list ends a thousand claims at once; feeds say so in a line of their own.
         claims = (c for c in self._ledger.claims(now) if not c.source.startswith("feed:"))
         self._endings.extend((claim.network, claim.until) for claim in claims)
@@ -74,8 +77,11 @@ class Chronicle:
         self._free(dict.fromkeys(claim.network for claim in claims), now)
 
     def tick(self, now: float) -> None:
-        """Tells of networks whose last claim has ended by itself."""
+        """Tells of networks whose last claim has ended by itself, or at another host's word."""
         self._free(self._endings.due(now), now)
+        if self._shared:
+            self._cursor, touched = self._ledger.changes(self._cursor)
+            self._free(self._endings.among(touched), now)
 
     def _free(self, networks: Iterable[Network], now: float) -> None:
         asked = list(networks)

@@ -25,9 +25,9 @@ class Ear:
         self.said += [("unban", network) for network in networks]
 
 
-def play():
+def play(**more):
     ledger, ear = EmbeddedLedger(None, 86400.0), Ear()
-    return ledger, ear, Chronicle(ledger, [ear])
+    return ledger, ear, Chronicle(ledger, [ear], **more)
 
 
 def claim(ledger, chronicle, network, since, length, source="jail:a"):
@@ -76,3 +76,25 @@ def test_the_last_of_several_claims_is_the_end():
     unban(ledger, chronicle, ONE, NOW + 601)
     chronicle.tick(NOW + 9999)
     assert ear.said[3:] == [("unban", TWO), ("unban", ONE)]
+
+
+def test_what_another_host_lets_in_is_told_here():
+    """Of bans that were told here, with an end or without; once, and at the next look."""
+    ledger, ear, here = play(shared=True)
+    there = Chronicle(ledger, [], shared=True)
+    here.open(NOW)
+    there.open(NOW)
+    claim(ledger, here, ONE, NOW, 600)
+    claim(ledger, here, TWO, NOW, None)
+    claim(ledger, here, TWO, NOW, None, source="jail:b")
+    here.tick(NOW + 1)
+    told = len(ear.said)
+    unban(ledger, there, ONE, NOW + 2)
+    there.withdrawn(ledger.withdraw(TWO, "jail:a", NOW + 2), NOW + 2)
+    here.tick(NOW + 3)
+    assert ear.said[told:] == [("unban", ONE)]
+    unban(ledger, there, TWO, NOW + 4)
+    for later in (5, 700):
+        here.tick(NOW + later)
+        there.tick(NOW + later)
+    assert ear.said[told:] == [("unban", ONE), ("unban", TWO)]

@@ -136,7 +136,8 @@ def _engine(
     logs = _logs(settings, stack)
     telling = office(settings, stack)
     reports = reporting(settings, deciding.key, protectors.protects, stack)
-    chronicle = Chronicle(store.ledger, [*logs, telling, *reports.told])
+    fleet = settings.store.url is not None
+    chronicle = Chronicle(store.ledger, [*logs, telling, *reports.told], shared=fleet)
     telling.follow(chronicle.kinds)
     feeds.tell(telling.list_changed)
     switch = Pause(protectors, settings.state.dir)

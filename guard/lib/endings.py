@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from heapq import heappop, heappush
 
 from guard.lib.networks import Network
@@ -16,14 +17,18 @@ class Endings:
         self._open: set[Network] = set()
 
     def add(self, network: Network, until: float | None) -> None:
-        """Remembers `network` until then; None never comes and is not kept."""
+        """Remembers `network` until then; None never comes."""
+        self._open.add(network)
         if until is not None:
             heappush(self._heap, (until, network))
-            self._open.add(network)
 
     def forget(self, network: Network) -> None:
         """What was remembered of `network` is over already."""
         self._open.discard(network)
+
+    def among(self, networks: AbstractSet[Network] | None) -> list[Network]:
+        """Those of `networks` that are remembered; None is all."""
+        return list(self._open if networks is None else self._open & networks)
 
     def due(self, now: float) -> list[Network]:
         """Takes out every network whose time has come, each once, soonest first."""

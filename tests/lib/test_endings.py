@@ -24,3 +24,13 @@ def test_what_is_forgotten_is_not_due_unless_it_comes_again():
     endings.forget(TWO)
     endings.add(ONE, 20.0)
     assert endings.due(20.0) == [ONE]
+
+
+def test_who_is_remembered():
+    """Whatever has an end or none, until it is forgotten."""
+    endings = Endings()
+    endings.extend([(ONE, 10.0), (TWO, None)])
+    assert set(endings.among(None)) == {ONE, TWO}
+    assert endings.among({ONE, parse_network("192.0.2.9")}) == [ONE]
+    endings.forget(ONE)
+    assert endings.among({ONE, TWO}) == [TWO]
