@@ -117,6 +117,8 @@ class Mirror:
         self._protection_seen = self._protection_version()
         # Whether the firewall may hold anything else than was laid.
         self._broken = self._suspect = True
+        # The time less that of the kernel's clock, which counts on when somebody sets the time.
+        self._offset = 0.0
         self._failure = ""
         self._dirty_in_a_row = 0
         self._latest = 0.0
@@ -162,7 +164,7 @@ class Mirror:
             if isinstance(self._firewall, Tidying):
                 self._firewall.tidy()
         self._cursor, self._broken, self._suspect = cursor, False, False
-        self._failure = ""
+        self._failure, self._offset = "", now - time.monotonic()
         self._latest = max(self._latest, time.monotonic() - began)
 
     def hurry(self, now: float) -> None:
@@ -225,7 +227,7 @@ class Mirror:
                 firewall.open()
                 self._suspect = True
         if isinstance(firewall, Watched):
-            self._suspect |= firewall.disturbed()
+            self._suspect |= firewall.disturbed() or self._clock_was_set(now)
             if not self._suspect:
                 # Nobody but the kernel's clock was there since all this was laid or read.
                 return Report(count, count, 0, 0, faults, warnings)
@@ -254,6 +256,11 @@ class Mirror:
         if missing or foreign:
             holds.apply(missing, foreign, now)
         return len(present), len(missing), len(foreign)
+
+    def _clock_was_set(self, now: float) -> bool:
+        """Whether the kernel's ends are those of the ledger no longer: it counts what is left."""
+        before, self._offset = self._offset, now - time.monotonic()
+        return abs(self._offset - before) > SLACK
 
     def _lay(self, name: str, wanted: Ends, now: float) -> None:
         holds = self._shares[name].holds

@@ -345,6 +345,26 @@ def test_damage_to_the_ipsets_is_repaired(world: World):
 
 @pytest.mark.root
 @pytest.mark.parametrize("kernel", KERNELS, ids=["nftables", "iptables", "blackhole"])
+def test_a_clock_that_is_set_moves_no_end(world: World, kernel):
+    """The kernel counts what is left; set an hour on or back, bans end when the ledger says."""
+    now = time.time()
+    with mirrored(world, kernel()) as made:
+        made.claim(A, until=now + 1000)
+        made.claim(C, until=now + 5000)
+        made.mirror.step(now)
+        made.mirror.reconcile(now)
+        made.mirror.reconcile(now + 3600)
+        assert made.firewall.blocked(now + 3600) == {C: pytest.approx(now + 5000, abs=5)}
+        assert world.offender.connects(world.v4)
+        made.claim(A, until=now + 1000)
+        made.mirror.step(now)
+        made.mirror.reconcile(now)
+        found = made.firewall.blocked(now)
+        assert found == {A: pytest.approx(now + 1000, abs=5), C: pytest.approx(now + 5000, abs=5)}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kernel", KERNELS, ids=["nftables", "iptables", "blackhole"])
 @pytest.mark.parametrize("years", [30, 600, 950])
 def test_a_ban_for_longer_than_a_kernel_counts_is_no_difference(world: World, kernel, years: int):
     """Addresses and prefixes, laid at the start and later."""
