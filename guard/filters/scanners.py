@@ -27,6 +27,7 @@ _KINDS = {"scanner": Kind.SCANNER, "protocol": Kind.NON_SMTP}
 _SORTS = ("ehlo", "agent", "line", "auth", "first", "reverse")
 _KEYS = {"name", *_SORTS, "seen", "source"}
 _DOMAIN = re.compile(r"([a-z0-9_-]{1,63}\*\.)?([a-z0-9_-]{1,63}\.)+[a-z][a-z0-9-]*[a-z0-9]")
+_LISTS = (".txt", ".json", ".list", ".netset", ".ipset", ".cidr")  # not a folder's README
 _LOOKED_AT = 512
 
 
@@ -196,10 +197,10 @@ def _no_groups(text: str) -> str:
 
 
 def range_files(paths: Sequence[Path]) -> list[Path]:
-    """The lists that `paths` name; of a folder those in it that end in .txt or .json."""
+    """The lists that `paths` name; of a folder those in it whose name ends as a list's does."""
     found: list[Path] = []
     for path in paths:
-        inside = (each for sort in ("*.txt", "*.json") for each in path.glob(sort))
+        inside = (each for end in _LISTS for each in path.glob("*" + end))
         found += sorted(inside) if path.is_dir() else [path]
     return found
 

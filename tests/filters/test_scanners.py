@@ -147,6 +147,19 @@ def test_ranges(tmp_path, shared):
     assert load_ranges(published).find(parse_address("162.142.125.9")) == "censys"
 
 
+def test_a_folder_of_ranges(tmp_path):
+    """What is called as a list is, is read; what lies beside it is not."""
+    for number, name in enumerate(("a.txt", "b.list", "c_v4.netset", "d.cidr", "e.ipset")):
+        (tmp_path / name).write_text(f"198.51.100.{number}\n")
+    for name in ("README.md", "LICENSE", ".txt.swp", "a.txt.new"):
+        (tmp_path / name).write_text("read me\n")
+    ranges = load_ranges([tmp_path])
+    assert [ranges.find(parse_address(f"198.51.100.{number}")) for number in range(6)] == [
+        *"abcde",
+        None,
+    ]
+
+
 def test_faults_in_ranges(tmp_path):
     """A line that is none is left out; a file that is none, is empty, or is not there, is told."""
     (tmp_path / "a.txt").write_text("192.0.2.1/24\nx\n192.0.2.1\n")
