@@ -112,3 +112,12 @@ def test_defaults_are_safe():
     assert [str(item.listen) for item in settings.listener] == ["127.0.0.1:2525"]
     assert settings.store.url is None
     assert settings.firewall.backend == "dry-run"
+
+
+@pytest.mark.parametrize("key", ["dir", "socket"])
+def test_a_socket_whose_path_is_too_long_is_a_fault(tmp_path, key):
+    """Nobody could listen there: said by `guard check`, and not first by the start."""
+    path = write(tmp_path, f'[state]\n{key} = "/{"x" * 110}"\n')
+    with pytest.raises(config.ConfigError) as raised:
+        config.load(path)
+    assert [fault.key for fault in raised.value.faults] == ["state.socket"]

@@ -11,6 +11,7 @@ from guard.lib.fields import Duration, FilePath
 from guard.lib.redis_url import parse_redis_url
 
 STRIKES_KEPT = 90 * 86400.0
+LONGEST_SOCKET = 107  # bytes of a path: unix(7)
 STANDING_KEPT = 90 * 86400.0  # the longest `[protect] good_standing`
 
 
@@ -31,6 +32,11 @@ class StateSettings:
     def control(self) -> Path:
         """The control socket, by default inside `dir`."""
         return self.socket or self.dir / "guard.sock"
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What no single value shows: (key, message)."""
+        if (length := len(os.fsencode(self.control))) > LONGEST_SOCKET:
+            yield "socket", f"a path of {length} bytes; no socket has more than {LONGEST_SOCKET}"
 
 
 @dataclass(frozen=True, kw_only=True)
