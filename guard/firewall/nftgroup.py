@@ -63,7 +63,10 @@ class Link:
 
     def send(self, messages: Iterable[bytes]) -> None:
         """Carries out all of `messages`, or none."""
-        if self.netlink.transact(nftsets.SUBSYSTEM, messages):
+        before = nftrules.generation(self.netlink)
+        changed = self.netlink.transact(nftsets.SUBSYSTEM, messages)
+        # The kernel does not count what changes nothing, as to empty an empty set.
+        if changed and nftrules.generation(self.netlink) != before:
             self.generation = self.generation + 1 & 0xFFFFFFFF
 
     def send_one(self, kind: Set, key: bytes, left: int) -> None:

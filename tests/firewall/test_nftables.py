@@ -101,6 +101,26 @@ def test_a_foreign_range_of_a_length_that_has_a_set_of_its_own_goes(
         firewall.close()
 
 
+def test_what_changes_nothing_hides_nobody_else(world: World):
+    """The kernel does not count it; whoever comes next is still noticed."""
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        for idle in (
+            lambda: firewall.replace([], 1.0),
+            lambda: firewall.apply([], [net("10.0.0.0/8")], 1.0),
+            lambda: firewall.apply([], [], 1.0),
+        ):
+            idle()
+            assert not firewall.disturbed()
+            idle()
+            world.run("nft", "add", "element", "inet", "guard", "v4_addresses", "{ 203.0.113.9 }")
+            assert firewall.disturbed()
+            firewall.replace([], 1.0)
+            assert not firewall.disturbed()
+        firewall.close()
+
+
 def test_bulk_of_every_kind_is_kept_exactly(world: World):
     """Twenty thousand of each kind of set that jails fill, and a thousand prefixes."""
     now = time.time()
