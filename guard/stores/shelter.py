@@ -102,6 +102,10 @@ class Shelter:
             self._begin()
         return answer
 
+    def _answers(self) -> bool:
+        """Whether Redis does now. It is asked something, though it may be owed nothing."""
+        return self._ask(lambda: self._store.ledger.changes("")) is not None
+
     def _settle(self) -> None:
         """Brings Redis what it missed; what it took is owed no more. Raises Unavailable."""
         while self._outbox.claims:
@@ -159,7 +163,7 @@ class Shelter:
 
     def _count(self, batch: Batch) -> list[Overflow]:
         """What `batch` filled, and late ones before it; counted here while Redis is gone."""
-        if self.error and not self._ask(lambda: True):
+        if self.error and not self._answers():
             batch = self._bounded(batch)
         owed = self._outbox.note(batch)
         if (found := self._ask(self._bring)) is not None:
@@ -315,7 +319,7 @@ class Shelter:
         """Brings Redis what it missed, if it answers now; closes the connections."""
         if self.error:
             self._next_try = 0.0
-            self._ask(lambda: True)
+            self._answers()
         if self.error and (self.owed or self._outbox.claims):
             log.warning("%d rejections are %s", self.owed, self._outbox.kept)
         self._outbox.close()

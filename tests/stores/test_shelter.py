@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guard.events import Claim, Good, Kind, Mark, Offence, Overflow, Rejection, Window
+from guard.events import Claim, Good, Kind, Mark, Offence, Overflow, Past, Rejection, Window
 from guard.jails.jail import Jail
 from guard.lib.networks import parse_network
 from guard.pipeline import Pipeline
@@ -171,6 +171,21 @@ def test_the_whole_way_through_an_outage(shelter, redis_server, clock, caplog):
     assert [c.since for c in shelter.claims(NOW + 12)] == [NOW + 6]
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(said) == 2
+
+
+def test_a_quiet_night_without_redis_is_one_line(shelter, redis_server, clock, caplog):
+    """Where nothing is owed nothing is brought; Redis is asked all the same whether it is back."""
+    redis_server.stop()
+    assert shelter.past([A], NOW) == [Past((), {})]
+    for _ in range(5):
+        clock.now += 60
+        assert shelter.count((), WINDOWS) == []
+        assert "does not answer" in shelter.said()
+    assert len(caplog.records) == 1
+    back(redis_server, clock)
+    shelter.count((), WINDOWS)
+    assert shelter.said() == "answers"
+    assert [r.getMessage()[:19] for r in caplog.records[1:]] == ["Redis answers again"]
 
 
 def test_a_window_that_fills_when_redis_is_back_bans_without_another_rejection(
