@@ -139,11 +139,10 @@ class Group:
         kind = self._hashes.get((version, length))
         if kind is None:
             return False
-        left = 0
-        if until is not None:
-            if until <= now:
-                return False
-            left = nftsets.milliseconds(until, now)
+        # What is there for ever already changes nothing, which has to be told from a change.
+        left = 0 if until is None or until <= now else nftsets.milliseconds(until, now)
+        if not left:
+            return False
         self._link.send_one(kind, value.to_bytes(4 if version == 4 else 16, "big"), left)
         return True
 
@@ -163,7 +162,7 @@ class Group:
 
     def _added(self, pairs: _Pairs) -> Iterator[bytes]:
         for kind, elements in pairs.items():
-            yield from self._add(kind, elements)
+            yield from self._add(kind, elements, renew=self._link.renews)
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Makes `blocks` all that the sets hold, in one transaction."""
@@ -265,13 +264,21 @@ class Group:
         for version in ranged:
             yield from self._fill(version, prefixes, now)
 
-    def _add(self, kind: Set, pairs: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
-        return self._elements(nftsets.NEW_ELEMENTS, kind, pairs, CREATE)
+    def _add(
+        self, kind: Set, pairs: Sequence[tuple[bytes, int]], *, renew: bool = False
+    ) -> Iterator[bytes]:
+        return self._elements(nftsets.NEW_ELEMENTS, kind, pairs, CREATE, renew=renew)
 
     def _elements(
-        self, command: int, kind: Set, pairs: Sequence[tuple[bytes, int]], flags: int
+        self,
+        command: int,
+        kind: Set,
+        pairs: Sequence[tuple[bytes, int]],
+        flags: int,
+        *,
+        renew: bool = False,
     ) -> Iterator[bytes]:
-        elements = nftsets.keys(pairs, kind.bits // 8)
+        elements = nftsets.keys(pairs, kind.bits // 8, renew=renew)
         return nftsets.change(command, flags, self._table, kind.name, elements)
 
     def _fill(self, version: int, prefixes: _Ends, now: float) -> Iterator[bytes]:

@@ -31,6 +31,7 @@ _KEY, _FLAGS, _TIMEOUT, _EXPIRATION = 1, 3, 4, 5
 _END = 1
 _TIME = struct.Struct(">Q")
 _CLOCK = struct.pack("=HH", 12, _TIMEOUT)
+_REST = struct.pack("=HH", 12, _EXPIRATION)
 # An attribute's length has 16 bits; the list of elements is one attribute.
 _LIST = 60000
 # What `nf_msecs_to_jiffies64` takes, and a length that is not rounded down to "for ever" where
@@ -47,21 +48,28 @@ def milliseconds(until: float | None, now: float) -> int:
     return max(_SHORTEST, round((until - now) * 1000))
 
 
-def keys(pairs: Iterable[tuple[bytes, int]], size: int) -> Iterator[bytes]:
-    """One element a pair of (key of `size` bytes, milliseconds or 0 for ever)."""
-    brief, timed, pack = _shapes(size)
+def keys(pairs: Iterable[tuple[bytes, int]], size: int, *, renew: bool = False) -> Iterator[bytes]:
+    """One element a pair of (key of `size` bytes, milliseconds or 0 for ever).
+
+    With `renew` one that is there already begins anew even where it was laid for just as long.
+    """
+    brief, timed, pack = _shapes(size, renew)
+    if renew:
+        for key, left in pairs:
+            yield pack(timed, key, _CLOCK, left, _REST, left) if left else brief + key
+        return
     for key, left in pairs:
         yield pack(timed, key, _CLOCK, left) if left else brief + key
 
 
 @cache
-def _shapes(size: int) -> tuple[bytes, bytes, Callable[[bytes, bytes, bytes, int], bytes]]:
+def _shapes(size: int, renew: bool) -> tuple[bytes, bytes, Callable[..., bytes]]:
     """The headers of an element without and with a time, and what packs the latter."""
-    inner = 8 + size
+    inner, clocks = 8 + size, 2 if renew else 1
     head = struct.pack("=HHHH", inner, _KEY | NESTED, 4 + size, 1)
     brief = struct.pack("=HH", 4 + inner, 1 | NESTED) + head
-    timed = struct.pack("=HH", 4 + inner + 12, 1 | NESTED) + head
-    return brief, timed, struct.Struct(f">12s{size}s4sQ").pack
+    timed = struct.pack("=HH", 4 + inner + 12 * clocks, 1 | NESTED) + head
+    return brief, timed, struct.Struct(f">12s{size}s{'4sQ' * clocks}").pack
 
 
 @cache
@@ -107,21 +115,22 @@ class Single:
     __slots__ = ("_key", "_left", "prepared")
 
     def __init__(self, table: str, name: str, size: int, *, timed: bool) -> None:
-        element = keys([(bytes(size), int(timed))], size)
+        element = keys([(bytes(size), int(timed))], size, renew=True)
         (plain,) = change(NEW_ELEMENTS, CREATE, table, name, element)
         self.prepared = Prepared(SUBSYSTEM, plain)
-        # An element ends with its key, or with a clock and the time.
+        # An element ends with its key, or with the time twice, each after a header.
         end = self.prepared.start + len(plain)
-        self._left = end - _TIME.size if timed else None
-        last = end if self._left is None else self._left - len(_CLOCK)
+        clock = len(_CLOCK) + _TIME.size
+        self._left = (end - clock - _TIME.size, end - _TIME.size) if timed else ()
+        last = end - clock * len(self._left)
         self._key = slice(last - size, last)
 
     def fill(self, key: bytes, left: int) -> Prepared:
         """The transaction for this element, until the next call; `left` is in milliseconds."""
         data = self.prepared.data
         data[self._key] = key
-        if self._left is not None:
-            _TIME.pack_into(data, self._left, left)
+        for place in self._left:
+            _TIME.pack_into(data, place, left)
         return self.prepared
 
 

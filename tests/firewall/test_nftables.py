@@ -178,6 +178,25 @@ def test_an_end_is_renewed_whatever_the_kernel_makes_of_a_repeat(world: World, k
         firewall.close()
 
 
+@pytest.mark.parametrize("kernel", [True, False])
+@pytest.mark.parametrize("others", [0, 3])
+def test_a_ban_of_the_same_length_begins_anew(world: World, kernel: bool, others: int):
+    """An hour from now is later than an hour from before; alone, and among others."""
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        firewall._link.renews &= kernel
+        rest = [net(f"203.0.113.{number}") for number in range(others)]
+        for pause in (1.5, 0):
+            bans = [Block(network, 1100.0) for network in (net("192.0.2.10"), *rest)]
+            firewall.apply(bans, [], 1000.0)
+            assert not firewall.disturbed()
+            time.sleep(pause)  # the kernel's clock is the one that counts
+        for end in firewall.blocked(1000.0).values():
+            assert end == pytest.approx(1100, abs=1)
+        firewall.close()
+
+
 def test_kernels_that_renew_are_told_by_their_release():
     """Whatever a distribution adds to the number; a release that cannot be read does not."""
     for release in ("6.12.0-amd64", "6.18.44", "7.0-rc1", "10.1"):

@@ -60,6 +60,6 @@ def test_a_single_element_is_packed_as_among_many(size, pairs):
         single = nftsets.Single("guard", "s", size, timed=timed)
         for key, some in pairs:
             pair = (key[:size], some if timed else 0)
-            elements = nftsets.keys([pair], size)
+            elements = nftsets.keys([pair], size, renew=True)
             (plain,) = nftsets.change(nftsets.NEW_ELEMENTS, CREATE, "guard", "s", elements)
             assert single.fill(*pair).data == Prepared(nftsets.SUBSYSTEM, plain).data
