@@ -120,6 +120,8 @@ class Mirror:
         # The time less that of the kernel's clock, which counts on when somebody sets the time.
         self._offset = 0.0
         self._failure = ""
+        # What was found and repaired between two comparisons.
+        self._noticed: tuple[str, ...] = ()
         self._dirty_in_a_row = 0
         self._latest = 0.0
         self._warned: set[str] = set()
@@ -210,12 +212,12 @@ class Mirror:
             count = sum(len(ends) for name, ends in wanted.items() if name != UNION)
             try:
                 with self._guarded():
-                    self.report = self._compared(wanted, count, now, began)
+                    found = self._compared(wanted, count, now, began)
             except Unavailable as error:
                 self.start(now)
-                self.report = Report(count, 0, count, 0, (str(error),))
-        self._note(self.report)
-        return self.report
+                found = Report(count, 0, count, 0, (str(error),))
+        self._note(found)
+        return found
 
     def _compared(self, wanted: dict[str, Ends], count: int, now: float, began: float) -> Report:
         firewall = self._firewall
@@ -267,7 +269,10 @@ class Mirror:
         holds.replace((Block(network, until) for network, until in wanted.items()), now)
 
     def _note(self, report: Report) -> None:
-        self._dirty_in_a_row = 0 if report.clean else self._dirty_in_a_row + 1
+        """Says what was found, and remembers it with what was noticed before."""
+        self.report = report._replace(faults=(*report.faults, *self._noticed))
+        self._noticed = ()
+        self._dirty_in_a_row = 0 if self.report.clean else self._dirty_in_a_row + 1
         for fault in report.faults:
             _log.warning("firewall repaired: %s", fault)
         for warning in set(report.warnings) - self._warned:
@@ -303,6 +308,7 @@ class Mirror:
             faults = firewall.faults() if isinstance(firewall, Checked) else []
         for fault in faults:
             _log.warning("firewall: %s; laying everything anew", fault)
+        self._noticed = tuple(dict.fromkeys((*self._noticed, *faults)))
         return bool(faults)
 
     def _wanted(self, now: float) -> dict[str, Ends]:

@@ -380,6 +380,22 @@ def test_a_ban_for_longer_than_a_kernel_counts_is_no_difference(world: World, ke
 
 
 @pytest.mark.root
+def test_a_table_that_is_removed_again_and_again_is_an_alarm(world: World):
+    """Repaired at once each time, so that no comparison finds anything; over when it is over."""
+    with mirrored(world, NFTables((25,))) as made:
+        made.claim(A)
+        for _ in range(2):
+            assert not made.mirror.alarm
+            world.run("nft", "flush", "ruleset")
+            made.mirror.step(time.time())
+            assert world.offender.dropped(world.v4)
+            assert made.mirror.reconcile(time.time()).clean
+        assert "somebody removed" in made.mirror.alarm
+        made.mirror.reconcile(time.time())
+        assert not made.mirror.alarm
+
+
+@pytest.mark.root
 def test_what_many_feeds_list_is_counted_once_when_it_is_missing(world: World):
     """The set of all feeds together counts only when nothing else is missing."""
     feeds = ("one", "two", "three", "four")
