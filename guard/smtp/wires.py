@@ -235,10 +235,16 @@ class Wires:
         return [sock.getsockname() for sock in self._listening.values()]
 
     def close(self) -> None:
-        """Accepts nobody any more; connections go on."""
+        """Accepts who waits already, and nobody after them; connections go on."""
         if self._rest:
             self._rest.cancel()
             self._rest = None
+        waiting: list[Wire] = []
+        for number in tuple(self._listening):
+            self._accept(number, waiting)
+        for wire in waiting:
+            wire.begin()
+            wire.watch()
         for sock in self._listening.values():
             sock.close()
         self._listening = {}

@@ -524,6 +524,22 @@ def test_closed_to_newcomers(runner):
     runner.run(play())
 
 
+def test_who_waits_when_it_closes_is_not_cut_off(runner):
+    """A client that is connected but not yet accepted is told what the protocol has to say."""
+
+    class Bye(Notes):
+        def connection_made(self, transport):
+            transport.write(b"421 bye\r\n")
+            transport.close()
+
+    async def play():
+        with served(lambda: Bye([])) as wires_, client(wires_) as one:
+            wires_.close()
+            assert await rest(one) == b"421 bye\r\n"
+
+    runner.run(play())
+
+
 def test_both_families_without_a_host(runner):
     """Everywhere means IPv4 and IPv6, each with its own socket; a connection knows its own end."""
 
