@@ -344,6 +344,7 @@ class _Status:
         """What the last comparison found, nothing before the first; and what was dropped."""
         report = self.mirror.report
         found = {"expected": report.expected, "present": report.present} if report else {}
+        found["alarm"] = int(bool(self.mirror.alarm))
         warnings = {"warning": "; ".join(report.warnings)} if report and report.warnings else {}
         counts: dict[str, int] = {}
         for name, (packets, size) in dropped.items():

@@ -3,6 +3,7 @@
 The one test that shows the way from a refused command to a dropped packet.
 """
 
+import json
 import os
 import signal
 import socket
@@ -116,6 +117,34 @@ def test_bans_are_there_at_once_after_a_restart(world: World, tmp_path: Path):
         with inside(world.server):
             subprocess.run([*command, "unban", "192.0.2.10", "-c", config], check=True)
         assert world.offender.connects(world.v4)
+
+
+def test_when_the_firewalls_process_is_gone_the_status_says_so(world: World, tmp_path: Path):
+    """All of it killed: nothing starts it again, bans stay, and nobody is told that all is well."""
+
+    def status() -> dict:
+        with inside(world.server):
+            said = subprocess.run(
+                [sys.executable, "-m", "guard", "status", "--json", "-c", config],
+                check=True, capture_output=True, text=True,
+            )  # fmt: skip
+        return json.loads(said.stdout)
+
+    with running(world, tmp_path, "nftables") as guard:
+        config = str(tmp_path / "guard.toml")
+        assert status()["firewall"].startswith("nftables")
+        assert status()["kernel"]["alarm"] == 0
+        [first] = children(guard.pid)
+        for process in (first, *children(first)):
+            os.kill(process, signal.SIGKILL)
+        assert eventually(lambda: "does not follow" in status()["firewall"])
+        assert status()["kernel"]["alarm"] == 1
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process started."""
+    said = Path(f"/proc/{process}/task/{process}/children").read_text()
+    return [int(pid) for pid in said.split()]
 
 
 def test_a_flushed_ruleset_is_back_within_a_second(world: World, tmp_path: Path):
