@@ -7,15 +7,18 @@ when it is called, so that `guard bans` does not wait for a mail server to load.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from guard import __version__
 from guard.lib.logs import printable
-from guard.roles import BadInput, ConfigError, Forbidden, GuardError
+from guard.roles import BadInput, ConfigError, Forbidden, GuardError, Unavailable
 
 COMMANDS = {
     "up": "guard.cli.serve:up",
@@ -57,6 +60,10 @@ EXIT_CODES: tuple[tuple[type[GuardError], int], ...] = (
 )
 
 
+_SERVICES = ("up", "daemon", "listener")  # they meet more pipes than standard output
+_UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -68,6 +75,19 @@ class _Commands(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; what its output meets is no fault of ours."""
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno not in _UNWRITTEN or ctx.invoked_subcommand in _SERVICES:
+                raise
+            # What is buffered would be written once more at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if isinstance(error, BrokenPipeError):  # the reader went away
+                raise click.exceptions.Exit(0) from None
+            raise Unavailable(f"cannot write: {error.strerror}") from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -99,9 +119,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             click.echo(f"guard: {printable(line)}", err=True)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; say nothing of it
-        return 0
     return code if isinstance(code, int) else 0
 
 

@@ -1,11 +1,13 @@
 """`guard` finds its commands and answers with the exit codes of sysexits."""
 
-import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from service import PROJECT
 
-from guard.cli import main as command_line
 from guard.cli.main import COMMANDS, cli, run
 
 FIVE_FAULTS = """
@@ -69,12 +71,30 @@ def test_without_arguments_the_commands_are_listed(capsys):
     assert all(name in shown for name in COMMANDS)
 
 
-def test_a_reader_that_goes_away_is_no_error(monkeypatch):
-    """`guard bans | head` ends quietly."""
+@pytest.fixture
+def export(tmp_path):
+    """The command line that prints more than a pipe holds."""
+    config = tmp_path / "guard.toml"
+    config.write_text('[state]\ndir = "state"\n')
+    many = tmp_path / "many.txt"
+    many.write_text("".join(f"11.0.{n >> 8}.{n & 255}\n" for n in range(2000)))
+    assert run(["import", str(many), "-c", str(config)]) == 0
+    return [sys.executable, "-m", "guard", "export", "-c", str(config)]
 
-    def gone(**_):
-        raise BrokenPipeError
 
-    monkeypatch.setattr(command_line.cli, "main", gone)
-    monkeypatch.setattr("sys.stderr", os.fdopen(os.dup(2), "w"))
-    assert run(["bans"]) == 0
+def test_a_reader_that_goes_away_is_no_error(export):
+    """`guard export | head -1` ends quietly."""
+    with subprocess.Popen(
+        export, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT
+    ) as child:
+        assert child.stdout.readline()
+        child.stdout.close()
+        assert (child.wait(60), child.stderr.read()) == (0, b"")
+
+
+def test_a_full_disk_is_said_in_a_line(export):
+    """`guard export > file` where nothing more fits."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(export, stdout=full, stderr=subprocess.PIPE, cwd=PROJECT, text=True)
+    said = "guard: cannot write: No space left on device\n"
+    assert (done.returncode, done.stderr) == (69, said)
