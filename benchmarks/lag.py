@@ -268,7 +268,7 @@ def told(name: str, lags: list[float], beside: float = 0.0) -> float:
     """Prints the percentiles of one, and returns the 99th."""
     cuts = statistics.quantiles(lags, n=100)
     show(f"{name}: half are dropped within", cuts[49])
-    show("  99 of 100 within", cuts[98], "fail2ban", cuts[98] / beside if beside else 0.0)
+    show("  99 of 100 within", cuts[98], *(("fail2ban", cuts[98] / beside) if beside else ()))
     show("  the last one within", max(lags))
     return cuts[98]
 
