@@ -7,11 +7,15 @@ arrive make no difference. Holds one unfinished line and nothing else.
 
 from __future__ import annotations
 
+import re
+
 from guard.smtp import replies
 from guard.smtp.replies import Reply
 
 _END = b"\r\n.\r\n"
 _CRLF = b"\r\n"
+# For the next server, if it leaves NULs out, it would be the end, and a message begin behind it.
+_HIDDEN_END = re.compile(rb"\r\n\x00+\.\x00*(?=\r\n|\Z)")
 
 
 class Body:
@@ -58,6 +62,8 @@ class Body:
             return b""
         pairs = lines.count(_CRLF)
         if lines.count(b"\n") != pairs or lines.count(b"\r") != pairs:
+            self._bare = True
+        if b"\0" in lines and _HIDDEN_END.search(lines):
             self._bare = True
         # RFC 5321 section 4.5.2: a leading dot is taken off each line.
         lines = lines.replace(b"\r\n.", _CRLF)
