@@ -7,6 +7,8 @@ kernel then follows when the daemon starts.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from guard.lib.durations import format_duration
 from guard.lib.logs import legible, printable
 from guard.lib.networks import parse_network
 
+# How many counted rejections of a jail `guard explain` shows one by one.
+LAST = 5
 _NO_DAEMON = "no daemon runs: noted in the ledger, enforced when it starts"
 _NO_DAEMON_HERE = "no daemon runs here: noted in Redis, and enforced by the hosts that share it"
 
@@ -31,7 +35,7 @@ def ask(config: Path | None, name: str, **arguments: Any) -> Any:
 
     settings = load(config)
     try:
-        return call(settings.state.control, name, **arguments)
+        return call(settings.state.meeting, name, **arguments)
     except NoDaemon:
         if name == "status":
             raise
@@ -174,17 +178,37 @@ def _explain(answer: dict[str, Any]) -> None:
         ends = "never" if row["until"] is None else f"in {format_duration(row['until'] - now)}"
         why = legible(row["reason"])
         click.echo(f"  {row['network']} is claimed by {row['source']}, ends {ends}: {why}")
-    for row in answer["counted"]:
-        ago = format_duration(now - row["time"])
-        number = row["rejections"]
-        what = "rejection" if number == 1 else "rejections"
-        click.echo(f"  {number} {what} {ago} ago, counted by {row['jail']}")
+    for line in _counted(answer["counted"], now):
+        click.echo(f"  {line}")
     click.echo(f"  strikes so far: {answer['strikes']}")
     for row in answer["opinions"]:
         click.echo(f"  {row['name']}: {printable(_opinion(row))}")
         for jail, number in row["enough"].items():
             rejections = "rejection is" if number == 1 else "rejections are"
             click.echo(f"    so that {number} {rejections} enough for jail {jail}")
+
+
+def _counted(rows: list[dict[str, Any]], now: float) -> Iterator[str]:
+    """What jails still count: all of it where it is little, else a sum of each jail and the last.
+
+    The jail that heard last comes last.
+    """
+    jails: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=itemgetter("time"), reverse=True):
+        jails.setdefault(row["jail"], []).append(row)
+    for jail, held in reversed(jails.items()):
+        whole = len(held) <= LAST
+        if not whole:
+            first, last = (format_duration(now - held[at]["time"]) for at in (-1, 0))
+            what = _rejections(sum(row["rejections"] for row in held))
+            yield f"{what}, first {first} ago, last {last} ago, counted by {jail}; the last:"
+        for row in reversed(held[:LAST]):
+            said = f"{_rejections(row['rejections'])} {format_duration(now - row['time'])} ago"
+            yield f"{said}, counted by {jail}" if whole else f"  {said}"
+
+
+def _rejections(number: int) -> str:
+    return "1 rejection" if number == 1 else f"{number} rejections"
 
 
 def _opinion(row: dict[str, Any]) -> str:

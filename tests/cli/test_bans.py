@@ -1,11 +1,17 @@
 """The ledger by hand, without a daemon: the store itself is asked."""
 
 import json
+import re
 from pathlib import Path
+from time import time
 
 import pytest
 
+from guard import assemble
 from guard.cli.main import run
+from guard.config import load
+from guard.events import Offence, Window
+from guard.lib.networks import parse_network
 
 
 @pytest.fixture
@@ -109,6 +115,28 @@ def test_explain_says_all_there_is(guard):
     code, out, _ = guard("explain", "192.0.2.7")
     assert code == 1
     assert "protected" in out
+
+
+def test_explain_sums_up_thousands_of_rejections(guard, config):
+    """How many of which jail, since when, until when, and the last of them; JSON has each."""
+    now, address = time(), parse_network("198.51.100.9")
+    windows = {name: Window(1_000_000, 86400.0) for name in ("many", "few")}
+    old = [Offence("many", address, now - 7200 + n) for n in range(3000)]
+    new = [Offence("few", address, now - 40 + n) for n in range(3)]
+    with assemble.operations(load(Path(config))) as by_hand:
+        by_hand.counters.count([*old, *new], windows)
+    code, out, _ = guard("explain", "198.51.100.9")
+    assert code == 1
+    said = [line for line in out.splitlines() if "rejection" in line]
+    assert re.fullmatch(
+        r"  3000 rejections, first 2h(\d+s)? ago, last 1h10m ago, counted by many; the last:",
+        said[0],
+    )
+    assert said[1:-3] == ["    1 rejection 1h10m ago"] * 5
+    assert all(re.fullmatch(r"  1 rejection \d+s ago, counted by few", line) for line in said[-3:])
+    answer = json.loads(guard("explain", "198.51.100.9", "--json")[1])
+    assert len(answer["counted"]) == 3003
+    assert sum(row["rejections"] for row in answer["counted"]) == 3003
 
 
 def test_explain_of_a_block_says_how_much_of_it_is_blocked(guard):
