@@ -89,7 +89,7 @@ def forget(context: click.Context, name: str, config: Path | None, as_json: bool
 
     settings = load(config or context.obj)
     try:
-        answer = call(settings.state.control, "feeds_forget", feed=name)
+        answer = call(settings.state.meeting, "feeds_forget", feed=name)
     except NoDaemon:
         with assemble.lists_by_hand(settings) as lists:
             answer = lists.forget(name, clock())
@@ -108,7 +108,7 @@ def _rows(config: Path | None) -> list[dict[str, Any]]:
 
     settings = load(config)
     try:
-        rows: list[dict[str, Any]] = call(settings.state.control, "feeds")
+        rows: list[dict[str, Any]] = call(settings.state.meeting, "feeds")
     except NoDaemon:
         with assemble.lists_by_hand(settings) as lists:
             return lists.rows()
@@ -123,7 +123,7 @@ def _sync(config: Path | None, name: str, dry_run: bool, accept: bool) -> dict[s
     settings = load(config)
     try:
         answer: dict[str, Any] = call(
-            settings.state.control, "feeds_sync", feed=name, dry_run=dry_run, accept=accept
+            settings.state.meeting, "feeds_sync", feed=name, dry_run=dry_run, accept=accept
         )
     except NoDaemon:
         with assemble.lists_by_hand(settings) as lists:

@@ -94,7 +94,7 @@ def _rows(config: Path | None) -> list[dict[str, Any]]:
 
     settings = load(config)
     try:
-        told = {row["name"]: row for row in call(settings.state.control, "status")["notify"]}
+        told = {row["name"]: row for row in call(settings.state.meeting, "status")["notify"]}
     except (NoDaemon, KeyError):
         told = {}
     return [

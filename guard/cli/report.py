@@ -87,7 +87,7 @@ def _ask(config: Path | None, verb: str, **arguments: Any) -> Any:
 
     settings = load(config)
     try:
-        return call(settings.state.control, verb, **arguments)
+        return call(settings.state.meeting, verb, **arguments)
     except NoDaemon:
         with assemble.reports_by_hand(settings) as verbs:
             return verbs[verb](now=clock(), **arguments)

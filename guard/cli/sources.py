@@ -36,7 +36,7 @@ def _list(config: Path | None, *, as_json: bool) -> None:
 
     settings = load(config)
     try:
-        rows: list[dict[str, Any]] = call(settings.state.control, "status")["source"]
+        rows: list[dict[str, Any]] = call(settings.state.meeting, "status")["source"]
     except NoDaemon:
         rows = [{"name": name, "error": "no daemon runs"} for name in _names(settings)]
     for row in rows:

@@ -15,10 +15,25 @@ LONGEST_SOCKET = 107  # bytes of a path: unix(7)
 STANDING_KEPT = 90 * 86400.0  # the longest `[protect] good_standing`
 
 
+# Where the service keeps its state: `StateDirectory=guard` of the units in systemd/.
+SERVICE = Path("/var/lib/guard")
+SOCKET = "guard.sock"
+
+
 def default_state_dir() -> Path:
-    """`$XDG_STATE_HOME/guard`, or `~/.local/state/guard`."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "guard"
+    """Where state is when nobody said: of the service, for it and for root, else the user's own.
+
+    The service is told by systemd (systemd.exec(5), $STATE_DIRECTORY; that of another unit, which
+    runs a command of ours, is none of our business). Root's commands find what it left even when
+    it does not run. Else it is `$XDG_STATE_HOME/guard`, or `~/.local/state/guard`.
+    """
+    told = Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0])
+    if told.is_absolute() and told.name == SERVICE.name:
+        return told
+    base = os.environ.get("XDG_STATE_HOME")
+    if not base and os.geteuid() == 0 and SERVICE.is_dir():
+        return SERVICE
+    return Path(base or Path.home() / ".local" / "state") / "guard"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +45,31 @@ class StateSettings:
 
     @property
     def control(self) -> Path:
-        """The control socket, by default inside `dir`."""
-        return self.socket or self.dir / "guard.sock"
+        """The control socket, by default inside `dir`: where the daemon answers."""
+        return self.socket or self.dir / SOCKET
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
         if (length := len(os.fsencode(self.control))) > LONGEST_SOCKET:
             yield "socket", f"a path of {length} bytes; no socket has more than {LONGEST_SOCKET}"
+
+    @property
+    def meeting(self) -> Path:
+        """Where commands ask: the service's socket, when both are left to the default.
+
+        So members of its group find it. Their own daemon, when it runs, comes first.
+        """
+        service = SERVICE / SOCKET
+        if self.socket is not None or self.dir != default_state_dir() or _is_socket(self.control):
+            return self.control
+        return service if _is_socket(service) else self.control
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return path.is_socket()
+    except OSError:  # in a folder that is not for us
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
