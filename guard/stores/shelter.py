@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from guard.events import Batch, Claim, Good, Offence, Overflow, Part, Past, Remembered, Window
 from guard.lib.networks import Network
-from guard.roles import Unavailable
+from guard.roles import Forbidden, Unavailable
 from guard.stores.book import Book
 from guard.stores.embedded_counters import EmbeddedCounters
 from guard.stores.outbox import Outbox
@@ -90,7 +90,7 @@ class Shelter:
             if self.error:
                 self._settle()
             answer = question()
-        except Unavailable as error:
+        except (Unavailable, Forbidden) as error:
             if not self.error:
                 log.error("%s; bans stay, and what comes is counted on this host", error)
             self.error = str(error)

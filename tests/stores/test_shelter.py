@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -171,6 +172,22 @@ def test_the_whole_way_through_an_outage(shelter, redis_server, clock, caplog):
     assert [c.since for c in shelter.claims(NOW + 12)] == [NOW + 6]
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(said) == 2
+
+
+def test_a_password_that_was_changed_is_as_if_redis_were_gone(shelter, redis_server, clock):
+    """Somebody rotates it, or takes our rights: what comes is counted here, and nothing is lost."""
+    shelter.count(hit(A, 0), WINDOWS)
+    with redis.Redis.from_url(redis_server.url, password="new") as operator:
+        redis.Redis.from_url(redis_server.url).config_set("requirepass", "new")
+        operator.client_kill_filter(_type="normal", skipme=True)
+        assert shelter.count(hit(A, 1), WINDOWS) == []
+        assert "does not let us in" in shelter.said()
+        with pytest.raises(Unavailable):
+            shelter.claim([Claim(A, "manual", "x", NOW, None)], NOW)
+        operator.config_set("requirepass", "")
+    clock.now += 60
+    assert shelter.count(hit(A, 2), WINDOWS) == [Overflow("relay", A, NOW + 2, 3)]
+    assert shelter.said() == "answers"
 
 
 def test_a_quiet_night_without_redis_is_one_line(shelter, redis_server, clock, caplog):
