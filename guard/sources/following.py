@@ -147,5 +147,44 @@ class Following(Generic[P]):
             self.close()
 
 
+class Followed(Generic[P]):
+    """What every source has that reads by a `Following`: the roles Marking, Finishing, Telling.
+
+    Its `batches` makes the Following, anew at each start.
+    """
+
+    def __init__(self, checkpoint: Checkpoint[P]) -> None:
+        self._checkpoint = checkpoint
+        self._following: Following[P] | None = None
+
+    @property
+    def key(self) -> str:
+        """The role's."""
+        return self._checkpoint.key
+
+    def resume(self, place: bytes | None) -> None:
+        """The role's."""
+        self._checkpoint.resume(place)
+
+    def mark(self) -> bytes:
+        """The role's."""
+        assert self._following is not None
+        return self._following.mark()
+
+    @property
+    def behind(self) -> int:
+        """How many bytes of log, packed as they are, have not been read."""
+        return self._following.behind if self._following else 0
+
+    def tell(self) -> dict[str, int]:
+        """How far it is behind, and what it could not read."""
+        return {"behind": self.behind, "faults": self._following.faults if self._following else 0}
+
+    def finish(self) -> None:
+        """Lets `batches` end with its place saved, so that nothing is heard twice."""
+        if self._following is not None:
+            self._following.finish()
+
+
 def _time(stream: Stream) -> float:
     return stream.time

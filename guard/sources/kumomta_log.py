@@ -19,7 +19,7 @@ from guard.events import Event
 from guard.lib.clock import Clock, now
 from guard.roles import Unavailable
 from guard.sources.checkpoint import Checkpoint
-from guard.sources.following import Following
+from guard.sources.following import Followed, Following
 from guard.sources.lane import Lane, Place
 
 POLL = 0.2
@@ -32,7 +32,7 @@ _SEGMENT = re.compile(r"(.*?)\d{8}-\d{6}(?:\.\d+)?(.*)", re.ASCII | re.DOTALL)
 Key = tuple[str, str, str]  # folder, prefix and suffix of the segments of one stream
 
 
-class KumomtaLog:
+class KumomtaLog(Followed[Place]):
     """The log directory `path`; its place is kept in the folder `checkpoints`.
 
     Without a checkpoint it begins with the segments written in the last `look_back` seconds.
@@ -51,8 +51,7 @@ class KumomtaLog:
         self.name = name or f"kumomta-log {path}"
         self._path, self._look_back, self._poll, self._clock = path, look_back, poll, clock
         digest = blake2b(os.fsencode(path.absolute()), digest_size=8).hexdigest()
-        self._checkpoint = Checkpoint(checkpoints / f"kumomta-log-{digest}.json", Place)
-        self._following: Following[Place] | None = None
+        super().__init__(Checkpoint(checkpoints / f"kumomta-log-{digest}.json", Place))
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """New events; the place moves when the next batch is asked for."""
@@ -60,34 +59,6 @@ class KumomtaLog:
         self._following = Following(lanes, self._checkpoint, self._clock)
         async for batch in self._following.batches(lambda: asyncio.sleep(self._poll)):
             yield batch
-
-    @property
-    def key(self) -> str:
-        """The role's."""
-        return self._checkpoint.key
-
-    def resume(self, place: bytes | None) -> None:
-        """The role's."""
-        self._checkpoint.resume(place)
-
-    def mark(self) -> bytes:
-        """The role's."""
-        assert self._following is not None
-        return self._following.mark()
-
-    @property
-    def behind(self) -> int:
-        """How many bytes of log, packed as they are, have not been read."""
-        return self._following.behind if self._following else 0
-
-    def tell(self) -> dict[str, int]:
-        """How far it is behind, and what it could not read."""
-        return {"behind": self.behind, "faults": self._following.faults if self._following else 0}
-
-    def finish(self) -> None:
-        """Lets `batches` end with its place saved, so that nothing is heard twice."""
-        if self._following is not None:
-            self._following.finish()
 
     @property
     def counted(self) -> dict[str, Place]:

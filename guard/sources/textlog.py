@@ -16,7 +16,7 @@ from pathlib import Path
 from guard.events import Event
 from guard.lib.clock import Clock, now
 from guard.sources.checkpoint import Checkpoint
-from guard.sources.following import Following
+from guard.sources.following import Followed, Following
 from guard.sources.logfile import Place
 from guard.sources.tail import GRACE, Hear, Tail
 from guard.sources.waker import Waker
@@ -24,7 +24,7 @@ from guard.sources.waker import Waker
 POLL = 1.0
 
 
-class TextLog:
+class TextLog(Followed[list[Place]]):
     """The log `path`, which may be a pattern; `hear` makes a hearer for each file it finds."""
 
     def __init__(
@@ -43,8 +43,7 @@ class TextLog:
         self._path, self._hear, self._clock = path.absolute(), hear, clock
         self._olddir, self._poll, self._grace = olddir, poll, grace
         digest = blake2b(os.fsencode(path.absolute()), digest_size=8).hexdigest()
-        self._checkpoint = Checkpoint(checkpoints / f"log-{digest}.json", list[Place])
-        self._following: Following[list[Place]] | None = None
+        super().__init__(Checkpoint(checkpoints / f"log-{digest}.json", list[Place]))
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """New events; the place moves when the next batch is asked for."""
@@ -62,34 +61,6 @@ class TextLog:
                 yield batch
         finally:
             waker.close()
-
-    @property
-    def key(self) -> str:
-        """The role's."""
-        return self._checkpoint.key
-
-    def resume(self, place: bytes | None) -> None:
-        """The role's."""
-        self._checkpoint.resume(place)
-
-    def mark(self) -> bytes:
-        """The role's."""
-        assert self._following is not None
-        return self._following.mark()
-
-    @property
-    def behind(self) -> int:
-        """How many bytes of log have not been read."""
-        return self._following.behind if self._following else 0
-
-    def tell(self) -> dict[str, int]:
-        """How far it is behind, and what it could not read."""
-        return {"behind": self.behind, "faults": self._following.faults if self._following else 0}
-
-    def finish(self) -> None:
-        """Lets `batches` end with its place saved, so that nothing is heard twice."""
-        if self._following is not None:
-            self._following.finish()
 
 
 class _Tails:

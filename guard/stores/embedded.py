@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
+from guard.lib.lockfile import hold
 from guard.roles import Forbidden, Refused
 from guard.stores import embedded_crowds as crowds
 from guard.stores import embedded_ledger as ledger
@@ -70,18 +70,12 @@ def _file(path: Path, kept: _Kept) -> Database:
 
 
 def _lock(directory: Path) -> int:
-    """A descriptor that holds the directory until it is closed, by the end of the process too."""
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        descriptor = os.open(directory / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    except OSError as error:
-        raise Forbidden(f"cannot write in {directory}: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+        return hold(directory / "store.lock")
+    except BlockingIOError:
         raise Refused(
             f"the store in {directory} is in use by another guard; "
             "processes share a store through Redis: [store] url"
         ) from None
-    return descriptor
+    except OSError as error:
+        raise Forbidden(f"cannot write in {directory}: {error.strerror}") from None

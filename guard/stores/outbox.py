@@ -18,7 +18,6 @@ not take an entry, that is said, and what it holds is kept in memory alone.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
@@ -31,6 +30,7 @@ from typing import NamedTuple
 import msgspec
 
 from guard.events import Batch, Claim, Mark, Overflow, Part
+from guard.lib.lockfile import hold
 from guard.lib.networks import Network, parse_network
 from guard.roles import Refused, Unavailable
 from guard.stores.frames import Frames
@@ -304,20 +304,13 @@ class Outbox:
 
 def _lock(path: Path) -> int:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        descriptor = os.open(
-            path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640
-        )
-    except OSError as error:
-        raise Unavailable(f"cannot write in {path.parent}: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
+        return hold(path.with_suffix(".lock"))
+    except BlockingIOError:
         raise Refused(
             f"{path} is in use by another guard: each daemon needs a [state] dir of its own"
         ) from None
-    return descriptor
+    except OSError as error:
+        raise Unavailable(f"cannot write in {path.parent}: {error.strerror}") from None
 
 
 def _size(batch: Batch) -> int:
