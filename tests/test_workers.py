@@ -66,6 +66,10 @@ def test_workers_share_a_port_and_are_replaced(tmp_path, redis_server):
         for _ in range(20):
             said = dialogue(("127.0.0.1", port), *RELAY, source="127.0.0.66")
             assert said[-1].startswith("550 5.7.1 ")
+        assert eventually(
+            lambda: "Next, in another terminal: python -m guard demo" in service.said()
+        )
+        assert service.said().count("Next, in another terminal") == 1  # not once for each
         os.kill(crew[0], signal.SIGKILL)
         assert eventually(lambda: len(set(children(service.process.pid)) - {crew[0]}) == 3)
         said = dialogue(("127.0.0.1", port), *RELAY, source="127.0.0.66")

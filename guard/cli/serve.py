@@ -23,7 +23,11 @@ verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log more.")
 
 
 def serve(
-    config: Path | None, verbose: bool, build: Callable[[Settings, Path | None], Assembled]
+    config: Path | None,
+    verbose: bool,
+    build: Callable[[Settings, Path | None], Assembled],
+    *,
+    welcome: bool = True,
 ) -> None:
     """Assembles what `build` names and runs it until a signal."""
     import uvloop
@@ -44,7 +48,8 @@ def serve(
     collect_seldom(10_000)
 
     async def main() -> None:
-        await Daemon(made.parts, now, lambda: _welcome(made)).run()
+        begun = (lambda: _welcome(made)) if welcome else (lambda: None)
+        await Daemon(made.parts, now, begun).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
@@ -69,6 +74,8 @@ def _welcome(made: Assembled) -> None:
     for title, text in made.summary():
         click.echo(f"{click.style(f'{title:<9}', bold=True)} {text}")
     program = os.path.relpath(sys.argv[0]) if sys.argv[0].startswith("/") else sys.argv[0]
+    if program.endswith("__main__.py"):
+        program = "python -m guard"
     click.echo(f"Next, in another terminal: {click.style(f'{program} demo', bold=True)}")
     sys.stdout.flush()
 
@@ -113,7 +120,7 @@ def listener(
             seat = assemble.Seat.taken(worker, shared, records)
         return assemble.listener(settings, path, lambda read: worker_of(read, worker), seat)
 
-    serve(config, verbose, build)
+    serve(config, verbose, build, welcome=not worker)
 
 
 def worker_of(settings: Settings, worker: int | None) -> Settings:
