@@ -29,12 +29,13 @@ from guard.smtp.incoming import no_reports
 from guard.smtp.limits import COUNTED, Gate
 from guard.smtp.listener import Listener, nameless, no_good
 from guard.smtp.naming import Naming
+from guard.smtp.ports import listen
 from guard.smtp.protocol import Connection
 from guard.smtp.replies import Reply
 from guard.smtp.settings import ListenerSettings
 from guard.smtp.sharing import CONNECTIONS, HELD, SharedGate
 from guard.smtp.tls import Certificates, Tunnel
-from guard.smtp.wires import Wires, listen
+from guard.smtp.wires import Wires
 
 log = logging.getLogger("guard.smtp")
 

@@ -31,7 +31,6 @@ _ROOM = 1 << 16  # bytes that it takes from one connection
 _HIGH, _LOW = 1 << 16, 1 << 14  # bytes that wait to be sent: too many, and few enough again
 _BREATH = 1.0  # seconds without newcomers when there are no more descriptors, or until some are
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_NO_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}  # this machine has no IPv6
 _NOW, _LAST = socket.MSG_DONTWAIT, socket.MSG_DONTWAIT | socket.MSG_MORE
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 
@@ -363,38 +362,3 @@ def _local(sock: socket.socket) -> Any:
     """Our end of all connections of `sock`; None where it listens on every address."""
     name = sock.getsockname()
     return None if name[0] in ("0.0.0.0", "::") else name
-
-
-def listen(host: str, port: int, backlog: int, *, shared: bool) -> list[socket.socket]:
-    """Sockets that listen on `host`, every address of both families without one.
-
-    Where there is no IPv6, what a name says of it is left out, as long as something is left.
-    `shared` by several processes, among which the kernel deals connections out. Raises OSError.
-    Asks the resolver for a name: for a thread.
-    """
-    made: list[socket.socket] = []
-    try:
-        found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        left = list(dict.fromkeys((family, address) for family, _, _, _, address in found))
-        while left:
-            family, address = left.pop(0)
-            try:
-                sock = socket.create_server(
-                    address, family=family, backlog=backlog, reuse_port=shared
-                )
-            except OSError as error:
-                absent = family == socket.AF_INET6 and error.errno in _NO_FAMILY
-                if not absent or not (left or made):
-                    raise
-                continue
-            made.append(sock)
-            sock.settimeout(0)
-            # What is accepted inherits it.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
-        for sock in made:
-            sock.close()
-        raise
-    return made
