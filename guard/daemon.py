@@ -197,7 +197,10 @@ class Daemon:
         backoff: Backoff,
         failed: Callable[[str], None] = lambda error: None,
     ) -> None:
-        """Does `work` until it ends by itself; begins again, with a pause, when it fails."""
+        """Does `work` until it ends by itself; begins again, with a pause, when it fails.
+
+        A stop cuts the pause short: what fails then once more is left.
+        """
         while True:
             try:
                 await work()
@@ -208,7 +211,9 @@ class Daemon:
             except Exception:  # a fault of ours in one part must not end the others
                 failed("fault in Guard, see the log")
                 log.exception("%s failed; again in %gs", name, backoff.pause)
-            await backoff.wait()
+            if self._stopping.is_set():
+                return
+            await backoff.wait(self._stopping)
 
     async def _count(
         self, batch: Sequence[Event], marking: Marking | None, engine: EngineParts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -17,7 +18,8 @@ class Backoff:
         """It worked: the next failure is a first one."""
         self.pause = FIRST_PAUSE
 
-    async def wait(self) -> None:
-        """Waits, and makes the next wait longer."""
-        await asyncio.sleep(self.pause)
+    async def wait(self, stopping: asyncio.Event | None = None) -> None:
+        """Waits, not beyond `stopping`, and makes the next wait longer."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for((stopping or asyncio.Event()).wait(), self.pause)
         self.pause = min(2 * self.pause, LONGEST_PAUSE)

@@ -1,6 +1,7 @@
 """`guard sources` shows how they fare; its `test` what one would hear, with nothing counted."""
 
 import json
+import time
 
 import pytest
 from service import Service
@@ -103,7 +104,9 @@ def test_a_daemon_tells_lag_rate_and_errors(config, tmp_path):
             if all(row["heard"] or row["error"] for row in rows.values()):
                 break
     finally:
+        began = time.monotonic()
         service.stop()
+    assert time.monotonic() - began < 5, "a stop does not wait for what does not work"
     absent = rows.pop(f"kumomta-log {tmp_path / 'absent'}")
     assert "No such file" in absent["error"]
     assert sorted(row["heard"] for row in rows.values()) == [2, 3]
