@@ -100,20 +100,37 @@ class _Tree:
         self._root = root
         self._listed: dict[Path, int] = {}
         self._found: dict[Key, list[str]] = {}
+        self._more = False  # was there than was found
         self._polls = 0
 
     def segments(self) -> dict[Key, list[str]]:
-        """For each stream (folder, prefix, suffix) its segments in order of name."""
+        """For each stream (folder, prefix, suffix) its segments in order of name.
+
+        A listing may show what is made while it is under way and miss what was made just before.
+        Of two the second has all that is older than anything in the first; the rest is for the
+        next look.
+        """
         self._polls += 1
-        if self._polls % RESCAN == 1 or any(_changed(p) != m for p, m in self._listed.items()):
-            self._listed.clear()
-            self._found = {}
-            self._list(self._root, "")
-            for names in self._found.values():
-                names.sort()
+        changed = any(_changed(folder) != then for folder, then in self._listed.items())
+        if self._polls % RESCAN == 1 or self._more or changed:
+            first, found = self._all(), self._all()
+            self._found = {
+                key: [name for name in names if name <= first[key][-1]]
+                for key, names in found.items()
+                if key in first
+            }
+            self._more = self._found != found
         return self._found
 
-    def _list(self, folder: Path, label: str) -> None:
+    def _all(self) -> dict[Key, list[str]]:
+        self._listed.clear()
+        found: dict[Key, list[str]] = {}
+        self._list(self._root, "", found)
+        for names in found.values():
+            names.sort()
+        return found
+
+    def _list(self, folder: Path, label: str, found: dict[Key, list[str]]) -> None:
         """Adds what lies in `folder`, and below it."""
         changed = _changed(folder)
         try:
@@ -123,18 +140,18 @@ class _Tree:
                     if entry.name.startswith(".") or not entry.name.isascii():
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        self._list(folder / entry.name, f"{label}{entry.name}/")
+                        self._list(folder / entry.name, f"{label}{entry.name}/", found)
                     else:
-                        self._add(label, entry.name)
+                        found.setdefault(_stream(label, entry.name), []).append(entry.name)
         except OSError as error:
             if folder == self._root:  # others may be gone since their parent was listed
                 raise Unavailable(f"{folder}: {error.strerror}") from None
         self._listed[folder] = changed
 
-    def _add(self, label: str, name: str) -> None:
-        parts = _SEGMENT.fullmatch(name)
-        key = (label, parts[1], parts[2]) if parts else (label, name, "")
-        self._found.setdefault(key, []).append(name)
+
+def _stream(label: str, name: str) -> Key:
+    parts = _SEGMENT.fullmatch(name)
+    return (label, parts[1], parts[2]) if parts else (label, name, "")
 
 
 def _changed(folder: Path) -> int:

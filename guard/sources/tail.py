@@ -56,6 +56,7 @@ class Tail:
         self._turn = max((place.turn for place in places), default=0)
         self._files: list[LogFile] = []  # the last is the one that the path names, if any does
         self._begun = False
+        self._new = False  # where it begins is saved nowhere yet
         self._told: set[str] = set()
         self._faults_before = 0  # of files that are read
 
@@ -87,6 +88,11 @@ class Tail:
             raise Unavailable(f"{self.path}: {error.strerror}") from None
         else:
             self._look(inode, now)
+        if self._new:
+            # The place is saved before anything is heard: after an end of this process the file
+            # may have another name.
+            self._new = False
+            return None
         for file in list(self._files):
             runs = file.read()
             if runs is not None:
@@ -184,6 +190,7 @@ class Tail:
                 files += self._open(self._since(paths))
             else:
                 files += self._open(paths[-1:], self._first_offset())
+                self._new = True
             opened.pop_all()
         return files
 
@@ -243,6 +250,10 @@ class Tail:
 
 
 def _written_since(place: Place, paths: Sequence[Path]) -> list[Path]:
-    """What was written to after the file of `place`, which cannot be found; the path itself too."""
-    later = [path for path in paths[:-1] if path.stat().st_mtime_ns > place.written]
+    """What was written to after the file of `place`, which cannot be found; the path itself too.
+
+    And that file, when nothing of it was read.
+    """
+    since = place.written + (1 if place.known_by else 0)
+    later = [path for path in paths[:-1] if path.stat().st_mtime_ns >= since]
     return [*later, paths[-1]]

@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import zstandard
 from kumo import AT, Kumo, line, readable, rejection
 
 from guard.roles import Unavailable
@@ -283,6 +284,44 @@ async def main(log, state, database):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+
+
+def test_a_segment_that_a_listing_misses_is_not_passed_over(tmp_path, monkeypatch):
+    """A folder that is listed while segments are made may show the last but not the one before."""
+    log = tmp_path / "log"
+    log.mkdir()
+    names = [f"20260101-00000{number}" for number in (1, 2, 3)]
+
+    def segment(number):
+        path = log / names[number]
+        path.write_bytes(zstandard.compress(rejection(number)))
+        path.chmod(0o444)
+
+    segment(0)
+    listed = []
+    scan = os.scandir
+
+    class Torn:
+        """The first listing in which two segments are made; it shows only the later one."""
+
+        def __init__(self, folder):
+            segment(1)
+            segment(2)
+            self.entries = [entry for entry in scan(folder) if entry.name != names[1]]
+
+        def __enter__(self):
+            return iter(self.entries)
+
+        def __exit__(self, *_):
+            pass
+
+    def scandir(folder):
+        listed.append(folder)
+        return Torn(folder) if len(listed) == 1 else scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert listen(log, tmp_path / "state", 3).numbers == [0, 1, 2]
+    assert len(listed) > 1
 
 
 def test_kills_on_both_sides_and_rotation_lose_and_double_nothing(tmp_path):

@@ -27,9 +27,11 @@ class Reader:
     def new(self) -> list[int]:
         """The numbers that are new."""
         found: list[int] = []
-        while (events := self.tail.read(self.now)) is not None:
-            found += [int(event.time) - AT for event in events]
-            self.ids += [event.id for event in events]
+        saved = None
+        while (events := self.tail.read(self.now)) is not None or saved != self.tail.places:
+            saved = self.tail.places
+            found += [int(event.time) - AT for event in events or ()]
+            self.ids += [event.id for event in events or ()]
         return found
 
     def wait(self, seconds: float = GRACE + 1) -> "Reader":
@@ -83,6 +85,20 @@ def test_lines_are_heard_as_they_come(log, reading):
         file.write(rejection(5)[40:])
     assert reader.new() == [5]
     assert reader.new() == []
+
+
+def test_an_end_before_anything_was_saved_loses_nothing(log, reading):
+    """Where a new log begins is known before anything of it is heard, and so it is found again."""
+    tail = Tail(log, hear)
+    assert tail.read(NOW) is None
+    saved = tail.places  # what the source saves then
+    assert tail.read(NOW)  # heard, and never counted: the process was killed
+    tail.close()
+    log.rename(log.with_name("mail.log.1"))
+    append(log, 4)
+    again = reading(log)
+    again.tail = Tail(log, hear, saved)
+    assert again.new() == [1, 2, 3, 4]
 
 
 def test_a_restart_goes_on_at_the_line(log, reading):
