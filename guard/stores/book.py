@@ -25,6 +25,10 @@ _EVER = math.inf
 _NONE: Mapping[Network, Claim] = {}
 
 
+def _end(until: float | None) -> float:
+    return _EVER if until is None else until
+
+
 @dataclass(slots=True)
 class Record:
     """Strikes of one network by jail, and when its last ban ends or ended (inf: for ever)."""
@@ -129,11 +133,12 @@ class Book:
         network, source, until = claim.network, claim.source, claim.until
         since, strikes = claim.since, claim.strikes if restored else 0
         if source.startswith("jail:"):
-            old = self._sources.get(source, _NONE).get(network)
+            old, end = self._sources.get(source, _NONE).get(network), _end(until)
             if old is not None and alive(old, now):
                 since, strikes = old.since, old.strikes
+                self._move(network, _end(old.until), end, now)
             elif not restored:
-                strikes = self._strike(network, source, _EVER if until is None else until, now)
+                strikes = self._strike(network, source, end, now)
         if strikes != claim.strikes or since != claim.since:
             claim = Claim(network, source, claim.reason, since, until, strikes)
         self.put(claim)
@@ -151,6 +156,16 @@ class Book:
         self.put_record(network, record)
         self._dirty.records[network] = record
         return total
+
+    def _move(self, network: Network, old: float, end: float, now: float) -> None:
+        """A ban that is replaced counts its strikes' age from its new end."""
+        record = self._records.get(network)
+        if record is None or record.ended + self._memory <= now:
+            return
+        if end > record.ended or end < record.ended <= old:
+            record.ended = end
+            self.put_record(network, record)
+            self._dirty.records[network] = record
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """Ends claims; returns those that were live, oldest first."""

@@ -93,14 +93,14 @@ class EmbeddedCounters:
         yield Kept(self._marks, [(o.jail, key_of(o.network), *o[2:]) for o in self._open])
         yield Sets(self._shelves.sets.names, dict(self._shelves.known()))
         for table in self._shelves.tables():
-            for generation in table.generations():
-                yield Stored(table.span, table.turn, generation)
+            for windows in table.chunks():
+                yield Stored(table.span, table.turn, windows)
 
     def _load(self, journal: Journal) -> None:
         windows: dict[str, Window] = {}
         for entry in journal.entries():
             if isinstance(entry, Stored):
-                self._shelves.table(entry.span, entry.turn).young.update(entry.windows)
+                self._shelves.table(entry.span, entry.turn).put(entry.windows)
             elif isinstance(entry, Older):
                 # Nothing fills: what had filled was not held any more.
                 self._shelves.count(entry.offences(), {entry.jail: Window(1 << 30, 1e9)})

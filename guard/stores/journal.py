@@ -19,11 +19,11 @@ import msgspec
 
 from guard.events import Batch as Counted
 from guard.events import Mark, Offence, Overflow, Part, Window
+from guard.jails.window import Hits
 from guard.lib.networks import Network
 from guard.roles import Unavailable
 from guard.stores.frames import Frames
 from guard.stores.keys import Key, key_of, network_of
-from guard.stores.tables import Generation
 
 log = logging.getLogger("guard.stores.journal")
 
@@ -55,7 +55,7 @@ class Table(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
     span: float
     turn: float
-    windows: Generation
+    windows: dict[Key, Hits]
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True, tag=1):

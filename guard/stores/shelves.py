@@ -1,4 +1,5 @@
-"""Windows in memory: one small value per address, on a shelf for each length of time.
+"""Windows in memory: one value per address, small where there are many, on a shelf for each length
+of time.
 
 Jails that may count the same rejection have the same `span`, and what an address did is kept once
 for all of them. What is old goes without a search: each shelf is a table of three generations.
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from guard.events import Offence, Overflow, Window
 from guard.jails.window import (
     ENTRY,
+    Hits,
     Rule,
     Sets,
     add,
@@ -24,6 +26,7 @@ from guard.jails.window import (
 )
 from guard.lib.networks import Network
 from guard.stores.keys import Key, key_of
+from guard.stores.small import count_into
 from guard.stores.tables import Table
 
 
@@ -50,30 +53,38 @@ class Shelves:
                 least, number = rule.least, rule.number
             if time >= table.turn:
                 table.move_on(time)
-            version, value, length = network
-            key: Key = value << 6 | length if version == 4 else key_of(network)
+            version, address, length = network
+            key: Key = address << 6 | length if version == 4 else key_of(network)
             young = table.young
-            hits = young.get(key)
-            if hits is None:
-                hits = table.take(key) if table.elders else b""
-            # The common case first: one more, later than all before, that fills nothing.
-            held = len(hits)
-            if (
-                rejections == 1
-                and held + ENTRY < least
-                and (not held or time >= unpack_from(hits, held - ENTRY)[0])
-            ):
-                young[key] = hits + pack(time, number)
-                continue
-            hits, filled = add(hits, time, rejections, rule)
-            if filled:
-                for name, total in filled:
-                    overflows.append(Overflow(name, network, time, total))
-            if hits:
-                young[key] = hits
+            value = young.get(key)
+            if value is None and table.elders:
+                value = table.take(key)
+            if table.dense:
+                filled = count_into(young, key, value, time, rejections, rule, table.usual)
             else:
-                young.pop(key, None)
+                hits: Hits = value or b""  # type: ignore[assignment] # no other form is in it
+                # The common case first: one more, later than all before, that fills nothing.
+                held = len(hits)
+                if (
+                    rejections == 1
+                    and held + ENTRY < least
+                    and (not held or time >= unpack_from(hits, held - ENTRY)[0])
+                ):
+                    young[key] = hits + pack(time, number)
+                    continue
+                hits, filled = add(hits, time, rejections, rule)
+                if hits:
+                    young[key] = hits
+                else:
+                    young.pop(key, None)
+            for name, total in filled:
+                overflows.append(Overflow(name, network, time, total))
+        self._thicken()
         return overflows
+
+    def _thicken(self) -> None:
+        for table in self._tables.values():
+            table.thicken()
 
     def _rule(self, name: str, time: float) -> tuple[Rule, Table]:
         """The rule and the shelf of a set of jails."""
@@ -82,6 +93,8 @@ class Shelves:
         table = self._tables.get(span)
         if table is None:
             table = self._tables[span] = Table(span, time + span)
+        if table.usual < 0:
+            table.usual = rule.number
         found = self._rules[name] = rule, table
         return found
 
@@ -100,13 +113,12 @@ class Shelves:
         """Puts everything where the spans of now say."""
         held, self._tables = self._tables, {}
         for table in held.values():
-            for generation in reversed(table.generations()):
-                for key, hits in generation.items():
+            for chunk in table.chunks():
+                for key, hits in chunk.items():
                     for span, part in parts(hits, self.sets, self._known).items():
                         # The next rejection begins a generation: all of this is older.
                         now = self._tables.setdefault(span, Table(span, float("-inf")))
-                        other = now.young.get(key)
-                        now.young[key] = merged(other, part) if other else part
+                        now.put({key: merged(now.find(key), part)})
 
     def counted(self, network: Network) -> list[Offence]:
         """The role's."""

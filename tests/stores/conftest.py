@@ -6,6 +6,7 @@ from typing import Protocol
 import pytest
 
 from guard.roles import Counters, Ledger, Standing
+from guard.stores import tables
 from guard.stores.embedded import EmbeddedStore
 from guard.stores.redis_store import RedisStore
 from guard.stores.shelter import ShelteredStore
@@ -25,10 +26,12 @@ Open = Callable[[], Store]
 
 
 def opener(name, request):
-    """How the store `name` is opened: `memory`, `embedded`, `redis` or `sheltered`."""
+    """How a store of the fixtures' names is opened."""
     if name == "memory":
         return lambda: EmbeddedStore(None)
-    if name == "embedded":
+    if name == "crowded":  # as if there were very many addresses
+        request.getfixturevalue("monkeypatch").setattr(tables, "MANY", -1)
+    if name in ("embedded", "crowded"):
         path = request.getfixturevalue("tmp_path") / "state"
         return lambda: EmbeddedStore(path)
     url = request.getfixturevalue("redis_url")
@@ -48,13 +51,13 @@ def opening(name, request):
     return keep
 
 
-@pytest.fixture(params=["memory", "embedded", "redis", "sheltered"])
+@pytest.fixture(params=["memory", "embedded", "crowded", "redis", "sheltered"])
 def store(request):
     """One open store, empty."""
     return opening(request.param, request)()
 
 
-@pytest.fixture(params=["embedded", "redis"])
+@pytest.fixture(params=["embedded", "crowded", "redis"])
 def reopened(request):
     """Opens a store, and after a close opens the same one again."""
     return opening(request.param, request)

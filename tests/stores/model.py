@@ -7,6 +7,10 @@ from msgspec.structs import replace
 from guard.events import Claim, Overflow
 
 
+def end_of(claim):
+    return float("inf") if claim.until is None else claim.until
+
+
 @dataclass
 class Model:
     """The truth that stores are compared with. `memory` is how long strikes are kept."""
@@ -48,12 +52,14 @@ class Model:
         if claim.source.startswith("jail:"):
             if old is not None and alive(old, now):
                 claim = replace(claim, since=old.since, strikes=old.strikes)
+                last, ends = self.ended.get(claim.network, float("-inf")), end_of(claim)
+                if last + self.memory > now and (ends > last or last <= end_of(old)):
+                    self.ended[claim.network] = ends  # that of this ban, or later than all
             else:
                 known = self.known_strikes(claim.network, now)
                 known[claim.source] = known.get(claim.source, 0) + 1
                 self.strikes[claim.network] = known
-                end = float("inf") if claim.until is None else claim.until
-                self.ended[claim.network] = max(end, self.ended.get(claim.network, 0.0))
+                self.ended[claim.network] = max(end_of(claim), self.ended.get(claim.network, 0.0))
                 claim = replace(claim, strikes=sum(known.values()))
         self.ledger[claim.source, claim.network] = claim
         return claim

@@ -16,6 +16,7 @@ from guard.jails.escalation import length_of
 from guard.jails.jail import Escalation, Jail
 from guard.lib.networks import parse_network
 from guard.pipeline import Pipeline
+from guard.stores import tables
 from guard.stores.embedded import EmbeddedStore
 from guard.stores.redis_store import RedisStore
 
@@ -159,8 +160,10 @@ EXAMPLES = 2000 if os.environ.get("GUARD_SOAK") else 50
 LIMITS = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
 
 
-def test_embedded():
-    """One host with files."""
+@pytest.mark.parametrize("many", [tables.MANY, -1])
+def test_embedded(many, monkeypatch):
+    """One host with files; with values as they are where there are few addresses, and many."""
+    monkeypatch.setattr(tables, "MANY", many)
 
     class OnDisk(Machine):
         def __init__(self):

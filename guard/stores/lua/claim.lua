@@ -64,6 +64,15 @@ local function strike(source, network, till)
   return sum
 end
 
+-- A ban that is replaced counts its strikes' age from its new end.
+local function move(network, old, till)
+  local ended = tonumber(call('ZSCORE', struck, network) or '-inf') or -math.huge
+  local new = till == 'null' and math.huge or tonumber(till)
+  if ended + memory > now and (new > ended or (new < ended and ended <= old)) then
+    call('ZADD', struck, till == 'null' and '+inf' or till, network)
+  end
+end
+
 local answer, networks, seen = {}, {}, {}
 for _, claim in ipairs(cmsgpack.unpack(ARGV[4])) do
   local source, network, since, till, reason, brought = unpack(claim)
@@ -75,6 +84,7 @@ for _, claim in ipairs(cmsgpack.unpack(ARGV[4])) do
       local old_since, old_till, old_count = parts(held)
       if not old_till or old_till > now then
         live, since, count = true, old_since, old_count
+        move(network, old_till or math.huge, till)
       end
     end
     if not live and not brought then count = strike(source, network, till) end
