@@ -10,6 +10,9 @@ from benchmarks import smtp
 from benchmarks.smtp_load import SCRIPTS, Load, compiled, play
 from benchmarks.smtp_servers import SERVERS, Missing, cpu, tree
 
+# One after another: side by side, two servers may be told the same free port.
+pytestmark = pytest.mark.xdist_group("benchmark-smtp")
+
 
 def left():
     """Folders of a benchmark's servers that are still there."""
