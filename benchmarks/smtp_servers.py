@@ -242,7 +242,7 @@ def postfix(service: str, number: int, connections: int) -> Iterator[Running]:
         raise Missing("Postfix has to be started by root")
     if not (POSTFIX / "master").exists():
         raise Missing("Postfix is not installed")
-    with tempfile.TemporaryDirectory(prefix="guard-postfix-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"guard-postfix-{os.getpid()}-") as name:
         folder, port = Path(name), free_port()
         folder.chmod(0o755)
         for each in ("config", "queue", "data"):

@@ -1,6 +1,8 @@
 """The benchmark of the listener runs, leaves nothing behind, and idle clients cost little."""
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,10 @@ from benchmarks import smtp
 from benchmarks.smtp_load import SCRIPTS, Load, compiled, play
 from benchmarks.smtp_servers import SERVERS, Missing, cpu, tree
 
-# One after another: side by side, two servers may be told the same free port.
-pytestmark = pytest.mark.xdist_group("benchmark-smtp")
-
 
 def left():
-    """Folders of a benchmark's servers that are still there."""
-    return set(Path("/tmp").glob("guard-postfix-*"))
+    """Folders of this process's servers that are still there."""
+    return set(Path(tempfile.gettempdir()).glob(f"guard-postfix-{os.getpid()}-*"))
 
 
 @pytest.mark.redis
