@@ -163,17 +163,26 @@ class Wire(asyncio.Transport):
         waiting, full = len(self._out), self._full
         self._full = waiting > (_LOW if full else _HIGH)
         self.watch()
-        if self._full and not full:
-            self.protocol.pause_writing()
-        elif full and not self._full:
-            self.protocol.resume_writing()
+        try:
+            if self._full and not full:
+                self.protocol.pause_writing()
+            elif full and not self._full:
+                self.protocol.resume_writing()
+        except Exception:  # as above
+            self._broke()
 
     def watch(self) -> None:
         """Asks epoll for what there is to wait for now."""
         wanted = (_IN if self._hears else 0) | (_OUT if self._out else 0)
-        if wanted != self._watched:
-            self._wires.watch(self.number, self._watched, wanted)
-            self._watched = wanted
+        if wanted == self._watched:
+            return
+        before, self._watched = self._watched, wanted
+        try:
+            self._wires.watch(self.number, before, wanted)
+        except OSError as error:  # the kernel has no room for one more
+            self._watched = before
+            log.error("a connection cannot be waited for: %s", error.strerror)
+            self.abort()
 
     def begin(self) -> None:
         """Tells the protocol of the connection."""
@@ -318,7 +327,7 @@ class Wires:
         for _ in range(_NEWCOMERS):
             try:
                 # What socket.accept does, without the slower class that it wraps around.
-                number, peer = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+                accepted, peer = listening._accept()  # type: ignore[attr-defined]  # noqa: SLF001
             except BlockingIOError:
                 return
             except OSError as error:
@@ -326,8 +335,8 @@ class Wires:
                     self._rest_from_newcomers(error)
                     return
                 continue  # it is gone again
-            sock = SocketType(listening.family, socket.SOCK_STREAM, 0, number)
-            wire = self._wires[number] = Wire(self, sock, peer, local)
+            sock = SocketType(listening.family, socket.SOCK_STREAM, 0, accepted)
+            wire = self._wires[accepted] = Wire(self, sock, peer, local)
             newcomers.append(wire)
 
     def _rest_from_newcomers(self, error: OSError) -> None:
@@ -348,7 +357,9 @@ class Wires:
 
     def _settle_all(self) -> None:
         unsettled, self._unsettled = self._unsettled, []
-        over = [wire for wire in unsettled if wire.send()]
+        # One that `send` itself cut off is asked to settle again, and may be gone by then.
+        here = self._wires
+        over = [w for w in unsettled if here.get(w.number) is w and w.send()]
         for wire in over:  # what follows from it is done when the client sees it
             wire.end()
         for wire in over:

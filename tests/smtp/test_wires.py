@@ -1,12 +1,13 @@
 """guard/smtp/wires.py on real sockets: turns, what does not fit, ends of every kind."""
 
 import asyncio
+import errno
 import logging
 import os
 import resource
 import socket
 import struct
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 import uvloop
@@ -433,6 +434,23 @@ def test_a_turn_takes_in_no_more_than_its_share(runner, monkeypatch):
     runner.run(play())
 
 
+@contextmanager
+def no_more_files(after):
+    """No file beyond descriptor `after` may be opened, and those below are all taken."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spares = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (after + 1, most))
+    try:
+        with suppress(OSError):
+            while True:
+                spares.append(os.dup(0))
+        yield
+    finally:
+        for spare in spares:
+            os.close(spare)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
+
+
 def test_without_descriptors_it_rests(runner, monkeypatch, caplog):
     """When no more files may be open, nobody is accepted for a moment, and then again."""
     monkeypatch.setattr(wires, "_BREATH", 0.01)
@@ -440,26 +458,13 @@ def test_without_descriptors_it_rests(runner, monkeypatch, caplog):
     async def play():
         notes = []
         with served(lambda: Notes(notes)) as wires_, client(wires_) as one:
-            least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (one.fileno() + 1, most))
-            try:
-                while True:  # fill the gaps below
-                    try:
-                        spare = os.dup(0)
-                    except OSError:
-                        break
-                    spares.append(spare)
+            with no_more_files(one.fileno()):
                 await until(lambda: "cannot accept connections" in caplog.text)
                 assert notes == []
-            finally:
-                for spare in spares:
-                    os.close(spare)
-                resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
             await until(lambda: notes)
             one.send(b"hello")
             await until(lambda: len(notes) == 2)
 
-    spares = []
     with caplog.at_level(logging.ERROR, "guard.smtp"):
         runner.run(play())
 
@@ -475,32 +480,91 @@ def test_who_leaves_makes_room_at_once(runner, monkeypatch, caplog):
             client(wires_) as one,
             client(wires_) as other,
             client(wires_) as third,
+            ExitStack() as stack,
         ):
             await until(lambda: len(notes) == 3)
-            least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-            waiting = [socket.socket() for _ in range(3)]
-            spares = []
-            resource.setrlimit(resource.RLIMIT_NOFILE, (waiting[-1].fileno() + 1, most))
-            try:
-                with suppress(OSError):
-                    while True:  # fill the gaps below
-                        spares.append(os.dup(0))
+            waiting = [stack.enter_context(closing(socket.socket())) for _ in range(3)]
+            with no_more_files(waiting[-1].fileno()):
                 for each in waiting:
                     each.connect(wires_.addresses[0])
                 await until(lambda: "cannot accept connections" in caplog.text)
                 for left, each in enumerate((one, other, third), 1):
                     each.shutdown(socket.SHUT_WR)
                     await until(lambda: kinds(notes).count("made") == 3 + left)  # noqa: B023
-            finally:
-                for spare in spares:
-                    os.close(spare)
-                resource.setrlimit(resource.RLIMIT_NOFILE, (least, most))
-                for each in waiting:
-                    each.close()
             assert caplog.text.count("cannot accept connections") == 1
 
     with caplog.at_level(logging.ERROR, "guard.smtp"):
         runner.run(play())
+
+
+@pytest.mark.parametrize("where", ["pause_writing", "resume_writing"])
+def test_one_that_breaks_at_a_slow_reader_ends_its_own_connection(runner, caplog, where):
+    """A bug in what is done about a slow reader is told once, and others are answered."""
+
+    async def play():
+        notes, made = [], []
+
+        def factory():
+            made.append(Notes(notes, lambda transport, data: transport.write(data * 2**24)))
+            return made[-1]
+
+        with served(factory) as wires_, client(wires_, room=4096) as slow:
+            await until(lambda: made)
+
+            def breaks():
+                raise RuntimeError("a bug")
+
+            setattr(made[0], where, breaks)
+            slow.send(b"x")
+            if where == "resume_writing":
+                await until(lambda: ("full", made[0]) in notes)
+            with suppress(ConnectionResetError):
+                await rest(slow)
+            await until(lambda: ("lost", made[0]) in notes)
+            with client(wires_) as other:
+                other.send(b"y")
+                other.shutdown(socket.SHUT_WR)
+                assert len(await rest(other)) == 2**24
+            await until(lambda: ("lost", made[1]) in notes)
+            assert [note for note in notes if note[0] == "lost"] == [
+                ("lost", made[0]),
+                ("lost", made[1]),
+            ]
+
+    with caplog.at_level(logging.ERROR, "guard.smtp"):
+        runner.run(play())
+    assert caplog.text.count("RuntimeError: a bug") == 1
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_who_cannot_be_waited_for_is_cut_off_alone(runner, caplog, monkeypatch, room):
+    """The kernel limits how much epoll watches: one too many is closed, the others are served."""
+
+    async def play():
+        notes, watched = [], []
+        with served(lambda: Notes(notes, lambda t, data: t.write(data))) as wires_:
+            watch = wires_.watch
+
+            def full(number, before, wanted):
+                watched.append(number)
+                if len(watched) == room + 1:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                watch(number, before, wanted)
+
+            monkeypatch.setattr(wires_, "watch", full)
+            with client(wires_) as one, client(wires_) as other:
+                unlucky, lucky = (one, other) if room == 0 else (other, one)
+                assert await rest(unlucky) == b""
+                lucky.send(b"hello")
+                await until(lambda: ("heard", b"hello") in notes)
+                assert kinds(notes).count("lost") == 1
+                lucky.shutdown(socket.SHUT_WR)
+                assert await rest(lucky) == b"hello"
+            await until(lambda: kinds(notes).count("lost") == 2)
+
+    with caplog.at_level(logging.ERROR, "guard.smtp"):
+        runner.run(play())
+    assert caplog.text.count("cannot be waited for: No space left on device") == 1
 
 
 def test_closed_to_newcomers(runner):
