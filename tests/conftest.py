@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import SHARED, RedisServer, need
+from support import SHARED, RedisServer, need, valkey
 
 # No test asserts a time, and a machine that is busy with others' tests is no fault of ours.
 settings.register_profile("guard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,6 +53,24 @@ def redis_url(_redis: RedisServer):
     with redis.Redis.from_url(_redis.url) as client:
         client.flushall()
     return _redis.url
+
+
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory):
+    server = RedisServer(tmp_path_factory.mktemp("valkey"), valkey())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def valkey_url(_valkey: RedisServer):
+    """The same of a real Valkey."""
+    import redis
+
+    with redis.Redis.from_url(_valkey.url) as client:
+        client.flushall()
+    return _valkey.url
 
 
 @pytest.fixture

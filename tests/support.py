@@ -1,6 +1,7 @@
 """What test modules import: servers, ports, and what to do where something is missing."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -26,11 +27,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def valkey() -> str:
+    """The program valkey-server, installed or as tools/system-packages unpacked it."""
+    unpacked = PROJECT / ".venv" / "servers" / "valkey" / "usr" / "bin" / "valkey-server"
+    found = shutil.which("valkey-server") or (unpacked.exists() and str(unpacked))
+    able = os.geteuid() == 0 and bool(shutil.which("apt-get"))
+    if not found and not able:
+        pytest.skip("needs valkey-server, which tools/system-packages fetches for root on Debian")
+    need(bool(found), "valkey-server: tools/system-packages fetches it")
+    return str(found)
+
+
 class RedisServer:
     """A redis-server of our own on loopback, with its files in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, program: str = "redis-server") -> None:
+        self.folder, self.port, self.program = folder, free_port(), program
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -38,7 +50,7 @@ class RedisServer:
         """Starts it and waits until it answers."""
         self.process = subprocess.Popen(
             [
-                "redis-server",
+                self.program,
                 "--port",
                 str(self.port),
                 "--bind",

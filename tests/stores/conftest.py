@@ -34,7 +34,7 @@ def opener(name, request):
     if name in ("embedded", "crowded"):
         path = request.getfixturevalue("tmp_path") / "state"
         return lambda: EmbeddedStore(path)
-    url = request.getfixturevalue("redis_url")
+    url = request.getfixturevalue("valkey_url" if name == "valkey" else "redis_url")
     return lambda: ShelteredStore(url) if name == "sheltered" else RedisStore(url)
 
 
@@ -51,13 +51,13 @@ def opening(name, request):
     return keep
 
 
-@pytest.fixture(params=["memory", "embedded", "crowded", "redis", "sheltered"])
+@pytest.fixture(params=["memory", "embedded", "crowded", "redis", "valkey", "sheltered"])
 def store(request):
     """One open store, empty."""
     return opening(request.param, request)()
 
 
-@pytest.fixture(params=["embedded", "crowded", "redis"])
+@pytest.fixture(params=["embedded", "crowded", "redis", "valkey"])
 def reopened(request):
     """Opens a store, and after a close opens the same one again."""
     return opening(request.param, request)

@@ -8,19 +8,13 @@ import redis
 
 
 class Servers:
-    """redis-server processes of one test, each with its own folder."""
+    """Processes of `program` of one test, each with its own folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, program: str = "redis-server") -> None:
+        self.folder, self.program = folder, program
         self.running: dict[int, subprocess.Popen[bytes]] = {}
 
-    def start(
-        self,
-        port: int,
-        *options: str,
-        sentinel: bool = False,
-        program: str = "redis-server",
-    ) -> int:
+    def start(self, port: int, *options: str, sentinel: bool = False) -> int:
         """Starts one and waits until it answers; `options` are words of redis.conf."""
         home = self.folder / str(port)
         home.mkdir(exist_ok=True)
@@ -29,7 +23,7 @@ class Servers:
             config.write_text(
                 f'port {port}\nbind 127.0.0.1\ndir "{home}"\n' + "".join(f"{o}\n" for o in options)
             )
-        command = [program, str(config), *(["--sentinel"] if sentinel else [])]
+        command = [self.program, str(config), *(["--sentinel"] if sentinel else [])]
         self.running[port] = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -79,6 +79,7 @@ def test_embedded(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.redis
-def test_redis(redis_url):
+@pytest.mark.parametrize("server", ["redis", "valkey"])
+def test_redis(server, request):
     """A process that uses Redis; Redis itself is killed in another test."""
-    play(redis_url)
+    play(request.getfixturevalue(f"{server}_url"))

@@ -181,8 +181,10 @@ def test_embedded(many, monkeypatch):
 
 
 @pytest.mark.redis
-def test_redis(redis_url):
-    """Two hosts on one Redis."""
+@pytest.mark.parametrize("server", ["redis", "valkey"])
+def test_redis(server, request):
+    """Two hosts on one Redis, or one Valkey."""
+    redis_url = request.getfixturevalue(f"{server}_url")
 
     class OnRedis(Machine):
         emptied = False

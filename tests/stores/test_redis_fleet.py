@@ -1,13 +1,13 @@
-"""Redis restarted, failed over by Sentinel, or in Cluster mode: real servers on loopback."""
+"""Redis and Valkey restarted, failed over by Sentinel, in Cluster mode: servers on loopback."""
 
 import asyncio
 import contextlib
-import shutil
 import socket
 from contextlib import ExitStack
 
 import pytest
 from redis_servers import Servers, start_cluster, start_sentinel, until
+from support import valkey
 from test_stream import record
 
 from guard.events import Batch, Claim, Mark, Offence, Overflow, Part, Window
@@ -44,9 +44,9 @@ def free_ports(number: int) -> list[int]:
         return found
 
 
-@pytest.fixture
-def servers(tmp_path):
-    made = Servers(tmp_path)
+@pytest.fixture(params=["redis", "valkey"])
+def servers(request, tmp_path):
+    made = Servers(tmp_path, valkey() if request.param == "valkey" else "redis-server")
     yield made
     made.close()
 
@@ -170,29 +170,15 @@ def test_sentinel_fails_over(servers):
     store.close()
 
 
-@pytest.mark.parametrize("program", [*filter(shutil.which, ("redis-server", "valkey-server"))])
-def test_every_server_there_is(servers, program):
-    """Redis, and Valkey where it is installed, count and claim alike."""
-    (port,) = free_ports(1)
-    servers.start(port, 'save ""', program=program)
-    store = RedisStore(f"redis://127.0.0.1:{port}")
-    cursor, _ = store.ledger.changes("")
-    for at in range(2):
-        store.counters.count([Offence("relay", n, NOW + at) for n in MANY], WINDOWS)
-    assert len(store.counters.count([Offence("relay", n, NOW + 2) for n in MANY], WINDOWS)) == 299
-    store.ledger.claim([jail(n) for n in MANY], NOW)
-    assert store.ledger.changes(cursor)[1] == set(MANY)
-    assert len(store.ledger.withdraw(None, "jail:relay", NOW)) == 299
-    store.close()
-
-
-def test_restart(redis_server):
+def test_restart(servers):
     """Redis is restarted: unavailable while it is gone, then everything is as it was."""
-    store = RedisStore(redis_server.url)
+    (port,) = free_ports(1)
+    servers.start(port, "appendonly yes", "appendfsync always")
+    store = RedisStore(f"redis://127.0.0.1:{port}")
     store.ledger.claim([jail(MANY[0])], NOW)
     store.counters.count([Offence("relay", MANY[0], NOW, 2)], WINDOWS)
     cursor, _ = store.ledger.changes("")
-    redis_server.stop()
+    servers.kill(port)
     for call in (
         lambda: store.counters.count([Offence("relay", MANY[0], NOW)], WINDOWS),
         lambda: store.counters.counted(MANY[0]),
@@ -206,7 +192,7 @@ def test_restart(redis_server):
     ):
         with pytest.raises(Unavailable, match="Redis at redis://127"):
             call()
-    redis_server.start()
+    servers.start(port)
     assert store.ledger.claims(NOW)[0].network == MANY[0]
     assert store.ledger.changes(cursor) == (cursor, set())
     assert store.counters.count([Offence("relay", MANY[0], NOW + 1)], WINDOWS) == [

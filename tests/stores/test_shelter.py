@@ -1,6 +1,7 @@
 """Redis goes away and comes back: nothing is lost within the bounds, nobody is banned twice."""
 
 import logging
+from contextlib import suppress
 
 import pytest
 import redis
@@ -227,6 +228,43 @@ class Nobody:
 
     def protects(self, network):
         return None
+
+
+@pytest.mark.parametrize("calls", range(30))
+def test_a_ban_that_was_put_off_outlives_one_more_loss(redis_url, tmp_path, clock, calls):
+    """Redis comes back and is gone again in the midst of what waited: it waits on, once each."""
+    jails = [
+        Jail(name="relay", filter="relay", kinds=frozenset([Kind.RELAY_DENIED])),
+        Jail(name="recidive", filter="recidive", window=Window(1, 600.0), bantime=None),
+    ]
+    flaky = Flaky(RedisStore(redis_url))
+    shelter = Shelter(flaky, Outbox(tmp_path), clock=clock)
+    restraint = Restraint(ProtectSettings(), shelter, shelter)
+    pipeline = Pipeline(jails, shelter, shelter, Nobody(), restraint=restraint)
+
+    def heard(*last):
+        return [
+            Rejection(NOW + t, f"192.0.2.{n}", Kind.RELAY_DENIED) for t in range(5) for n in last
+        ]
+
+    pipeline.hear(heard(1, 2)[:-2], NOW + 3, Mark("log", b"1"))
+    flaky.left = 0
+    pipeline.hear(heard(1, 2)[-2:], NOW + 4, Mark("log", b"2"))
+    for step in range(2):
+        flaky.left, clock.now = (calls, 10**9)[step], clock.now + 60
+        with suppress(Unavailable):
+            shelter.changes("")
+            pipeline.catch_up(NOW + 5 + step)
+    pipeline.hear(heard(3), NOW + 8, Mark("log", b"3"))
+    pipeline.catch_up(NOW + 9)
+    claims = flaky.ledger.claims(NOW + 9)
+    assert sorted((str(c.network), c.source, c.strikes) for c in claims) == [
+        (f"192.0.2.{n}", f"jail:{jail}", strikes)
+        for n in (1, 2, 3)
+        for jail, strikes in (("recidive", 2), ("relay", 1))
+    ]
+    assert shelter._outbox.open == []
+    shelter.close()
 
 
 def test_closing_brings_what_is_owed(redis_server, clock):
