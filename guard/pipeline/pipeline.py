@@ -116,6 +116,7 @@ class Pipeline:
         self._once = Once(counters)
         self._put_off = PutOff(restraint)
         self._left: _Work | None = _Work(())
+        self._late = _Work(())  # what nobody heard of in time
 
     def _meet(self, events: Sequence[Event]) -> None:
         """Reads the addresses of `events`, each once: there is nothing to remember of them."""
@@ -180,11 +181,13 @@ class Pipeline:
         if self._work is not None:  # a batch that met a lost store comes first
             return []
         claims = self._recover(now)
-        late = self._once.late(self._windows)
-        work = _Work((), overflows=[*self._put_off.due(), *late])
-        self._once.open = bool(self._put_off)
-        self._settle_all(work, now)
-        return claims + work.claims
+        late = self._late
+        late.overflows += self._put_off.due()
+        late.overflows += self._once.late(self._windows)
+        self._settle_all(late, now)
+        claims += late.claims
+        late.claims = []
+        return claims
 
     def _recover(self, now: float | None) -> list[Claim]:
         """Claims for windows that had filled when the process before this one was killed."""
@@ -204,7 +207,13 @@ class Pipeline:
     def _settle_all(self, work: _Work, now: float | None) -> None:
         while work.overflows or work.bans:
             self._settle(work, now)
+        self._once.open = self._others_wait(work)
         self._once.settle()
+
+    def _others_wait(self, work: _Work) -> bool:
+        """Whether overflows that are none of `work` are not settled yet."""
+        late = self._late
+        return bool(self._put_off) or (work is not late and bool(late.overflows or late.bans))
 
     def _settle(self, work: _Work, now: float | None) -> None:
         """Makes claims of the overflows, and lets the claims count where bans count."""
@@ -293,7 +302,7 @@ class Pipeline:
                 if work.hurry is not None:
                     work.hurry()
         finally:
-            self._once.open = bool(self._put_off)
+            self._once.open = self._others_wait(work)
             if work.hurry is not None and self._deferring is not None:
                 self._deferring.flush()
             del work.overflows[:done]
@@ -360,6 +369,8 @@ class Pipeline:
         forgotten = {claim.network for claim in ended} | {t for t in targets if t}
         self._counters.forget(*forgotten)
         self._put_off.forget(*forgotten)
+        late = self._late
+        late.overflows = [due for due in late.overflows if due.network not in forgotten]
         if self._crowd is not None:
             for member in forgotten:
                 self._crowd.forget(member)
