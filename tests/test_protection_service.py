@@ -119,7 +119,7 @@ def test_lists_close_their_ports_and_let_go(running):
     counted = {row["name"]: row for row in service.ask("feeds")}
     assert counted["mail"]["dropped"] >= 1
     assert counted["mail"]["dropped_bytes"] >= 40
-    assert counted["everything"]["dropped"] is None
+    assert counted["everything"]["dropped"] >= 2
     assert "DROPPED" in guard("feeds", "-c", str(service.config)).stdout
     [told] = service.ask("status")
     [mail] = [row for row in told["feed"] if row["name"] == "mail"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from guard.control import call
 from guard.enrichment.checks import Checks
 from guard.firewall.groups import by_feed, group_of_set, groups_of, sorter
 from guard.firewall.mirror import Mirror
-from guard.firewall.selected import Mirrors, Selected
 from guard.firewall.separate import Separated, separate
 from guard.lib import clock
 from guard.lib.networks import Network
@@ -74,49 +73,28 @@ def up(settings: Settings, path: Path | None = None) -> Assembled:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Firewalls:
-    """What enforces, and why it is this; `routes` closes every port for some feeds.
+class _Firewall:
+    """What enforces, and why it is this.
 
-    `counted` are the feeds that have sets of their own, where the firewall has such.
+    `group` tells which sets a claim's source has, `counted` are the feeds that have some of their
+    own; both where the firewall has such.
     """
 
     main: Firewall
     reason: str
-    routes: Firewall | None
-    everything: frozenset[str]
+    group: Callable[[str], tuple[str, ...]]
     counted: tuple[str, ...]
 
 
-def _firewalls(settings: Settings, stack: ExitStack) -> _Firewalls:
+def _firewall(settings: Settings, stack: ExitStack) -> _Firewall:
     """First of all: whoever has no privileges to enforce hears so before a store is opened."""
     followed = [recipe for recipe in recipes(settings) if recipe.action == "block"]
-    counted = tuple(recipe.name for recipe in followed if not recipe.everything)
-    main, reason = separate(settings.firewall, groups_of(counted))
+    closing = tuple(recipe.name for recipe in followed if recipe.everything)
+    others = tuple(recipe.name for recipe in followed if not recipe.everything)
+    main, reason = separate(settings.firewall, groups_of(others, closing))
     stack.callback(main.close, clear=settings.firewall.clear)
-    everything = {f"feed:{recipe.name}" for recipe in recipes(settings) if recipe.everything}
-    routes = None
-    if everything and main.name in ("nftables", "iptables"):
-        # Null routes close every port beside whatever closes the ports of mail.
-        routes, _ = separate(replace(settings.firewall, backend="blackhole"))
-        stack.callback(routes.close, clear=settings.firewall.clear)
-    return _Firewalls(
-        main=main,
-        reason=reason,
-        routes=routes,
-        everything=frozenset(everything),
-        counted=counted,
-    )
-
-
-def _mirror(store: Store, walls: _Firewalls, switch: Pause) -> Mirror | Mirrors:
-    """What follows the ledger: one firewall, or one for the ports and one for every port."""
-    group = sorter(walls.counted)
-    if walls.routes is None:
-        return Mirror(store.ledger, walls.main, switch, group)
-    others = Selected(store.ledger, lambda source: source not in walls.everything)
-    closed = Selected(store.ledger, walls.everything.__contains__)
-    return Mirrors(
-        [Mirror(others, walls.main, switch, group), Mirror(closed, walls.routes, switch)]
+    return _Firewall(
+        main=main, reason=reason, group=sorter(others, closing), counted=(*others, *closing)
     )
 
 
@@ -124,7 +102,7 @@ def _engine(
     settings: Settings, path: Path | None, answering: Front, heard: list[Source], stack: ExitStack
 ) -> Assembled:
     protectors = protection(settings)
-    walls = _firewalls(settings, stack)
+    wall = _firewall(settings, stack)
     store = open_store(settings.store, settings.state.dir, counting=True)
     stack.callback(store.close)
     feeds = lists(settings, store, protectors, stack)
@@ -141,9 +119,9 @@ def _engine(
     telling.follow(chronicle.kinds)
     feeds.tell(telling.list_changed)
     switch = Pause(protectors, settings.state.dir)
-    mirror = _mirror(store, walls, switch)
+    mirror = Mirror(store.ledger, wall.main, switch, wall.group)
     hand = allowed(settings, protectors, stack)
-    door = _door(settings, store, walls, switch, protectors, answering.servers)
+    door = _door(settings, store, wall, switch, protectors, answering.servers)
 
     def catch_up(now: float) -> None:
         chronicle.banned(deciding.catch_up(now))
@@ -154,7 +132,7 @@ def _engine(
         store,
         deciding,
         mirror,
-        walls,
+        wall,
         switch,
         chronicle,
         feeds,
@@ -207,16 +185,16 @@ def _engine(
         settings=settings,
         servers=answering.servers,
         jails=jails(settings),
-        firewall=f"{walls.main.name}: {walls.reason}",
-        separated=isinstance(walls.main, Separated),
+        firewall=f"{wall.main.name}: {wall.reason}",
+        separated=isinstance(wall.main, Separated),
     )
 
 
 def _waiting(settings: Settings, stack: ExitStack) -> Callable[[float], bool] | None:
     """What waits for a change by another host of the fleet."""
-    if settings.store.url is None:
+    if (url := settings.store.redis) is None:
         return None
-    waker = RedisWaker(settings.store.url)
+    waker = RedisWaker(url)
     stack.callback(waker.close)
     return waker.wait
 
@@ -224,13 +202,13 @@ def _waiting(settings: Settings, stack: ExitStack) -> Callable[[float], bool] | 
 def _door(
     settings: Settings,
     store: Store,
-    walls: _Firewalls,
+    wall: _Firewall,
     switch: Pause,
     protectors: Protectors,
     servers: Sequence[Server],
 ) -> Mirror | None:
     """Tells our own listeners who is trusted, and who is blocked and gets there all the same."""
-    passable = walls.main.name == "dry-run" or any(item.proxies for item in settings.listener)
+    passable = wall.main.name == "dry-run" or any(item.proxies for item in settings.listener)
     blocks = Blocks(clock.now) if passable and servers else None
     tell(servers, protectors, blocks)
     return Mirror(store.ledger, blocks, switch) if blocks else None
@@ -269,9 +247,9 @@ def _sources(settings: Settings) -> list[Source]:
     """What is configured; with Redis also what other processes put into it."""
     state = settings.state.dir
     found = [make_source(item, state, settings.jails.filters) for item in settings.source]
-    if settings.store.url is not None:
+    if (url := settings.store.redis) is not None:
         consumer = f"{socket.gethostname()}:{state}"
-        found.append(RedisStream(settings.store.url, consumer=consumer))
+        found.append(RedisStream(url, consumer=consumer))
     return found
 
 
@@ -299,8 +277,8 @@ class _Status:
 
     store: Store
     deciding: Pipeline
-    mirror: Mirror | Mirrors
-    walls: _Firewalls
+    mirror: Mirror
+    wall: _Firewall
     switch: Pause
     chronicle: Chronicle
     feeds: Lists
@@ -311,7 +289,7 @@ class _Status:
 
     def __call__(self, now: float) -> dict[str, Any]:
         dropped = self.mirror.dropped()
-        said = f"{self.walls.main.name}: {self.walls.reason}"
+        said = f"{self.wall.main.name}: {self.wall.reason}"
         return {
             "firewall": self.switch.said(now) or self.mirror.alarm or said,
             "kernel": self._kernel(dropped),
@@ -329,11 +307,11 @@ class _Status:
 
     def dropped(self) -> dict[str, tuple[int, int]]:
         """(packets, bytes) that each feed dropped, of those that have sets of their own."""
-        return by_feed(self.mirror.dropped(), self.walls.counted)
+        return by_feed(self.mirror.dropped(), self.wall.counted)
 
     def _feeds(self, now: float, dropped: dict[str, tuple[int, int]]) -> list[dict[str, Any]]:
         """The lists, with the packets and bytes that each had the kernel drop."""
-        counted = by_feed(dropped, self.walls.counted)
+        counted = by_feed(dropped, self.wall.counted)
         rows = self.feeds.brief(now)
         for row in rows:
             if row["name"] in counted:

@@ -91,7 +91,8 @@ class Common:
     """Settings of every `[[feed]]`. What a kind adds is in its own file.
 
     `action` "score" blocks nobody: a rejection of a listed address counts as `score` in `jail`
-    (empty: in every jail). `ports` "all" null-routes what is listed: no port answers it.
+    (empty: in every jail). `ports` "all" closes every port to what is listed, not only those of
+    `[firewall]`.
     """
 
     name: str = ""

@@ -6,16 +6,17 @@ cannot, and opening the one that can is what would have happened next anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from guard.firewall.abilities import Shown
 from guard.firewall.dryrun import DryRun
+from guard.firewall.groups import NO_GROUPS, Groups
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.sole import Marks
 from guard.roles import Firewall, Refused
 
-Maker = Callable[[FirewallSettings, Sequence[str]], Firewall]
+Maker = Callable[[FirewallSettings, Groups], Firewall]
 
 
 class Choice(NamedTuple):
@@ -25,7 +26,7 @@ class Choice(NamedTuple):
     reason: str
 
 
-def _nftables(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
+def _nftables(settings: FirewallSettings, groups: Groups) -> Firewall:
     from guard.firewall.nftables import NFTables
 
     return NFTables(
@@ -36,25 +37,25 @@ def _nftables(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
     )
 
 
-def _iptables(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
+def _iptables(settings: FirewallSettings, groups: Groups) -> Firewall:
     from guard.firewall.iptables import IPTables
 
     return IPTables(settings.closed, forwarded=settings.forwarded, groups=groups)
 
 
-def _blackhole(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
+def _blackhole(settings: FirewallSettings, groups: Groups) -> Firewall:
     from guard.firewall.blackhole import Blackhole
 
     return Blackhole()
 
 
-def _exec(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
+def _exec(settings: FirewallSettings, groups: Groups) -> Firewall:
     from guard.firewall.exec import Exec
 
     return Exec(settings.command)
 
 
-def _dry_run(settings: FirewallSettings, groups: Sequence[str]) -> Firewall:
+def _dry_run(settings: FirewallSettings, groups: Groups) -> Firewall:
     return DryRun()
 
 
@@ -70,7 +71,7 @@ AUTOMATIC = ("nftables", "iptables", "blackhole")
 
 
 def choose(
-    settings: FirewallSettings, groups: Sequence[str] = (), marks: Marks | None = None
+    settings: FirewallSettings, groups: Groups = NO_GROUPS, marks: Marks | None = None
 ) -> Choice:
     """The back end that `settings` name, open; with `auto` the first that works, else dry-run.
 
@@ -93,9 +94,7 @@ def choose(
     return Choice(DryRun(), f"{_dry('nobody is blocked, it')}; {_told(refusals)}")
 
 
-def _opened(
-    name: str, settings: FirewallSettings, groups: Sequence[str], marks: Marks | None
-) -> Firewall:
+def _opened(name: str, settings: FirewallSettings, groups: Groups, marks: Marks | None) -> Firewall:
     firewall = MAKERS[name](settings, groups)
     if marks is not None and name in AUTOMATIC:
         marks.take(name)

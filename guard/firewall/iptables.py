@@ -17,19 +17,10 @@ from pathlib import Path
 
 from guard.events import Block
 from guard.firewall import ipset
-from guard.firewall.groups import UNION
+from guard.firewall.chains import CHAIN, Plan, Step, entries, laid, passing
+from guard.firewall.groups import NO_GROUPS, UNION, Groups
 from guard.firewall.ipsetgroup import PREFIX, Group, Kind, Link, kinds_of, parsed
-from guard.firewall.xtables import (
-    CHAIN,
-    Legacy,
-    Nft,
-    Plan,
-    Rules,
-    Step,
-    entries,
-    laid,
-    passing,
-)
+from guard.firewall.xtables import Legacy, Nft, Rules
 from guard.lib.networks import Network
 from guard.roles import Refused
 
@@ -49,7 +40,7 @@ class IPTables:
         forwarded: bool = False,
         rules: Rules | None = None,
         prefix: str = PREFIX,
-        groups: Sequence[str] = (),
+        groups: Groups = NO_GROUPS,
     ) -> None:
         """`rules` None is python-iptables where the kernel has its tables, else iptables-nft."""
         self._ports, self._forwarded = ports, forwarded
@@ -57,10 +48,10 @@ class IPTables:
         self._link = Link(prefix)
         # A machine may be without IPv6, and then without its tables.
         self._versions = (4, 6) if _IPV6.exists() else (4,)
-        self.groups = tuple(groups)
+        self.groups, self._everything = groups
         self._groups = {
             name: Group(self._link, kinds_of(prefix, name, self._versions))
-            for name in ("", *groups)
+            for name in ("", *self.groups)
         }
         self._surplus: list[Kind] = []
         self._settled = False
@@ -162,11 +153,17 @@ class IPTables:
             kinds = [kind for group in groups for kind in self._groups[group].kinds]
             return [kind.name for kind in kinds if kind.version == version]
 
-        if self._settled and UNION in self.groups:
-            feeds = [group for group in self.groups if group != UNION]
-            return Plan(names(""), names(UNION), names(*feeds), self._forwarded)
+        drop = ["", *(group for group in self.groups if group not in self._everything)]
         others = [kind.name for kind in self._surplus if kind.version == version]
-        return Plan([*names("", *self.groups), *others], forwarded=self._forwarded)
+        plan = Plan(
+            [*names(*drop), *others],
+            everywhere=names(*self._everything),
+            forwarded=self._forwarded,
+        )
+        if self._settled and UNION in self.groups:
+            feeds = [group for group in drop if group not in ("", UNION)]
+            return plan._replace(drop=names(""), listed=names(UNION), behind=names(*feeds))
+        return plan
 
     def _others(self) -> list[Kind]:
         """Sets that some group has left, and none of ours has."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from guard.firewall import nftrules
 from guard.firewall.blackhole import TABLE as ROUTES
 from guard.firewall.blackhole import Blackhole
+from guard.firewall.chains import CHAIN
 from guard.firewall.ipset import IPSets
 from guard.firewall.ipsetgroup import PREFIX, is_ours
 from guard.firewall.netlink import KernelError, Netlink, message, text
@@ -22,7 +23,7 @@ from guard.firewall.nftlayout import SETS
 from guard.firewall.nftlayout import TABLE as NFT
 from guard.firewall.nftsets import INET, SUBSYSTEM
 from guard.firewall.sole import holder
-from guard.firewall.xtables import CHAIN, Legacy, Nft, Rules
+from guard.firewall.xtables import Legacy, Nft, Rules
 from guard.roles import GuardError, Refused
 
 _log = logging.getLogger(__name__)

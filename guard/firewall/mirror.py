@@ -89,9 +89,9 @@ class Report(NamedTuple):
         return not (self.missing or self.foreign or self.faults)
 
 
-def _together(source: str) -> str:
+def _together(source: str) -> tuple[str, ...]:
     """Every claim in one group."""
-    return ""
+    return ("",)
 
 
 class Mirror:
@@ -102,9 +102,12 @@ class Mirror:
         ledger: Followed,
         firewall: Firewall,
         protection: Protection,
-        group: Callable[[str], str] = _together,
+        group: Callable[[str], tuple[str, ...]] = _together,
     ) -> None:
-        """`group` tells the group of a claim's source; "" where the firewall has not that one."""
+        """`group` tells the groups of a claim's source, its own first.
+
+        It is that of "" where the firewall has not that one.
+        """
         self._ledger, self._firewall, self._protection = ledger, firewall, protection
         self._group = group
         groups = firewall.groups if isinstance(firewall, Grouping) else ()
@@ -330,10 +333,8 @@ class Mirror:
 
     def _names(self, claim: Claim) -> tuple[str, ...]:
         """The shares that a claim belongs to: of a feed, also that of all feeds together."""
-        name = self._group(claim.source)
-        if not name or name not in self._shares:
-            return ("",)
-        return (name, UNION) if UNION in self._shares else (name,)
+        names = self._group(claim.source)
+        return names if names[0] in self._shares else ("",)
 
     def _follow(
         self,

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from guard.events import Block
 from guard.firewall import commands, nftrules
-from guard.firewall.groups import UNION
+from guard.firewall.groups import NO_GROUPS, UNION, Groups
 from guard.firewall.netlink import KernelError
 from guard.firewall.nftgroup import Group, Link
 from guard.firewall.nftlayout import TABLE, Layout, Ports, sets_of, settled
@@ -35,17 +35,17 @@ class NFTables:
         *,
         forwarded: bool = False,
         table: str = TABLE,
-        groups: Sequence[str] = (),
+        groups: Groups = NO_GROUPS,
         devices: Sequence[str] = (),
     ) -> None:
         """`forwarded` drops what this machine would pass on to others too.
 
         What comes in by `devices` is dropped at their own hook, which asks for `forwarded`.
         """
-        self.groups, self._devices = tuple(groups), tuple(devices)
-        self._layout = Layout(ports, self.groups, forwarded, table)
+        self.groups, self._devices = groups.names, tuple(devices)
+        self._layout = Layout(ports, self.groups, forwarded, table, everything=groups.everything)
         self._link = Link(table)
-        self._groups = {name: Group(self._link, sets_of(name)) for name in ("", *groups)}
+        self._groups = {name: Group(self._link, sets_of(name)) for name in ("", *self.groups)}
         self._shape: nftrules.Shape = {}
 
     def open(self) -> None:

@@ -43,6 +43,7 @@ SETS = (
     Set("v4_prefixes", 4, None),
     Set("v6_prefixes", 6, None),
 )
+_INNER = ("blocked", "everywhere", "feeds")
 # A feed changes as a whole and seldom: addresses, and ranges for all else.
 _OF_A_FEED = tuple(kind for kind in SETS if kind.length in (None, kind.bits))
 
@@ -58,8 +59,9 @@ def sets_of(group: str) -> tuple[Set, ...]:
 class Layout:
     """What the table is made like. `ports` None is every port and protocol; else TCP ports.
 
-    What comes in by one of `devices` is dropped before it gets as far as prerouting. The kernel
-    cannot tell there what is `forwarded`, so that it is.
+    What the groups `everything` hold is dropped whatever the port. What comes in by one of
+    `devices` is dropped before it gets as far as prerouting. The kernel cannot tell there what is
+    `forwarded`, so that it is.
     """
 
     ports: Ports
@@ -67,6 +69,11 @@ class Layout:
     forwarded: bool = False
     table: str = TABLE
     devices: tuple[str, ...] = ()
+    everything: tuple[str, ...] = ()
+
+    def chain(self, kind: Set) -> str:
+        """The chain that looks packets up in a set."""
+        return "everywhere" if group_of_set(kind.name) in self.everything else "blocked"
 
     @property
     def sets(self) -> list[Set]:
@@ -82,7 +89,9 @@ def script(layout: Layout, surplus: Iterable[str] = ()) -> str:
     """
     kinds = [*layout.sets, *(kind for group in surplus for kind in sets_of(group))]
     lines = _made(layout, kinds)
-    lines += [f"add rule inet {layout.table} blocked {_rule(layout, kind)}" for kind in kinds]
+    lines += [
+        f"add rule inet {layout.table} {layout.chain(kind)} {_rule(layout, kind)}" for kind in kinds
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -97,10 +106,10 @@ def settled(layout: Layout, surplus: Iterable[str] = ()) -> str:
         group = group_of_set(kind.name)
         if group == UNION:
             lines.append(f"add rule {table} blocked {_rule(layout, kind, 'goto feeds')}")
-        elif group and UNION in layout.groups:
+        elif group and UNION in layout.groups and group not in layout.everything:
             lines.append(f"add rule {table} feeds {_rule(layout, kind, local=False)}")
         else:
-            lines.append(f"add rule {table} blocked {_rule(layout, kind)}")
+            lines.append(f"add rule {table} {layout.chain(kind)} {_rule(layout, kind)}")
     if UNION in layout.groups:
         lines.append(f"add rule {table} feeds drop")
     for group in surplus:
@@ -121,27 +130,23 @@ def _made(layout: Layout, kinds: Iterable[Set]) -> list[str]:
 
 
 def _chains(layout: Layout) -> list[str]:
-    table, ports = f"inet {layout.table}", layout.ports
-    match = "" if ports is None else f"tcp dport {{ {', '.join(map(str, ports))} }} "
+    table = f"inet {layout.table}"
     return [
         # Before conntrack (-200): a dropped packet costs no connection entry.
         f"add chain {table} arrivals "
         "{ type filter hook prerouting priority -300; policy accept; }",
-        f"add chain {table} blocked",
-        f"add chain {table} feeds",
-        f"flush chain {table} arrivals",
-        f"flush chain {table} blocked",
-        f"flush chain {table} feeds",
-        f"add rule {table} arrivals {match}jump blocked",
+        *[f"add chain {table} {name}" for name in _INNER],
+        *[f"flush chain {table} {name}" for name in ("arrivals", *_INNER)],
+        *_ways(layout, "arrivals"),
         # Made anew each time: older kernels cannot change which devices a chain is hooked into.
         f"add chain {table} entrance",
         f"flush chain {table} entrance",
         f"delete chain {table} entrance",
-        *_entrance(layout, match),
+        *_entrance(layout),
     ]
 
 
-def _entrance(layout: Layout, match: str) -> list[str]:
+def _entrance(layout: Layout) -> list[str]:
     """What else is to drop, at the devices' own hook; prerouting stays for whatever passes."""
     if not layout.devices:
         return []
@@ -149,8 +154,16 @@ def _entrance(layout: Layout, match: str) -> list[str]:
     return [
         f"add chain {table} entrance "
         f"{{ type filter hook ingress devices = {{ {devices} }} priority -300; policy accept; }}",
-        f"add rule {table} entrance {match}jump blocked",
+        *_ways(layout, "entrance"),
     ]
+
+
+def _ways(layout: Layout, chain: str) -> list[str]:
+    """Where `chain` sends packets to be looked up."""
+    rule, ports = f"add rule inet {layout.table} {chain}", layout.ports
+    match = "" if ports is None else f"tcp dport {{ {', '.join(map(str, ports))} }} "
+    ways = [f"{rule} {match}jump blocked"]
+    return [*ways, f"{rule} jump everywhere"] if layout.everything else ways
 
 
 def _rule(layout: Layout, kind: Set, verdict: str = "drop", *, local: bool = True) -> str:

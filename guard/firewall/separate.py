@@ -20,6 +20,7 @@ from guard.firewall import wire
 from guard.firewall.asking import Asking
 from guard.firewall.choose import Choice, choose
 from guard.firewall.dryrun import DryRun
+from guard.firewall.groups import NO_GROUPS, Groups
 from guard.firewall.privileges import FIREWALL, pass_on
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.wire import BadMessage, Verb
@@ -29,7 +30,7 @@ from guard.roles import Refused, Unavailable
 _GRACE = 10.0
 
 
-def separate(settings: FirewallSettings, groups: Sequence[str] = ()) -> Choice:
+def separate(settings: FirewallSettings, groups: Groups = NO_GROUPS) -> Choice:
     """As `choose`, in another process; a dry run needs none and stays here.
 
     Raises Refused when the back end that is named does not work here.
@@ -72,7 +73,7 @@ class _Part:
 class Separated:
     """A firewall in another process. It has the abilities of the back end that runs there."""
 
-    def __init__(self, settings: FirewallSettings, groups: Sequence[str] = ()) -> None:
+    def __init__(self, settings: FirewallSettings, groups: Groups = NO_GROUPS) -> None:
         """Starts the process and waits until its firewall is open."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pass_on(FIREWALL)

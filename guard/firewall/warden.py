@@ -31,7 +31,7 @@ from guard.firewall.abilities import (
     Watched,
 )
 from guard.firewall.choose import Choice, choose
-from guard.firewall.groups import is_group
+from guard.firewall.groups import NO_GROUPS, Groups, is_group
 from guard.firewall.privileges import FIREWALL, keep_only
 from guard.firewall.settings import FirewallSettings
 from guard.firewall.sole import Marks
@@ -71,7 +71,7 @@ def main() -> None:
             time.sleep(_PAUSE)
 
 
-def _work(connection: socket.socket, settings: FirewallSettings, groups: tuple[str, ...]) -> int:
+def _work(connection: socket.socket, settings: FirewallSettings, groups: Groups) -> int:
     """Serves in a process of its own; returns how that ended, 0 for in order."""
     child = os.fork()
     if child == 0:
@@ -86,7 +86,7 @@ def _work(connection: socket.socket, settings: FirewallSettings, groups: tuple[s
 
 
 def serve(
-    connection: socket.socket, settings: FirewallSettings, groups: tuple[str, ...] = ()
+    connection: socket.socket, settings: FirewallSettings, groups: Groups = NO_GROUPS
 ) -> None:
     """Opens the firewall, says which, and answers until the other end closes."""
     marks = Marks()  # held until this process ends
@@ -253,12 +253,12 @@ def _tuples(told: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
 
 
-def _groups(told: list[Any]) -> tuple[str, ...]:
+def _groups(told: list[list[Any]]) -> Groups:
     """The names of groups, each of which becomes part of a set's name."""
-    names = tuple(map(str, told))
-    if not all(map(is_group, names)):
-        raise SystemExit(f"no names of groups: {names!r}")
-    return names
+    groups = Groups(*(tuple(map(str, names)) for names in told))
+    if not all(map(is_group, groups.names)):
+        raise SystemExit(f"no names of groups: {groups.names!r}")
+    return groups
 
 
 if __name__ == "__main__":

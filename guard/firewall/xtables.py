@@ -3,8 +3,8 @@
 `Legacy` speaks to the kernel's own tables through python-iptables. `Nft` runs iptables-nft, for
 kernels that have lost those tables; each program sees only its own rules, so an operator looks
 with the right one (`iptables-legacy -t raw -S` or `iptables-nft -t raw -S`). Rules are laid once;
-bans go into the ipsets that they name. Touches the chains GUARD and GUARD_FEEDS and the jumps to
-GUARD, nothing else.
+bans go into the ipsets that they name. Touches the chains GUARD, GUARD_EVERYWHERE and GUARD_FEEDS
+and the jumps to the first two, nothing else.
 """
 
 from __future__ import annotations
@@ -14,43 +14,18 @@ import fcntl
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from guard.firewall import commands
+from guard.firewall.chains import FEEDS, OURS, Chains, Look, Plan, Step, jumps, looks
 from guard.roles import Refused, Unavailable
 
-CHAIN, FEEDS = "GUARD", "GUARD_FEEDS"
-# xt_multiport holds fifteen ports a rule.
-_PORTS = 15
+_CHAINS = [f":{name} - [0:0]" for name in OURS]
 _LOCK = Path("/run/xtables.lock")
 _LOCK_SECONDS = 10.0
-_PASSING = {"ACCEPT", "RETURN", "QUEUE", "NFQUEUE"}
-
-
-class Plan(NamedTuple):
-    """Sets that drop, in order; those whose packets are looked up in `behind`, and dropped anyway.
-
-    `forwarded` drops what is for others too, not only what is addressed to this machine.
-    """
-
-    drop: Sequence[str]
-    listed: Sequence[str] = ()
-    behind: Sequence[str] = ()
-    forwarded: bool = False
-
-
-class Step(NamedTuple):
-    """One rule: where it leads, whether for good, and for ours all that it says."""
-
-    target: str
-    goto: bool = False
-    text: str = ""
-
-
-Chains = Mapping[str, Sequence[Step]]
 
 
 class Rules(Protocol):
@@ -77,13 +52,6 @@ class Rules(Protocol):
     def program(self, version: int) -> str:
         """What an operator runs to see these rules."""
         ...
-
-
-def chunks(ports: Sequence[int] | None) -> list[Sequence[int] | None]:
-    """Ports as single rules can hold them; None is every port and protocol."""
-    if ports is None:
-        return [None]
-    return [ports[at : at + _PORTS] for at in range(0, len(ports), _PORTS)]
 
 
 @contextmanager
@@ -122,24 +90,18 @@ class Legacy:
 
     def install(self, version: int, plan: Plan, ports: Sequence[int] | None) -> None:
         """Makes chains and jump in one commit."""
+        rules = looks(plan)
         with self._table(version) as table:
-            chain, feeds = self._emptied(table, CHAIN), self._emptied(table, FEEDS)
-            for name in plan.drop:
-                chain.append_rule(self._match(version, name, "DROP", forwarded=plan.forwarded))
-            for name in plan.listed:
-                chain.append_rule(self._match(version, name, FEEDS, forwarded=plan.forwarded))
-            if plan.listed:
-                for name in plan.behind:
-                    feeds.append_rule(self._match(version, name, "DROP", forwarded=True))
-                rest = self._rule(version)
-                rest.target = self._iptc.Target(rest, "DROP")
-                feeds.append_rule(rest)
-            else:
-                table.delete_chain(FEEDS)
             entry = self._iptc.Chain(table, "PREROUTING")
             self._unhook(entry)
-            for some in reversed(chunks(ports)):
-                entry.insert_rule(self._jump(version, some))
+            chains = {name: self._emptied(table, name) for name in OURS}
+            for name, chain in chains.items():
+                for look in rules.get(name, ()):
+                    chain.append_rule(self._match(version, look))
+                if name not in rules:
+                    table.delete_chain(name)
+            for some, target in reversed(jumps(plan, ports)):
+                entry.insert_rule(self._jump(version, some, target))
 
     def _emptied(self, table: Any, name: str) -> Any:
         if not table.is_chain(name):
@@ -152,10 +114,11 @@ class Legacy:
         """Removes jump and chains in one commit."""
         with self._table(version) as table:
             self._unhook(self._iptc.Chain(table, "PREROUTING"))
-            for name in (CHAIN, FEEDS):
-                if table.is_chain(name):
-                    self._iptc.Chain(table, name).flush()
-                    table.delete_chain(name)
+            ours = [name for name in OURS if table.is_chain(name)]
+            for name in ours:
+                self._iptc.Chain(table, name).flush()
+            for name in ours:
+                table.delete_chain(name)
 
     def chains(self, version: int) -> Chains:
         """The raw table's chains with their rules in order."""
@@ -169,7 +132,7 @@ class Legacy:
         if not rule.target:
             return Step("")
         target, text = str(rule.target.name), ""
-        if chain in (CHAIN, FEEDS) or target == CHAIN:
+        if chain in OURS or target in OURS:
             said = self._iptc.easy.decode_iptc_rule(rule, ipv6=version == 6)
             text = str({key: said[key] for key in sorted(said) if key != "counters"})
         return Step(target, bool(rule.target.goto), text)
@@ -182,7 +145,7 @@ class Legacy:
     def _ours(self, table: Any) -> list[Any]:
         return [
             rule
-            for name in (CHAIN, FEEDS)
+            for name in OURS
             if table.is_chain(name)
             for rule in self._iptc.Chain(table, name).rules
         ]
@@ -212,26 +175,27 @@ class Legacy:
 
     def _unhook(self, entry: Any) -> None:
         for rule in list(entry.rules):
-            if rule.target and rule.target.name == CHAIN:
+            if rule.target and rule.target.name in OURS:
                 entry.delete_rule(rule)
 
     def _rule(self, version: int) -> Any:
         return self._iptc.Rule() if version == 4 else self._iptc.Rule6()
 
-    def _jump(self, version: int, ports: Sequence[int] | None) -> Any:
+    def _jump(self, version: int, ports: Sequence[int] | None, target: str) -> Any:
         rule = self._rule(version)
         if ports is not None:
             rule.protocol = "tcp"
             rule.create_match("multiport").dports = ",".join(map(str, ports))
-        rule.target = self._iptc.Target(rule, CHAIN)
+        rule.target = self._iptc.Target(rule, target)
         return rule
 
-    def _match(self, version: int, name: str, target: str, *, forwarded: bool) -> Any:
+    def _match(self, version: int, look: Look) -> Any:
         rule = self._rule(version)
-        rule.create_match("set").match_set = [name, "src"]
-        if not forwarded:
+        if look.name:
+            rule.create_match("set").match_set = [look.name, "src"]
+        if not look.forwarded:
             rule.create_match("addrtype").dst_type = "LOCAL"
-        rule.target = self._iptc.Target(rule, target)
+        rule.target = self._iptc.Target(rule, look.target)
         return rule
 
 
@@ -247,26 +211,19 @@ class Nft:
 
     def install(self, version: int, plan: Plan, ports: Sequence[int] | None) -> None:
         """Makes chains and jump in one transaction."""
-        local = "" if plan.forwarded else "-m addrtype --dst-type LOCAL "
-        lines = [f":{CHAIN} - [0:0]", f":{FEEDS} - [0:0]", *self._unhook(version)]
-        lines += [f"-A {CHAIN} -m set --match-set {name} src {local}-j DROP" for name in plan.drop]
-        lines += [
-            f"-A {CHAIN} -m set --match-set {name} src {local}-j {FEEDS}" for name in plan.listed
-        ]
-        if plan.listed:
-            lines += [f"-A {FEEDS} -m set --match-set {name} src -j DROP" for name in plan.behind]
-            lines.append(f"-A {FEEDS} -j DROP")
-        else:
-            lines.append(f"-X {FEEDS}")
-        for some in reversed(chunks(ports)):
+        rules = looks(plan)
+        lines = [*_CHAINS, *self._unhook(version)]
+        for name in OURS:
+            lines += [_line(name, look) for look in rules.get(name, ())]
+        for some, target in reversed(jumps(plan, ports)):
             match = f"-p tcp -m multiport --dports {','.join(map(str, some))} " if some else ""
-            lines.append(f"-I PREROUTING 1 {match}-j {CHAIN}")
-        self._restore(version, lines)
+            lines.append(f"-I PREROUTING 1 {match}-j {target}")
+        self._restore(version, [*lines, *(f"-X {name}" for name in OURS if name not in rules)])
 
     def remove(self, version: int) -> None:
         """Removes jump and chains in one transaction."""
-        lines = [f":{CHAIN} - [0:0]", f":{FEEDS} - [0:0]", *self._unhook(version)]
-        self._restore(version, [*lines, f"-X {CHAIN}", f"-X {FEEDS}"])
+        gone = [f"-X {name}" for name in OURS]
+        self._restore(version, [*_CHAINS, *self._unhook(version), *gone])
 
     def chains(self, version: int) -> Chains:
         """The raw table's chains with their rules in order."""
@@ -281,8 +238,8 @@ class Nft:
     def counters(self, version: int) -> dict[str, tuple[int, int]]:
         """(packets, bytes) that each set dropped since its rule was laid."""
         found = {}
-        listed = [self._listed(version, chain, "-v") for chain in (CHAIN, FEEDS)]
-        for words in [*listed[0], *listed[1]]:
+        listed = self._listed(version, "-v")
+        for words in (words for words in listed if words[1] in OURS):
             if "--match-set" in words and "-c" in words:
                 at = words.index("-c")
                 name = words[words.index("--match-set") + 1]
@@ -293,18 +250,16 @@ class Nft:
         """The program that sees these rules."""
         return _program(version)
 
-    def _entry(self, version: int) -> list[list[str]]:
-        return self._listed(version, "PREROUTING")
-
-    def _listed(self, version: int, chain: str, *more: str) -> list[list[str]]:
-        """The words of each rule of `chain`."""
+    def _listed(self, version: int, *more: str) -> list[list[str]]:
+        """The words of each rule."""
         command = [_program(version), "-w", "-t", "raw", "-S", *more]
         listed = commands.run(command, package="iptables")
         lines = [line.split() for line in listed.splitlines()]
-        return [words for words in lines if words[:2] == ["-A", chain]]
+        return [words for words in lines if words[:1] == ["-A"]]
 
     def _unhook(self, version: int) -> list[str]:
-        ours = [words for words in self._entry(version) if words[-2:] == ["-j", CHAIN]]
+        entry = [words for words in self._listed(version) if words[1] == "PREROUTING"]
+        ours = [words for words in entry if words[-2] == "-j" and words[-1] in OURS]
         return [" ".join(["-D", *words[1:]]) for words in ours]
 
     def _restore(self, version: int, lines: Sequence[str]) -> None:
@@ -314,6 +269,13 @@ class Nft:
 
 def _program(version: int) -> str:
     return "iptables-nft" if version == 4 else "ip6tables-nft"
+
+
+def _line(chain: str, look: Look) -> str:
+    """A rule as iptables-nft-restore reads it."""
+    match = f"-m set --match-set {look.name} src " if look.name else ""
+    local = "" if look.forwarded else "-m addrtype --dst-type LOCAL "
+    return f"-A {chain} {match}{local}-j {look.target}"
 
 
 def _words(line: str) -> list[str]:
@@ -329,43 +291,3 @@ def _step(words: Sequence[str]) -> Step:
         if flag in words[:-1]:
             return Step(words[words.index(flag) + 1], flag == "-g", " ".join(words))
     return Step("")
-
-
-def entries(chains: Chains) -> list[Step]:
-    """Our jumps."""
-    return [step for step in chains.get("PREROUTING", ()) if step.target == CHAIN]
-
-
-def laid(chains: Chains) -> list[Step]:
-    """The rules of our chains."""
-    return [*chains.get(CHAIN, ()), *chains.get(FEEDS, ())]
-
-
-def passing(chains: Chains) -> list[str]:
-    """What ahead of our first jump may let a blocked packet pass, each once, in words."""
-    ahead = []
-    for step in chains.get("PREROUTING", ()):
-        if step.target == CHAIN:
-            break
-        ahead.append(step)
-    return list(dict.fromkeys(said for step in ahead if (said := _passes(step, chains))))
-
-
-def _passes(step: Step, chains: Chains) -> str:
-    """How a rule of PREROUTING lets packets pass; empty when it does not."""
-    if step.target in _PASSING:
-        return step.target
-    if step.goto:
-        # What comes to the end of that chain does not come back here.
-        return f"goto {step.target}"
-    return _accepts(step.target, chains)
-
-
-def _accepts(name: str, chains: Chains) -> str:
-    """The first rule in the chain `name`, or behind it, that ends a packet's way well."""
-    for step in chains.get(name, ()):
-        if step.target in _PASSING - {"RETURN"}:
-            return f"{step.target} in {name}"
-        if deeper := _accepts(step.target, chains):
-            return deeper
-    return ""

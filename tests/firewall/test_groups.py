@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from guard.firewall.groups import (
     LONGEST,
     UNION,
+    Groups,
     by_feed,
     group_of_feed,
     group_of_set,
@@ -36,16 +37,16 @@ def test_a_short_name_is_kept_and_two_that_look_alike_stay_apart():
     assert group_of_feed("spamhaus-drop") == "spamhaus-drop"
     assert group_of_feed("Ours.txt").startswith("ours-txt-")
     names = ["ours.txt", "Ours.txt", "ours-txt", "x" * 30, "x" * 31]
-    assert len(groups_of(names)) == len(names) + 1
-    assert groups_of(["a", "b", "a"]) == ("a", "b")
+    assert len(groups_of(names).names) == len(names) + 1
+    assert groups_of(["a", "b", "a"]) == Groups(("a", "b"))
     for bad in ("", "A", "a_b", "a b", "a;flush", "x" * 21, "\n"):
         assert not is_group(bad)
 
 
 def test_more_than_a_few_feeds_have_a_group_together():
     """It is nobody's own: a feed of that name has another."""
-    assert groups_of("abc") == ("a", "b", "c")
-    assert groups_of("abcd") == ("a", "b", "c", "d", UNION)
+    assert groups_of("abc").names == ("a", "b", "c")
+    assert groups_of("abcd").names == ("a", "b", "c", "d", UNION)
     assert group_of_feed(UNION) != UNION
     assert is_group(UNION)
 
@@ -55,9 +56,19 @@ def test_claims_go_where_their_feed_is(names: list[str]):
     """Those of jails, of operators and of feeds that are not followed go together."""
     group = sorter(names)
     for name in names:
-        assert group(f"feed:{name}") == group_of_feed(name)
-        assert group(f"jail:{name}") == ""
-    assert group("manual") == group("feed:/another/") == ""
+        assert group(f"feed:{name}")[0] == group_of_feed(name)
+        assert group(f"jail:{name}") == ("",)
+    assert group("manual") == group("feed:/another/") == ("",)
+
+
+def test_what_closes_every_port_is_no_part_of_all_that_is_listed():
+    """It is looked up for each port, and there is no need for it to be looked up before."""
+    assert groups_of("abc", "xy") == Groups((*"abc", "x", "y"), ("x", "y"))
+    assert groups_of("abcd", "x") == Groups((*"abcd", "x", UNION), ("x",))
+    group = sorter("abcd", "x")
+    assert group("feed:a") == ("a", UNION)
+    assert group("feed:x") == ("x",)
+    assert sorter("abc", "x")("feed:a") == ("a",)
 
 
 def test_the_group_of_a_set_is_read_from_its_name():

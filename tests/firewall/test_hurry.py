@@ -7,8 +7,8 @@ from netns import World, inside
 
 from guard.events import Block, Claim
 from guard.firewall.dryrun import DryRun
+from guard.firewall.groups import groups_of, sorter
 from guard.firewall.mirror import Mirror
-from guard.firewall.selected import Mirrors
 from guard.firewall.separate import separate
 from guard.firewall.settings import FirewallSettings
 from guard.lib.networks import Network
@@ -130,25 +130,14 @@ def test_a_ledger_that_forgot_what_it_said_is_laid_anew():
     assert firewall.blocked(NOW) == {}
 
 
-def test_two_mirrors_hurry_both():
-    """As they step."""
-    ledger = EmbeddedLedger(None, 3600.0)
-    both = Beside(), Beside()
-    mirrors = Mirrors([Mirror(ledger, firewall, Shield()) for firewall in both])
-    mirrors.start(NOW)
-    claim(ledger, A)
-    mirrors.hurry(NOW)
-    assert [len(firewall.posted) for firewall in both] == [1, 1]
-
-
 @pytest.mark.root
 @pytest.mark.parametrize("backend", ["nftables", "iptables", "blackhole"])
 def test_packets_are_dropped_while_the_caller_goes_on(world: World, backend: str):
     """By the firewall's process: groups, prefixes and addresses, before anybody asks for it."""
     with inside(world.server):
-        firewall = separate(FirewallSettings(backend=backend), ("drop",)).firewall
+        firewall = separate(FirewallSettings(backend=backend), groups_of(["drop"])).firewall
         ledger = EmbeddedLedger(None, 3600.0)
-        mirror = Mirror(ledger, firewall, Shield(), lambda source: source.removeprefix("feed:"))
+        mirror = Mirror(ledger, firewall, Shield(), sorter(["drop"]))
         now = time.time()
         mirror.start(now)
         claims = [Claim(A, "feed:drop", "", now, now + 600), Claim(C, "jail:x", "", now, None)]

@@ -58,7 +58,7 @@ def test_a_feed_has_its_own_sets_and_counters_until_they_are_removed():
 
 def test_what_many_feeds_list_is_looked_up_once():
     """A packet of nobody's meets one pair of sets, however many feeds there are."""
-    groups = groups_of([f"feed-{number}" for number in range(100)])
+    groups = groups_of([f"feed-{number}" for number in range(100)]).names
     laid = settled(Layout((25,), groups)).splitlines()
     ways = [line for line in laid if line.startswith("add rule inet guard blocked")]
     assert len(ways) == len(SETS) + len(sets_of(UNION))
@@ -66,15 +66,31 @@ def test_what_many_feeds_list_is_looked_up_once():
     behind = [line for line in laid if line.startswith("add rule inet guard feeds")]
     assert len(behind) == 100 * len(sets_of("x")) + 1
     assert behind[-1].endswith("feeds drop")
-    few = settled(Layout((25,), groups_of(["a", "b", "c"])))
+    few = settled(Layout((25,), groups_of(["a", "b", "c"]).names))
     assert "goto" not in few
 
 
 def test_while_sets_are_being_filled_each_drops_by_itself():
     """The set of all feeds may still be empty then."""
-    groups = groups_of([f"feed-{number}" for number in range(9)])
+    groups = groups_of([f"feed-{number}" for number in range(9)]).names
     laid = script(Layout((25,), groups), ["old"])
     assert "goto" not in laid
     for group in (*groups, "old"):
         for kind in sets_of(group):
             assert f'counter name "{kind.name}" drop' in laid
+
+
+def test_what_closes_every_port_is_reached_without_one():
+    """By a chain of its own, from prerouting and from the devices; there is no such way else."""
+    groups = groups_of([f"feed-{number}" for number in range(9)], ["drop"])
+    layout = Layout((25,), groups.names, True, devices=("eth0",), everything=groups.everything)
+    for laid in (script(layout), settled(layout)):
+        for chain in ("arrivals", "entrance"):
+            assert f"add rule inet guard {chain} jump everywhere\n" in laid
+            assert f"add rule inet guard {chain} tcp dport {{ 25 }} jump blocked\n" in laid
+        rules = [line for line in laid.splitlines() if "@v4_addresses_drop " in line]
+        assert rules == [
+            "add rule inet guard everywhere ip saddr @v4_addresses_drop "
+            'counter name "v4_addresses_drop" drop'
+        ]
+    assert "jump everywhere" not in settled(Layout((25,), ("drop",)))

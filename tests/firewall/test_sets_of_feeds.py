@@ -3,6 +3,7 @@
 With real packets, for both packet filters, here and in a process of its own.
 """
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import pytest
 from netns import World, inside
 
 from guard.events import Block, Claim
-from guard.firewall.groups import by_feed, groups_of, sorter
+from guard.firewall.groups import Groups, by_feed, group_of_feed, groups_of, sorter
 from guard.firewall.iptables import IPTables
 from guard.firewall.mirror import Mirror
 from guard.firewall.nftables import NFTables
@@ -66,10 +67,12 @@ class Shield:
 class Setting:
     """A ledger and a kernel's firewall with sets for two feeds."""
 
-    def __init__(self, make: Make, feeds=FEEDS, ledger: EmbeddedLedger | None = None) -> None:
+    def __init__(
+        self, make: Make, feeds=FEEDS, ledger: EmbeddedLedger | None = None, everything=()
+    ) -> None:
         self.ledger = ledger or EmbeddedLedger(None, 3600.0)
-        self.firewall, self.shield = make(groups_of(feeds)), Shield()
-        self.mirror = Mirror(self.ledger, self.firewall, self.shield, sorter(feeds))
+        self.firewall, self.shield = make(groups_of(feeds, everything)), Shield()
+        self.mirror = Mirror(self.ledger, self.firewall, self.shield, sorter(feeds, everything))
         self.mirror.start(time.time())
 
     def claim(self, source: str, *networks: Network, until: float | None = None) -> None:
@@ -110,6 +113,67 @@ def test_what_each_feed_dropped_is_counted(make: Make, world: World, feeds: tupl
         assert second["drop"] == first["drop"]
         assert made.mirror.dropped()["v4_addresses"] == (0, 0)
         assert world.innocent.connects(world.v4)
+        made.firewall.close(clear=True)
+
+
+@counts
+def test_a_feed_closes_every_port_and_is_counted(make: Make, world: World, feeds: tuple[str, ...]):
+    """Beside others that close the ports of mail: whoever lists a host, each for itself."""
+    feeds = tuple(feed for feed in feeds if feed != "drop")
+    with inside(world.server):
+        made = Setting(make, feeds, everything=("drop",))
+        for address, network in ((world.v4, WIDE), (world.v6, SIX)):
+            for source, web in (("jail:x", True), ("feed:Other.list", True), ("feed:drop", False)):
+                made.claim(source, network)
+                assert world.offender.dropped(address, 25)
+                assert world.offender.dropped(address, 80) is not web
+                assert world.offender.connects(address, 80) is web
+                assert world.innocent.connects(world.v4, 80)
+                made.withdraw(source, network)
+                assert world.offender.connects(address, 80)
+        made.claim("feed:drop", A)
+        before = by_feed(made.mirror.dropped(), ("drop", *FEEDS))
+        assert before["drop"][0] >= 12
+        assert before["Other.list"][0] >= 6
+        assert world.offender.dropped(world.v4, 80)
+        assert not pings(world)
+        after = by_feed(made.mirror.dropped(), ("drop", *FEEDS))
+        assert after["drop"][0] >= before["drop"][0] + 4
+        assert after["Other.list"] == before["Other.list"]
+        assert made.firewall.faults() == []
+        assert made.mirror.reconcile(time.time()).clean
+        made.firewall.close(clear=True)
+        assert "guard" not in kernel(world).lower()
+
+
+def pings(world: World) -> bool:
+    """Whether the offender's UDP to a port where nobody listens is answered, by ICMP."""
+    with inside(world.offender.name), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.4)
+        sock.connect((world.v4, 9))
+        sock.send(b"?")
+        try:
+            sock.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+    return True
+
+
+def test_a_feed_may_close_more_or_less_with_the_next_start(make: Make, world: World):
+    """Nobody gets in on the way, in either direction, with few feeds and with many."""
+    with inside(world.server):
+        made = Setting(make)
+        made.claim("feed:drop", A, SIX)
+        for others in ((), MANY[1:]):
+            for everything in (("drop",), ()):
+                made.firewall.close()
+                feeds = others if everything else ("drop", *others)
+                made = Watching(make, feeds, made.ledger, world, everything)
+                assert made.held("drop") == {A, SIX}
+                assert world.offender.connects(world.v4, 80) is not bool(everything)
+                assert made.mirror.reconcile(time.time()).clean
         made.firewall.close(clear=True)
 
 
@@ -192,12 +256,12 @@ def test_sets_come_and_go_with_feeds_and_nobody_gets_in_meanwhile(make: Make, wo
         for feeds in (("drop",), MANY, FEEDS, MANY, ("Other.list",), ()):
             made.firewall.close()
             made = Watching(make, feeds, made.ledger, world)
-            assert made.looked == 3 + len(groups_of(feeds))
+            assert made.looked == 3 + len(groups_of(feeds).names)
             for feed in FEEDS:
                 expected = {A} if feed == "drop" else {SIX}
-                held = made.held(*groups_of([feed])) if feed in feeds else made.held()
+                held = made.held(group_of_feed(feed)) if feed in feeds else made.held()
                 assert expected <= held
-                assert (feed in feeds) == (f"_{groups_of([feed])[0]}" in kernel(world))
+                assert (feed in feeds) == (f"_{group_of_feed(feed)}" in kernel(world))
             assert made.mirror.reconcile(time.time()).clean
         made.firewall.close(clear=True)
 
@@ -205,18 +269,20 @@ def test_sets_come_and_go_with_feeds_and_nobody_gets_in_meanwhile(make: Make, wo
 class Watching(Setting):
     """Looks whether the offender gets in at every call to the firewall of a start."""
 
-    def __init__(self, make: Make, feeds, ledger: EmbeddedLedger, world: World) -> None:
+    def __init__(
+        self, make: Make, feeds, ledger: EmbeddedLedger, world: World, everything=()
+    ) -> None:
         self.looked = 0
 
         def made(groups):
             firewall = make(groups)
             for name in ("open", "replace", "tidy"):
                 self._watch(firewall, name, world)
-            for name in groups:
+            for name in groups.names:
                 self._watch(firewall.group(name), "replace", world)
             return firewall
 
-        super().__init__(made, feeds, ledger)
+        super().__init__(made, feeds, ledger, everything)
 
     def _watch(self, owner, name: str, world: World) -> None:
         call = getattr(owner, name)
@@ -263,8 +329,8 @@ def test_the_privileged_process_takes_no_other_names(world: World):
     """Neither as an argument nor as a number: nothing that a caller says gets into a command."""
     with inside(world.server):
         with pytest.raises(Exception, match="gone"):
-            separate(FirewallSettings(backend="nftables"), ["x; flush ruleset"])
-        firewall = separate(FirewallSettings(backend="nftables"), ["drop"]).firewall
+            separate(FirewallSettings(backend="nftables"), Groups(("x; flush ruleset",)))
+        firewall = separate(FirewallSettings(backend="nftables"), Groups(("drop",))).firewall
         with pytest.raises(Refused, match="no group 2"):
             firewall.ask(Verb.APPLY, change(1.0, [Block(A, None)], []), 2)
         firewall.ask(Verb.APPLY, change(1.0, [Block(A, None)], []), 1)

@@ -1,4 +1,4 @@
-"""Rules are split as iptables needs it, and what would let a packet pass is noticed."""
+"""Both make-ups of iptables lay our chains, leave others' alone and read them as they are."""
 
 import re
 import sys
@@ -6,7 +6,8 @@ import sys
 import pytest
 from netns import World, inside
 
-from guard.firewall.xtables import Legacy, Nft, Plan, Step, chunks, entries, laid, passing
+from guard.firewall.chains import Plan, entries, laid, passing
+from guard.firewall.xtables import Legacy, Nft
 from guard.roles import Refused
 
 
@@ -14,35 +15,6 @@ def sets(rules) -> list[str]:
     """The set of each rule of our chains, empty for one without."""
     found = [re.search(r"guard_\w+", step.text) for step in laid(rules.chains(4))]
     return [each[0] if each else "" for each in found]
-
-
-def test_ports_are_split_fifteen_a_rule():
-    """xt_multiport holds no more; no ports are one rule for all."""
-    assert chunks(None) == [None]
-    assert [len(part) for part in chunks(range(1, 41))] == [15, 15, 10]
-
-
-def test_only_an_accepting_rule_ahead_of_ours_matters():
-    """A drop or a count before our jump lets nobody pass; an ACCEPT may."""
-    for targets, expected in (
-        (["GUARD", "ACCEPT"], []),
-        (["DROP", "", "ACCEPT", "GUARD"], ["ACCEPT"]),
-        (["RETURN", "ACCEPT", "ACCEPT"], ["RETURN", "ACCEPT"]),
-    ):
-        assert passing({"PREROUTING": [Step(target) for target in targets]}) == expected
-
-
-def test_an_accepting_rule_in_a_chain_ahead_of_ours_matters():
-    """However deep it stands; a RETURN only comes back, unless somebody went there for good."""
-    chains = {
-        "PREROUTING": [Step("outer"), Step("harmless"), Step("GUARD"), Step("late")],
-        "outer": [Step("inner"), Step("RETURN")],
-        "inner": [Step("CT"), Step("NFQUEUE"), Step("ACCEPT")],
-        "harmless": [Step("RETURN"), Step("DROP")],
-        "late": [Step("ACCEPT")],
-    }
-    assert passing(chains) == ["NFQUEUE in inner"]
-    assert passing({"PREROUTING": [Step("harmless", goto=True)]}) == ["goto harmless"]
 
 
 @pytest.mark.root
@@ -124,6 +96,36 @@ def test_what_is_listed_is_looked_up_behind_and_dropped_anyway(world: World, rul
         made.install(4, Plan(["guard_x"]), (25,))
         assert sets(made) == ["guard_x"]
         assert "GUARD_FEEDS" not in world.run(program, "-t", "raw", "-S")
+        made.install(4, plan, (25,))
+        made.remove(4)
+        assert "GUARD" not in world.run(program, "-t", "raw", "-S")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("rules", "program"), [(Legacy, "iptables-legacy"), (Nft, "iptables-nft")])
+def test_some_sets_close_every_port(world: World, rules, program: str):
+    """By a chain of their own, which comes and goes; others still close theirs alone."""
+    for name in ("guard_x", "guard_y"):
+        world.run("ipset", "create", name, "hash:ip")
+    world.run("ipset", "add", "guard_x", world.offender.v4)
+    plan = Plan(["guard_x"], everywhere=["guard_y"])
+    with inside(world.server):
+        made = rules()
+        for _ in range(2):
+            made.install(4, plan, (25,))
+            assert [step.target for step in entries(made.chains(4))] == [
+                "GUARD",
+                "GUARD_EVERYWHERE",
+            ]
+        assert world.offender.dropped(world.v4, 25)
+        assert world.offender.connects(world.v4, 80)
+        world.run("ipset", "add", "guard_y", world.offender.v4)
+        assert world.offender.dropped(world.v4, 80)
+        assert world.innocent.connects(world.v4, 80)
+        assert made.counters(4)["guard_y"][0] > 0
+        made.install(4, Plan(["guard_x"]), (25,))
+        assert world.offender.connects(world.v4, 80)
+        assert "GUARD_EVERYWHERE" not in world.run(program, "-t", "raw", "-S")
         made.install(4, plan, (25,))
         made.remove(4)
         assert "GUARD" not in world.run(program, "-t", "raw", "-S")
