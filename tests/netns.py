@@ -176,6 +176,15 @@ class World:
         ip("-n", host.name, "-6", "route", "add", "default", "via", v6)
 
 
+@contextmanager
+def reachable_world() -> Iterator[World]:
+    """A server and two hosts that reach it, over both families."""
+    with ExitStack() as stack:
+        made = World(stack)
+        settle(made)
+        yield made
+
+
 def settle(made: World) -> None:
     """Waits until both hosts reach the server over both families."""
     for host in (made.offender, made.innocent):

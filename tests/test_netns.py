@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
-from netns import World, inside, settle
+from netns import World, inside, reachable_world
 
 from guard.events import Block
 from guard.firewall.nftables import NFTables
@@ -17,9 +16,7 @@ pytestmark = pytest.mark.root
 @pytest.fixture
 def world() -> Iterator[World]:
     """A server and two hosts that reach it."""
-    with ExitStack() as stack:
-        made = World(stack)
-        settle(made)
+    with reachable_world() as made:
         yield made
 
 

@@ -19,8 +19,8 @@ from guard.roles import Carving, Protection
 _BITS = {4: 32, 6: 128}
 Ends = Mapping[Network, float | None]
 Claims = Mapping[Network, Sequence[Claim]]
-# Later than this (the year 2445) is for ever: nftables counts 584 years.
-AGES = 1.5e10
+# The year 2445; nftables counts 584 years.
+_AGES = 1.5e10
 
 
 class Difference(NamedTuple):
@@ -30,13 +30,16 @@ class Difference(NamedTuple):
     foreign: list[Network]
 
 
+def countable(until: float | None) -> float | None:
+    """The end as a kernel can count it; what is later is for ever."""
+    return None if until is None or until > _AGES else until
+
+
 def ends(claims: Iterable[Claim]) -> dict[Network, float | None]:
     """Each network with the end of its last claim."""
     found: dict[Network, float | None] = {}
     for claim in claims:
-        until = claim.until
-        if until is not None and until > AGES:
-            until = None
+        until = countable(claim.until)
         if claim.network in found:
             until = later(found[claim.network], until)
         found[claim.network] = until
@@ -141,9 +144,8 @@ class Share:
             elif self.vetoed:
                 self.vetoed.discard(network)
             if claimed and not vetoed:
-                until = claimed[0].until if len(claimed) == 1 else ends(claimed)[network]
-                if until is not None and until > AGES:
-                    until = None
+                alone = len(claimed) == 1
+                until = countable(claimed[0].until) if alone else ends(claimed)[network]
                 block.append(new(Block, (network, until)))
             else:
                 release.append(network)
