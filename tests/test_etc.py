@@ -14,7 +14,9 @@ from guard.lib.fields import parse_endpoint
 FILE = PROJECT / "etc" / "guard.toml"
 # The machine's own, or of no meaning until they are set: shown with an example.
 EXAMPLES = {
-    "state.dir", "state.socket", "store.url", "log.records", "log.events", "listener.hostname",
+    "state.dir", "state.socket", "store.url", "store.password_file", "store.tls_ca",
+    "store.tls_certificate", "store.tls_private_key", "log.records", "log.events",
+    "listener.hostname",
     "listener.policy", "listener.credentials", "listener.tls_certificate",
     "listener.tls_private_key", "delivery.hostname", "jails.path", "jails.filters", "web.listen",
     "check.abuseipdb.key_file", "check.virustotal.key_file", "check.greynoise.key_file",

@@ -19,6 +19,7 @@ from guard.protect.traps import traps
 from guard.reporters.notify.check import check_notify
 from guard.roles import ConfigError
 from guard.sources.check import check_sources
+from guard.stores.check import check_store
 
 
 def check(path: Path | None) -> list[Fault]:
@@ -28,6 +29,7 @@ def check(path: Path | None) -> list[Fault]:
     """
     settings, where = load(path), str(path or DEFAULT_PATH)
     parts: list[Callable[[], list[Fault] | None]] = [
+        lambda: check_store(settings.store, where),
         lambda: _jails(settings),
         lambda: _feeds(settings, where),
         lambda: check_checks(settings, jails(settings), where),

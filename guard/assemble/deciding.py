@@ -22,7 +22,7 @@ from guard.jails.jail import Jail
 from guard.lib import clock
 from guard.lib.faults import Fault
 from guard.lib.networks import Network
-from guard.lib.redis_url import connect, parse_redis_url
+from guard.lib.redis_url import connect
 from guard.lists import Lists
 from guard.operations import Operations
 from guard.pipeline import Pipeline
@@ -120,8 +120,7 @@ def operations(settings: Settings) -> Iterator[Operations]:
 def allowed(settings: Settings, protectors: Protectors, stack: ExitStack) -> Hand:
     """The allow list by hand, taken up."""
     permits: Permits = FilePermits(settings.state.dir)
-    if settings.store.url is not None:
-        url = parse_redis_url(settings.store.url)
+    if (url := settings.store.redis) is not None:
         client = connect(url)
         stack.callback(client.close)
         permits = RedisPermits(client, str(url), FilePermits(settings.state.dir))
@@ -146,8 +145,7 @@ def recipes(settings: Settings) -> list[Recipe]:
 def lists(settings: Settings, store: Store, protectors: Protectors, stack: ExitStack) -> Lists:
     """The feeds; hosts that share a store share copies and turns too."""
     copies: Copies = FolderCopies(settings.state.dir / "feeds")
-    if settings.store.url is not None:
-        url = parse_redis_url(settings.store.url)
+    if (url := settings.store.redis) is not None:
         client = connect(url)
         stack.callback(client.close)
         copies = RedisCopies(client, str(url))

@@ -17,7 +17,6 @@ from guard.config import Settings
 from guard.firewall.mirror import Mirror
 from guard.lib import clock
 from guard.lib.networks import Network
-from guard.lib.redis_url import parse_redis_url
 from guard.parts import Chore
 from guard.protect.hand import EVERY as HAND_EVERY
 from guard.protect.pause import Pause
@@ -52,10 +51,11 @@ class Door:
         goods: Goods,
     ) -> None:
         """Raises Unavailable when Redis does not answer."""
-        assert settings.store.url is not None
+        url = settings.store.redis
+        assert url is not None
         state = settings.state.dir
         protectors = protection(settings)
-        link = RedisLink(parse_redis_url(settings.store.url))
+        link = RedisLink(url)
         stack.callback(link.close)
         blocks = Blocks(clock.now)
         self._watch = Watch(settings.protect, protectors, state, config=protect_config(path))

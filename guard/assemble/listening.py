@@ -171,11 +171,11 @@ def listener(
     `shape` makes of what was read what this process runs, one of several, which has a `seat`.
     """
     settings = shape(settings)
-    if settings.store.url is None:
+    if (url := settings.store.redis) is None:
         message = "listener and daemon meet in Redis; set it, or run both at once with `guard up`"
         raise ConfigError([Fault(str(DEFAULT_PATH), "store.url", message)])
     stack = ExitStack()
-    stream = StreamSink(settings.store.url)
+    stream = StreamSink(url)
     stack.callback(stream.close)
     stream.reach()
     sink = sinks(settings, stream, stack, seat.records if seat else None)

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from typing import Any
 
 from guard.config import Settings
-from guard.lib.redis_url import parse_redis_url
 from guard.parts import Chore
 from guard.roles import GuardError
 from guard.smtp.server import Server
@@ -38,9 +37,9 @@ def rows(servers: Sequence[Server], presence: Presence | None, now: float) -> li
 
 def elsewhere(settings: Settings, stack: ExitStack) -> Presence | None:
     """Where those that are processes of their own say it; nowhere without Redis."""
-    if settings.store.url is None:
+    if (url := settings.store.redis) is None:
         return None
-    link = RedisLink(parse_redis_url(settings.store.url))
+    link = RedisLink(url)
     stack.callback(link.close)
     return Presence(link, socket.gethostname().replace(" ", "-"))
 

@@ -100,9 +100,9 @@ def _sender(
 
 def _held(settings: Settings, stack: ExitStack) -> Held:
     """Asks the ledger of a fleet, by a connection of its own; a host alone hears of un-bans."""
-    if settings.store.url is None:
+    if (url := settings.store.redis) is None:
         return lambda network, now: True
-    store = RedisStore(settings.store.url)
+    store = RedisStore(url)
     stack.callback(store.close)
     return lambda network, now: bool(store.ledger.past([network], now)[0].claims)
 

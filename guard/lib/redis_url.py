@@ -4,15 +4,25 @@
     redis+sentinel://host[:port],host.../NAME[/db]   the primary that Sentinel calls NAME
     redis+cluster://host[:port],host...              Redis Cluster, found through any node
 
-`rediss+sentinel` and `rediss+cluster` speak TLS. A client made here never repeats a command by
-itself: a script that counted and lost its answer must not count twice.
+`rediss+sentinel` and `rediss+cluster` speak TLS, and believe no server whose certificate is not for
+its name and of a CA that they know. What lets us in lies in files or in a systemd credential, which
+are read at each connection, so that a new password counts from the next one. A client made here
+never repeats a command by itself: a script that counted and lost its answer must not count twice.
 """
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from guard.lib.logs import printable
+from guard.lib.secrets import BadSecret, read_secret
+
+if TYPE_CHECKING:
+    import ssl
 
 SCHEMES = (
     "redis://",
@@ -26,6 +36,38 @@ SCHEMES = (
 _PORTS = {"": 6379, "cluster": 6379, "sentinel": 26379}
 
 
+class Access(NamedTuple):
+    """Where it lies what lets us in: a password; the CA to believe; our own certificate."""
+
+    password_file: Path | None = None
+    credential: str = ""
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @property
+    def secret(self) -> bool:
+        """Whether a password is named."""
+        return self.password_file is not None or bool(self.credential)
+
+    def context(self) -> ssl.SSLContext:
+        """What TLS would be spoken with. Raises BadSecret for a file that is no use."""
+        import ssl
+
+        tried = self.ca
+        try:
+            made = ssl.create_default_context(cafile=self.ca)
+            tried = self.certificate
+            if self.certificate is not None:
+                made.load_cert_chain(self.certificate, self.key, password="")
+        except (OSError, ValueError) as error:
+            if self.key is not None and tried == self.certificate:
+                tried = self.key if self.certificate and self.certificate.is_file() else tried
+            why = getattr(error, "reason", None) or getattr(error, "strerror", None)
+            raise BadSecret(f"{tried}: {why or 'cannot be read'}") from None
+        return made
+
+
 class RedisUrl(NamedTuple):
     """A URL taken apart. `way` is empty, `sentinel` or `cluster`."""
 
@@ -37,6 +79,10 @@ class RedisUrl(NamedTuple):
     db: int = 0
     user: str | None = None
     password: str | None = None
+    access: Access = Access()
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
     def __str__(self) -> str:
         """The URL without user and password, for messages."""
@@ -48,8 +94,10 @@ class RedisUrl(NamedTuple):
         return f"{scheme}://{hosts}{'/' + self.service if self.service else ''}{tail}"
 
 
-def parse_redis_url(url: str) -> RedisUrl:
-    """Takes `url` apart. Raises ValueError, without the password in its text."""
+def parse_redis_url(url: str | RedisUrl) -> RedisUrl:
+    """Takes `url` apart, if it is not yet. Raises ValueError, without the password in its text."""
+    if isinstance(url, RedisUrl):
+        return url
     if not url.startswith(SCHEMES):
         raise ValueError(f"does not begin with one of {', '.join(SCHEMES)}")
     scheme, _, rest = url.partition("://")
@@ -99,8 +147,26 @@ def _credentials(text: str) -> tuple[str | None, str | None]:
     return unquote(user) or None, unquote(password) if colon else None
 
 
+class _Login:
+    """What redis-py asks at each connection for the name and the password."""
+
+    def __init__(self, url: RedisUrl) -> None:
+        self._url = url
+
+    def get_credentials(self) -> tuple[str, ...]:
+        """As AUTH takes them."""
+        from redis.exceptions import AuthenticationError
+
+        access, user = self._url.access, self._url.user
+        try:
+            word = read_secret(access.password_file, access.credential).reveal()
+        except BadSecret as error:
+            raise AuthenticationError(str(error)) from None
+        return (word,) if user is None else (user, word)
+
+
 def connect(url: RedisUrl, *, timeout: float = 5.0) -> Any:
-    """A client for `url`, of bytes; it connects when it is first used.
+    """A client for `url`, of bytes; it connects when it is first used. Raises BadSecret.
 
     Any, for redis-py's types leave open whether answers are bytes, text or awaitable.
     """
@@ -108,21 +174,19 @@ def connect(url: RedisUrl, *, timeout: float = 5.0) -> Any:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
+    tls = _tls(url) if url.tls else {}
     options: dict[str, Any] = {
-        "username": url.user,
-        "password": url.password,
+        **_login(url),
+        **tls,
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
         "health_check_interval": 15,
     }
     once = Retry(NoBackoff(), 0)
-    if url.tls:
-        options["ssl"] = True
     if url.way == "cluster":
         nodes = [redis.cluster.ClusterNode(host, port) for host, port in url.hosts]
         return redis.RedisCluster(startup_nodes=nodes, **options)
     if url.way == "sentinel":
-        tls = {"ssl": True} if url.tls else {}
         sentinel = redis.Sentinel(
             list(url.hosts), socket_timeout=timeout, socket_connect_timeout=timeout, **tls
         )
@@ -133,9 +197,58 @@ def connect(url: RedisUrl, *, timeout: float = 5.0) -> Any:
     return redis.Redis(host, port, db=url.db, retry=once, **options)
 
 
+def _login(url: RedisUrl) -> dict[str, Any]:
+    if not url.access.secret:
+        return {"username": url.user, "password": url.password}
+    return {"credential_provider": _Login(url)}
+
+
+def _tls(url: RedisUrl) -> dict[str, Any]:
+    access = url.access
+    access.context()
+    named = {
+        "ssl_ca_certs": access.ca,
+        "ssl_certfile": access.certificate,
+        "ssl_keyfile": access.key,
+    }
+    files = {option: str(path) for option, path in named.items() if path is not None}
+    # redis-py did not compare names before 6.0.
+    return {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True, **files}
+
+
 def redis_errors() -> tuple[type[Exception], ...]:
     """All that a client made here raises when something is wrong with Redis."""
     from redis import exceptions
 
     # redis-py derives these from Exception alone.
     return exceptions.RedisError, exceptions.RedisClusterException, OSError
+
+
+# What OpenSSL says, in an operator's words.
+_SAID = (
+    (
+        r"certificate verify failed: (.*?)\.?(?: \(_ssl|$)",
+        r"its certificate is not trusted: \1 (tls_ca)",
+    ),
+    (r"WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG", "it speaks no TLS at this port"),
+    (
+        r"[Tt]imed? ?out connecting.*",
+        r"\g<0>; does it speak TLS at this port?",  # Redis waits for the end of a line
+    ),
+    (
+        # With TLS 1.3 a server refuses our certificate when our side is done already.
+        r"EOF occurred|Connection closed|[Cc]onnection reset|ALERT_[A-Z_]*CERT|ALERT_UNKNOWN_CA",
+        "it ended the connection; does it want a certificate of ours, or trust another CA than "
+        "that of tls_certificate?",
+    ),
+    (r"HANDSHAKE_FAILURE|ALERT_PROTOCOL_VERSION|NO_PROTOCOLS", "it has no TLS that we speak"),
+)
+
+
+def said(url: RedisUrl, error: BaseException) -> str:
+    """What `error`, of a client for `url`, says: in a line that may be shown."""
+    text = str(error)
+    for pattern, words in _SAID if url.tls else ():
+        if found := re.search(pattern, text):
+            return printable(found.expand(words))[:250]
+    return printable(text)[:200]

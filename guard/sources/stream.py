@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from guard.events import Event
-from guard.lib.logs import printable
-from guard.lib.redis_url import connect, parse_redis_url, redis_errors
+from guard.lib.redis_url import RedisUrl, connect, parse_redis_url, redis_errors, said
+from guard.lib.secrets import BadSecret
 from guard.roles import Unavailable
 from guard.sources.recordlines import hear
 from guard.sources.tally import Tally
@@ -39,7 +39,12 @@ class RedisStream:
     key = KEY
 
     def __init__(
-        self, url: str, *, name: str = "redis", consumer: str = "", abandoned_ms: int = ABANDONED_MS
+        self,
+        url: str | RedisUrl,
+        *,
+        name: str = "redis",
+        consumer: str = "",
+        abandoned_ms: int = ABANDONED_MS,
     ) -> None:
         """`consumer` tells this daemon from the others of the fleet, before and after a crash."""
         self.name = name
@@ -90,8 +95,10 @@ class RedisStream:
                 self._done = [entry for entry in self._batch if entry not in self._theirs]
                 await asyncio.to_thread(self._let_go, client)
                 entries = []
+        except BadSecret as error:
+            raise Unavailable(f"Redis at {self._url} cannot be asked: {error}") from None
         except redis_errors() as error:
-            text = printable(str(error))[:200]
+            text = said(self._url, error)
             raise Unavailable(f"Redis at {self._url} does not answer: {text}") from None
         finally:
             if client is not None:

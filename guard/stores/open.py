@@ -48,11 +48,11 @@ def open_store(settings: StoreSettings, state_dir: Path, *, counting: bool = Fal
 
     Raises Unavailable when Redis does not answer, Refused when it or the files are not for us.
     """
-    if settings.url is not None:
+    if (url := settings.redis) is not None:
         from guard.stores.shelter import ShelteredStore
 
         folder = state_dir if counting else None
-        return ShelteredStore(settings.url, folder, strikes_kept=settings.strikes)
+        return ShelteredStore(url, folder, strikes_kept=settings.strikes)
     from guard.stores.embedded import EmbeddedStore
 
     return EmbeddedStore(state_dir, strikes_kept=settings.strikes)

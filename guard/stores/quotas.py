@@ -10,7 +10,6 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from guard.lib.redis_url import parse_redis_url
 from guard.stores.database import Database, open_file
 from guard.stores.redis_link import RedisLink
 from guard.stores.settings import StoreSettings
@@ -136,6 +135,6 @@ def _once_key(name: str, key: str) -> str:
 
 def open_quotas(settings: StoreSettings, state_dir: Path) -> FileQuotas | RedisQuotas:
     """The quotas that go with the store of `settings`. Raises Unavailable, Refused or Forbidden."""
-    if settings.url is not None:
-        return RedisQuotas(RedisLink(parse_redis_url(settings.url)))
+    if (url := settings.redis) is not None:
+        return RedisQuotas(RedisLink(url))
     return FileQuotas(open_file(state_dir / "quotas.db", SCHEMA, VERSION))

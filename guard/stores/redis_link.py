@@ -9,8 +9,8 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
-from guard.lib.logs import printable
-from guard.lib.redis_url import RedisUrl, connect, redis_errors
+from guard.lib.redis_url import RedisUrl, connect, redis_errors, said
+from guard.lib.secrets import BadSecret
 from guard.roles import Forbidden, Unavailable
 
 
@@ -27,7 +27,10 @@ class RedisLink:
     def __init__(self, url: RedisUrl) -> None:
         self.url = url
         with self.errors():
-            self.client = connect(url)
+            try:
+                self.client = connect(url)
+            except BadSecret as error:
+                raise Forbidden(f"Redis at {url} cannot be asked: {error}") from None
 
     @property
     def clustered(self) -> bool:
@@ -53,21 +56,21 @@ class RedisLink:
         try:
             yield
         except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
-            raise Forbidden(f"Redis at {self.url} does not let us in: {_text(error)}") from None
+            text = self._said(error)
+            raise Forbidden(f"Redis at {self.url} does not let us in: {text}") from None
         except (
             exceptions.ConnectionError,
             exceptions.TimeoutError,
             exceptions.RedisClusterException,
             OSError,
         ) as error:
-            raise Unavailable(f"Redis at {self.url} does not answer: {_text(error)}") from None
+            raise Unavailable(f"Redis at {self.url} does not answer: {self._said(error)}") from None
         except redis_errors() as error:
-            raise Unavailable(f"Redis at {self.url} refuses: {_text(error)}") from None
+            raise Unavailable(f"Redis at {self.url} refuses: {self._said(error)}") from None
+
+    def _said(self, error: BaseException) -> str:
+        return said(self.url, error)
 
     def close(self) -> None:
         """Closes all connections."""
         self.client.close()
-
-
-def _text(error: BaseException) -> str:
-    return printable(str(error))[:200]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guard.lib.redis_url import parse_redis_url
+from guard.lib.redis_url import RedisUrl, parse_redis_url
 from guard.stores.redis_counters import RedisCounters
 from guard.stores.redis_crowds import RedisCrowds
 from guard.stores.redis_ledger import RedisLedger
@@ -14,7 +14,7 @@ from guard.stores.settings import STRIKES_KEPT
 class RedisStore:
     """What all hosts at `url` share. Raises Unavailable when Redis does not answer."""
 
-    def __init__(self, url: str, *, strikes_kept: float = STRIKES_KEPT) -> None:
+    def __init__(self, url: str | RedisUrl, *, strikes_kept: float = STRIKES_KEPT) -> None:
         self._link = RedisLink(parse_redis_url(url))
         try:
             self.counters = RedisCounters(self._link)

@@ -7,7 +7,7 @@ change. Used by one thread, which does nothing else.
 
 from __future__ import annotations
 
-from guard.lib.redis_url import parse_redis_url
+from guard.lib.redis_url import RedisUrl, parse_redis_url
 from guard.stores.redis_ledger import CHANGES
 from guard.stores.redis_link import RedisLink
 
@@ -17,7 +17,7 @@ _MANY = 1000
 class RedisWaker:
     """Waits at `url`. Connects when it is first asked to wait."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | RedisUrl) -> None:
         self._link = RedisLink(parse_redis_url(url))
         self._seen = b""
 

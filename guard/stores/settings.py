@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guard.lib.fields import Duration, FilePath
-from guard.lib.redis_url import parse_redis_url
+from guard.lib.redis_url import Access, RedisUrl, parse_redis_url
+from guard.lib.secrets import place_faults
 
 STRIKES_KEPT = 90 * 86400.0
 LONGEST_SOCKET = 107  # bytes of a path: unix(7)
+_WORDS = ("password_file", "credential")
+_TLS = ("tls_ca", "tls_certificate", "tls_private_key")
 STANDING_KEPT = 90 * 86400.0  # the longest `[protect] good_standing`
 
 
@@ -76,11 +79,28 @@ def _is_socket(path: Path) -> bool:
 class StoreSettings:
     """`url` is Redis; without it the store is embedded, in the state directory.
 
-    `strikes` is how long after the end of its last ban an address's record is kept.
+    Its password lies in `password_file`, or in the systemd credential `credential`. For rediss://
+    `tls_ca` is the CA to believe (the system's, without), and `tls_certificate` with
+    `tls_private_key` our own. `strikes` is how long after the end of its last ban an address's
+    record is kept.
     """
 
     url: str | None = field(default=None, repr=False)  # may hold a password
+    password_file: FilePath | None = None
+    credential: str = ""
+    tls_ca: FilePath | None = None
+    tls_certificate: FilePath | None = None
+    tls_private_key: FilePath | None = None
     strikes: Duration = STRIKES_KEPT
+
+    @property
+    def redis(self) -> RedisUrl | None:
+        """Where Redis is, with what lets us in; None where the store is embedded."""
+        if self.url is None:
+            return None
+        files = (self.tls_ca, self.tls_certificate, self.tls_private_key)
+        access = Access(self.password_file, self.credential, *files)
+        return parse_redis_url(self.url)._replace(access=access)
 
     def place(self, state_dir: Path) -> str:
         """Where the store is, for the operator: without the password."""
@@ -90,8 +110,22 @@ class StoreSettings:
 
     def faults(self) -> Iterator[tuple[str, str]]:
         """What no single value shows: (key, message)."""
-        if self.url is not None:
-            try:
-                parse_redis_url(self.url)
-            except ValueError as error:
-                yield "url", str(error)
+        try:
+            url = self.redis
+        except ValueError as error:
+            yield "url", str(error)
+            return
+        named = [key for key in (*_WORDS, *_TLS) if getattr(self, key)]
+        if url is None:
+            yield from ((key, "is for Redis, and there is no url") for key in named)
+            return
+        for key in named:
+            if key in _TLS and not url.tls:
+                yield key, "is for TLS, and url does not begin with rediss"
+            if key in _WORDS and url.password is not None:
+                yield key, "names a second password: url has one already"
+        fault = url.access.secret and place_faults(self.password_file, self.credential)
+        if fault:
+            yield "password_file", fault
+        if self.tls_private_key is not None and self.tls_certificate is None:
+            yield "tls_private_key", "belongs to tls_certificate, which is missing"

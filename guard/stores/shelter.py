@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from guard.events import Batch, Claim, Good, Offence, Overflow, Part, Past, Remembered, Window
 from guard.lib.networks import Network
+from guard.lib.redis_url import RedisUrl
 from guard.roles import Forbidden, Unavailable
 from guard.stores.book import Book
 from guard.stores.embedded_counters import EmbeddedCounters
@@ -330,7 +331,7 @@ class ShelteredStore:
     """A store whose parts are all one Shelter. With `folder`, what it owes Redis is kept there."""
 
     def __init__(
-        self, url: str, folder: Path | None = None, *, strikes_kept: float = STRIKES_KEPT
+        self, url: str | RedisUrl, folder: Path | None = None, *, strikes_kept: float = STRIKES_KEPT
     ) -> None:
         with ExitStack() as stack:
             outbox = Outbox(folder)

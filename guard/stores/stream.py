@@ -16,7 +16,7 @@ import threading
 from collections import deque
 
 from guard.filters.gathered import gathered
-from guard.lib.redis_url import parse_redis_url
+from guard.lib.redis_url import RedisUrl, parse_redis_url
 from guard.records import Record, encode_heard
 from guard.roles import GuardError
 from guard.stores.redis_link import RedisLink
@@ -33,7 +33,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 class StreamSink:
     """The role `Sink`. `sent` and `dropped` count records; `error` says why none go out now."""
 
-    def __init__(self, url: str, *, bound: int = 100_000, patience: float = 3.0) -> None:
+    def __init__(self, url: str | RedisUrl, *, bound: int = 100_000, patience: float = 3.0) -> None:
         self.sent = self.dropped = 0
         self.error = ""
         self._patience = patience
