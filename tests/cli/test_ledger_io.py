@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 
 import pytest
 
@@ -164,7 +165,7 @@ def test_what_may_not_be_read(monkeypatch, capsys):
 def test_a_wrong_row_of_a_database_hides_nothing(guard, tmp_path):
     """What somebody wrote there by hand is named, the rest is taken."""
     path, since = tmp_path / "f2b.sqlite3", int(time.time()) - 9
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE bips (ip, jail, timeofban, bantime, bancount)")
         for ip, *times in (
             ("192.0.2.1", None, 3600, 1),
@@ -182,7 +183,7 @@ def test_a_wrong_row_of_a_database_hides_nothing(guard, tmp_path):
 def test_a_database_without_counts(guard, tmp_path):
     """fail2ban of 0.10 and before kept bans only."""
     path = tmp_path / "old.sqlite3"
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE bans (jail TEXT, ip TEXT, timeofban INTEGER, data TEXT)")
         database.execute("INSERT INTO bans VALUES ('ssh', '192.0.2.1', ?, '')", (time.time() - 9,))
         database.execute("INSERT INTO bans VALUES ('ssh', '192.0.2.1', ?, '')", (1,))
@@ -197,7 +198,7 @@ def test_a_database_without_counts(guard, tmp_path):
 def test_strikes_of_an_ipv6_address_are_those_of_its_network(guard, tmp_path):
     """fail2ban counted the address, jails go on with the /64; nobody else in it is banned."""
     path, since = tmp_path / "f2b.sqlite3", int(time.time()) - 9
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE bips (ip, jail, timeofban, bantime, bancount)")
         for ip, number in (("2001:db8::1", 2), ("2001:db8::2", 5)):
             row = ip, "ssh", since, 3600, number
