@@ -23,6 +23,7 @@ from guard.control import serve
 from guard.events import Claim, Event, Mark
 from guard.lib.backoff import FIRST_PAUSE, Backoff
 from guard.lib.beside import in_thread
+from guard.lib.bulk import bulk
 from guard.lib.clock import Clock
 from guard.lib.durations import format_duration
 from guard.lib.systemd import notify
@@ -248,7 +249,16 @@ class Daemon:
     def _enforce(
         self, batch: Sequence[Event], marking: Marking | None, engine: EngineParts
     ) -> Sequence[Claim]:
-        """Counts `batch` and has the kernel drop whoever is banned, before anything is told."""
+        """Counts `batch` and has the kernel drop whoever is banned, before anything is told.
+
+        No search for garbage begins meanwhile: it would hold all of them up.
+        """
+        with bulk():
+            return self._counted(batch, marking, engine)
+
+    def _counted(
+        self, batch: Sequence[Event], marking: Marking | None, engine: EngineParts
+    ) -> Sequence[Claim]:
         mark = None if marking is None else Mark(marking.key, marking.mark())
         hurry = partial(self._hurry, engine) if self._followed else None
         claims = engine.operations.pipeline.hear(batch, self.clock(), mark, hurry)
@@ -261,9 +271,9 @@ class Daemon:
                 self._followed = False
         return claims
 
-    def _hurry(self, engine: EngineParts) -> None:
+    def _hurry(self, engine: EngineParts, claims: Sequence[Claim]) -> None:
         try:
-            engine.mirror.hurry(self.clock())
+            engine.mirror.hurry(claims, self.clock())
         except GuardError as error:
             # The step that follows lays everything anew, and says what is wrong if it cannot.
             log.debug("the kernel did not follow at once: %s", error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from guard.chronicle import Chronicle
+from guard.events import Claim
 from guard.lists import Lists
 from guard.operations import Operations
 from guard.roles import Source
@@ -32,8 +33,8 @@ class Mirroring(Protocol):
         """Makes the kernel equal to the ledger."""
         ...
 
-    def hurry(self, now: float) -> object:
-        """Begins to apply what changed since, where the firewall goes on by itself."""
+    def hurry(self, claims: Sequence[Claim], now: float) -> object:
+        """Begins to block what jails are about to claim, where the firewall goes on by itself."""
         ...
 
     def step(self, now: float) -> object:

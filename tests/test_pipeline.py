@@ -475,13 +475,15 @@ def many(count=700, *, times=2):
 
 
 def test_the_kernel_hears_of_the_first_before_the_last_are_decided(tmp_path):
-    """In a hurry the ledger knows each slice at once; all are on disk when `hear` returns."""
+    """In a hurry each slice is told as it is decided; all are on disk when `hear` returns."""
     store = EmbeddedStore(tmp_path)
     made = Pipeline([jail(maxretry=2)], store.counters, store.ledger, Protect())
-    known = []
-    claims = made.hear(many(), NOW, Mark("log", b"1"), lambda: known.append(store.ledger.size(NOW)))
-    assert known == [200, 400, 600, 700]
-    assert len(claims) == 700
+    told = []
+    claims = made.hear(many(), NOW, Mark("log", b"1"), told.append)
+    assert [len(some) for some in told] == [200, 200, 200, 100]
+    assert [(c.network, c.until) for some in told for c in some] == [
+        (c.network, c.until) for c in claims
+    ]
     expected = pipeline(jail(maxretry=2))
     assert claims == expected.hear(many(), NOW)
     kill(store)
@@ -491,7 +493,7 @@ def test_the_kernel_hears_of_the_first_before_the_last_are_decided(tmp_path):
     store.close()
 
 
-@pytest.mark.parametrize("when", ["second hurry", "flush", "after flush", "count_on"])
+@pytest.mark.parametrize("when", ["second hurry", "claim", "after claim", "count_on"])
 def test_a_hurry_that_is_killed_is_made_good_by_the_next_process(tmp_path, monkeypatch, when):
     """Each is claimed once, in one strike, whatever the kernel heard of that the disk did not."""
     store = EmbeddedStore(tmp_path)
@@ -499,29 +501,29 @@ def test_a_hurry_that_is_killed_is_made_good_by_the_next_process(tmp_path, monke
     made = Pipeline(jails, store.counters, store.ledger, Protect())
     hurries = []
 
-    def hurry():
-        hurries.append(1)
+    def hurry(claims):
+        hurries.append(claims)
         if when == "second hurry" and len(hurries) == 2:
-            monkeypatch.setattr(store.ledger, "flush", lambda: None)  # a killed process writes not
+            monkeypatch.setattr(store.ledger, "claim", die)  # a killed process writes not
             raise Killed
 
     def die(*arguments):
         raise Killed
 
-    def last(flush=store.ledger.flush):
-        flush()
+    def last(*arguments, claim=store.ledger.claim):
+        claim(*arguments)
         raise Killed
 
     if when == "count_on":
         monkeypatch.setattr(made._once, "count_on", die)
     elif when != "second hurry":
-        monkeypatch.setattr(store.ledger, "flush", die if when == "flush" else last)
+        monkeypatch.setattr(store.ledger, "claim", die if when == "claim" else last)
     with pytest.raises(Killed):
         made.hear(many(), NOW, Mark("log", b"1"), hurry)
     kill(store)
     store = EmbeddedStore(tmp_path)
     before = len(store.ledger.claims(NOW))
-    assert before == (0 if when in ("second hurry", "flush") else 700)
+    assert before == (0 if when in ("second hurry", "claim") else 700)
     made = Pipeline(jails, store.counters, store.ledger, Protect())
     made.catch_up(NOW + 1)
     claims = store.ledger.claims(NOW)
@@ -533,31 +535,47 @@ def test_a_hurry_that_is_killed_is_made_good_by_the_next_process(tmp_path, monke
     store.close()
 
 
-@pytest.mark.parametrize("fails", ["flush", "past"])
+@pytest.mark.parametrize("fails", ["the disk", "a judgement"])
 def test_a_hurry_that_meets_a_full_disk_neither_loses_nor_doubles(tmp_path, monkeypatch, fails):
-    """Claims that could not be written are made again with the same batch, and told once."""
+    """Claims that could not be made are made with the same batch again, and told once."""
     store = EmbeddedStore(tmp_path)
     made = Pipeline([jail(maxretry=2)], store.counters, store.ledger, Protect())
-    calls = []
-    works = getattr(store.ledger, fails)
+    place, name, at = (store.ledger, "_save", 1) if fails == "the disk" else (made, "_judge", 500)
+    calls, works = [], getattr(place, name)
 
     def once(*arguments):
         calls.append(1)
-        if len(calls) == (1 if fails == "flush" else 3):
-            store.ledger._life = "another"
-            if fails == "flush":
-                store.ledger._book = store.ledger._load()
+        if len(calls) == at:
             raise Unavailable("no space left")
         return works(*arguments)
 
-    monkeypatch.setattr(store.ledger, fails, once)
+    monkeypatch.setattr(place, name, once)
     heard = many()
+    told = []
     with pytest.raises(Unavailable):
-        made.hear(heard, NOW, Mark("log", b"1"), lambda: None)
-    assert len(store.ledger.claims(NOW)) == (0 if fails == "flush" else 400)
-    claims = made.hear(heard, NOW, Mark("log", b"1"), lambda: None)
+        made.hear(heard, NOW, Mark("log", b"1"), told.append)
+    assert len(store.ledger.claims(NOW)) == (0 if fails == "the disk" else 400)
+    assert sum(map(len, told)) == (700 if fails == "the disk" else 400)
+    claims = made.hear(heard, NOW, Mark("log", b"1"), told.append)
     assert claims == pipeline(jail(maxretry=2)).hear(heard, NOW)
     assert {c.strikes for c in store.ledger.claims(NOW)} == {1}
-    assert made.tally.claimed - (700 if fails == "flush" else 0) == 700
+    assert made.tally.claimed == 700
     assert store.counters.unsettled() == []
+    store.close()
+
+
+def test_only_those_whom_nobody_claims_are_hurried(tmp_path):
+    """What else is claimed on a network decides when its block ends; so does another jail's ban."""
+    store = EmbeddedStore(tmp_path)
+    jails = jail(maxretry=2), jail("long", maxretry=2, bantime=None)
+    made = Pipeline(jails, store.counters, store.ledger, Protect())
+    listed = parse_network("198.18.0.7")
+    store.ledger.claim([Claim(listed, "feed:drop", "listed", NOW, None)], NOW)
+    told = []
+    claims = made.hear(many(), NOW, Mark("log", b"1"), told.append)
+    hurried = [claim.network for some in told for claim in some]
+    assert len(claims) == 2 * 700
+    assert len(hurried) == len(set(hurried)) == 699
+    assert listed not in hurried
+    assert {(c.source, c.strikes) for c in claims} == {("jail:relay", 1), ("jail:long", 2)}
     store.close()

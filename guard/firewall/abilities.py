@@ -26,17 +26,12 @@ class Holding(Protocol):
 
 
 @runtime_checkable
-class Posting(Protocol):
+class Settling(Protocol):
     """Works on a change while whoever asked for it goes on."""
 
     def post(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """As `apply`, begun when this returns. Whatever is asked afterwards is done after it."""
         ...
-
-
-@runtime_checkable
-class Settling(Posting, Protocol):
-    """A firewall that is Posting, and whose groups are."""
 
     def settle(self) -> None:
         """Waits until all that was posted is done. Raises the first failure of it."""

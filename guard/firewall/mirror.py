@@ -24,7 +24,6 @@ from guard.firewall.abilities import (
     Checked,
     Counting,
     Grouping,
-    Posting,
     Settling,
     Tidying,
     Untimed,
@@ -44,6 +43,7 @@ READABLE = 200_000
 # More changes at once than this are laid as a whole: a pause, or a wide entry in `allow`.
 MANY = 10_000
 _LASTING = 2
+_OTHER = -1.0  # when no block ends
 
 
 @runtime_checkable
@@ -123,6 +123,8 @@ class Mirror:
         # The time less that of the kernel's clock, which counts on when somebody sets the time.
         self._offset = 0.0
         self._failure = ""
+        # What is blocked ahead of the ledger, since the last step.
+        self._ahead: dict[Network, float | None] = {}
         # What was found and repaired between two comparisons.
         self._noticed: tuple[str, ...] = ()
         self._dirty_in_a_row = 0
@@ -169,20 +171,23 @@ class Mirror:
             if isinstance(self._firewall, Tidying):
                 self._firewall.tidy()
         self._cursor, self._broken, self._suspect = cursor, False, False
+        self._ahead = {}
         self._failure, self._offset = "", now - time.monotonic()
         self._latest = max(self._latest, time.monotonic() - began)
 
-    def hurry(self, now: float) -> None:
-        """Begins to apply what changed in the ledger; `step` waits for it and does all else.
+    def hurry(self, claims: Sequence[Claim], now: float) -> None:
+        """Begins to block whom jails are about to claim, and nobody else claims.
 
-        Where the firewall works beside this process, it does so while the caller goes on.
+        `step` waits for it, does all else, and releases what came of no claim. Where the firewall
+        works beside this process, it does so while the caller goes on; else nothing is begun.
         """
         if self._posting is None or self._broken or self._protection_changed():
             return
-        cursor, touched = self._ledger.changes(self._cursor)
-        if touched is not None:
-            self._follow(touched, {}, now, posting=True)
-            self._cursor = cursor
+        block = self._shares[""].ahead(claims)
+        if block:
+            self._ahead.update(block)
+            with self._guarded():
+                self._posting.post(block, (), now)
 
     def step(self, now: float) -> None:
         """Applies what changed in the ledger since the last call, and what has ended."""
@@ -196,6 +201,7 @@ class Mirror:
         if touched is None:
             self.start(now)
             return
+        touched = touched | self._ahead.keys()
         reviewed: dict[str, set[Network]] = {}
         if self._protection_changed():
             reviewed = self._reviewed(now)
@@ -204,7 +210,7 @@ class Mirror:
                 return
         if touched or any(reviewed.values()):
             self._follow(touched, reviewed, now)
-        self._cursor = cursor
+        self._cursor, self._ahead = cursor, {}
 
     def reconcile(self, now: float) -> Report:
         """Compares firewall and ledger, repairs, and returns what was found before the repair."""
@@ -341,10 +347,11 @@ class Mirror:
         touched: set[Network],
         reviewed: dict[str, set[Network]],
         now: float,
-        *,
-        posting: bool = False,
     ) -> None:
-        """Tells each share's firewall what the ledger says now of networks that changed."""
+        """Tells each share's firewall what the ledger says now of networks that changed.
+
+        What is blocked `ahead` of the ledger until the right time need not be told again.
+        """
         asked = list(touched.union(*reviewed.values()))
         live: defaultdict[str, dict[Network, list[Claim]]] = defaultdict(dict)
         alone = len(self._shares) == 1
@@ -359,12 +366,12 @@ class Mirror:
             share, again = self._shares[name], reviewed.get(name, set())
             everything = partial(self._claims_of, name, now)
             block, release = share.decide(touched, again, live[name], everything)
+            if self._ahead and not name:
+                held = self._ahead
+                block = [each for each in block if held.get(each[0], _OTHER) != each[1]]
             if block or release:
                 with self._guarded():
-                    if posting and isinstance(share.holds, Posting):
-                        share.holds.post(block, release, now)
-                    else:
-                        share.holds.apply(block, release, now)
+                    share.holds.apply(block, release, now)
 
     def _claims_of(self, name: str, now: float) -> list[Claim]:
         return self._claims(now)[name]

@@ -56,9 +56,6 @@ class _Part:
         else:
             self._asking.ask(Verb.APPLY, wire.change(now, block, release), self._group)
 
-    def post(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
-        self._asking.post(Verb.APPLY, wire.change(now, block, release), self._group)
-
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         self._asking.ask(Verb.REPLACE, wire.change(now, blocks, []), self._group)
 
@@ -111,7 +108,7 @@ class Separated:
 
     def post(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """As `apply`, and returns at once: `settle` hears what came of it."""
-        self._itself.post(block, release, now)
+        self._asking.post(Verb.APPLY, wire.change(now, block, release))
 
     def settle(self) -> None:
         """Waits until all that was posted is done. Raises the first failure of it."""

@@ -111,6 +111,21 @@ class Share:
         self.wanted(claims)
         return (before ^ self.vetoed) | (pieces ^ self._flat())
 
+    def ahead(self, claims: Iterable[Claim]) -> list[Block]:
+        """What `claims` will have blocked, which are the only ones on their networks.
+
+        Only whole networks; the rest is for `decide`, which is to be asked of all of them.
+        """
+        block: list[Block] = []
+        pieces, carved = self._flat(), self._carved
+        protects, new = self._protection.protects, tuple.__new__
+        for claim in claims:
+            network = claim.network
+            if protects(network) is not None or network in pieces or network in carved:
+                continue
+            block.append(new(Block, (network, countable(claim.until))))
+        return block
+
     def decide(
         self,
         touched: set[Network],

@@ -87,7 +87,10 @@ class Rule:
     With less than `least` bytes held no window can fill; from `most` on what is old is thrown away.
     """
 
-    __slots__ = ("jails", "least", "longest", "most", "number", "sets", "windows")
+    __slots__ = (
+        *("jails", "least", "longest", "most", "number", "sets", "windows"),
+        *("_size", "_tables"),
+    )
 
     def __init__(
         self, name: str, windows: Mapping[str, Window], sets: Sets, known: Mapping[str, Window]
@@ -98,6 +101,21 @@ class Rule:
         self.least = ENTRY * min(maxretry for _, maxretry, _ in self.jails)
         self.longest = max(findtime for _, _, findtime in self.jails)
         self.most = 2 * ENTRY * sum(maxretry for _, maxretry, _ in self.jails)
+        self._size = 0
+        self._tables: list[tuple[str, int, float, bytes, bytes]] = []
+
+    def tables(self) -> list[tuple[str, int, float, bytes, bytes]]:
+        """The jails, each with what `Sets.holds` and `Sets.less` say of it."""
+        sets = self.sets
+        if self._size != len(sets.names):
+            for jail, _, _ in self.jails:
+                sets.less(jail)  # which may make sets that there were not
+            self._size = len(sets.names)
+            self._tables = [
+                (jail, maxretry, findtime, sets.holds(jail), sets.less(jail))
+                for jail, maxretry, findtime in self.jails
+            ]
+        return self._tables
 
 
 Filled = list[tuple[str, int]]
@@ -122,26 +140,27 @@ def add(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits, Fil
 
 def _add_next(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits, Filled]:
     """The same for one that is not before the last, without a look at each entry."""
-    sets, size, number = rule.sets, len(hits), rule.number
+    size, number = len(hits), rule.number
     numbers = b""
     filled: Filled = []
-    for jail, maxretry, findtime in rule.jails:
+    tables = rule.tables()
+    if not rule.sets.small:
+        return _add_exactly(hits, time, rejections, rule)
+    for jail, maxretry, findtime, holds, less in tables:
         # As many as are missing must be there, the first of them within the window ...
         first = size - ENTRY * (maxretry - rejections)
         if first < 0 or (first < size and unpack_from(hits, first)[0] <= time - findtime):
             continue
         # ... and held by this jail: each low byte is the number of a set.
         numbers = numbers or hits[8::ENTRY]
-        held = numbers.translate(sets.holds(jail))
+        held = numbers.translate(holds)
         total = held.count(1) + rejections
         if first and total >= maxretry:
             total = held.count(1, _first_after(hits, time - findtime)) + rejections
         if total >= maxretry:
             filled.append((jail, total))
-            number = sets.without(number, jail)
-            numbers = numbers.translate(sets.less(jail))
-            if not sets.small:
-                return _add_exactly(hits, time, rejections, rule)
+            number = less[number]
+            numbers = numbers.translate(less)
     if not filled:
         return _less_old(hits, time, rule) + pack(time, number) * rejections, filled
     return _renumbered(hits, numbers) + (pack(time, number) * rejections if number else b""), filled

@@ -10,19 +10,21 @@ operation `now` bounds it: an event of the future is taken as of now, one that i
 jail's window is not counted, and a ban that would be over already is not made (fail2ban does the
 same). Without `now` an old log is replayed as if it were happening.
 
-Order: a batch is on disk before it is counted, with the place in its log; then claims are made,
-some at a time, and the kernel hears of them at once; then they go to disk; then the counters, which
-remembered the full windows until now, hear that these are settled. Whoever else is told of a ban is
-told after that. So a crash between kernel and disk leaves a block that no claim is behind: the next
-start's mirror takes it away, its counters tell the windows again, and the same claims are made.
+Order: a batch is on disk before it is counted, with the place in its log; then claims are decided,
+some at a time, and the kernel hears of them at once; then the ledger makes them, on disk; then the
+counters, which remembered the full windows until now, hear that these are settled. Whoever else is
+told of a ban is told after that. So a crash between kernel and ledger leaves a block that no claim
+is behind: the next start's mirror takes it away, its counters tell the windows again, and the same
+claims are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
+from typing import NamedTuple
 
 from guard.events import (
     Claim,
@@ -47,13 +49,16 @@ from guard.pipeline.judge import Judge, Tally
 from guard.pipeline.putoff import PutOff
 from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
-from guard.roles import Counters, Deferring, Ledger, Protection, Suspects, Unavailable
+from guard.roles import Counters, Ledger, Protection, Suspects, Unavailable
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 5000
 # Claimed in one go while the kernel is told of those before: its work on so many takes less time.
 TOGETHER = 200
 MANUAL = "manual"
+
+
+Hurry = Callable[[Sequence[Claim]], None]
 
 
 @dataclass(slots=True)
@@ -67,8 +72,34 @@ class _Work:
     overflows: list[Overflow] = field(default_factory=list)
     bans: list[Claim] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
-    hurry: Callable[[], None] | None = None
+    hurry: Hurry | None = None
     again: bool = False  # these overflows may have led to claims before a crash
+
+
+class _Known(NamedTuple):
+    """What is known of the networks of some overflows, the last of which was at `last`.
+
+    `repeats` is whether one network has several.
+    """
+
+    pasts: dict[Network, Past]
+    goods: Mapping[Network, Good]
+    last: float
+    repeats: bool
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What is wanted, what of it is the first claim on its network, and what was made before."""
+
+    wanted: list[Claim] = field(default_factory=list)
+    first: list[Claim] = field(default_factory=list)
+    before: dict[Claim, None] = field(default_factory=dict)
+
+    def add(self, other: _Decided) -> None:
+        """Takes up what was decided next; `first` has been told."""
+        self.wanted += other.wanted
+        self.before |= other.before
 
 
 class Pipeline:
@@ -89,7 +120,6 @@ class Pipeline:
     ) -> None:
         self.tally = Tally()
         self._counters, self._ledger = counters, ledger
-        self._deferring = ledger if isinstance(ledger, Deferring) else None
         self.restraint = restraint
         self._crowd = crowd
         widths = settings or JailsSettings(path=(), filters=())
@@ -139,12 +169,12 @@ class Pipeline:
         events: Sequence[Event],
         now: float | None,
         mark: Mark | None = None,
-        hurry: Callable[[], None] | None = None,
+        hurry: Hurry | None = None,
     ) -> list[Claim]:
         """Counts `events`, in order, and returns the claims that came of them; None replays.
 
-        Of many claims the ledger knows some while others are not decided yet, and on disk are none:
-        each time `hurry` is called, for whoever tells the kernel. It must not raise.
+        Of many claims `hurry` is told some while others are not decided yet, and the ledger knows
+        none, for whoever tells the kernel: those on networks that nobody claims. It must not raise.
 
         With a `mark` they are counted at once: then all of them were, or none, whenever the process
         is killed. Raises Unavailable when the store is gone. Called again with the very same
@@ -291,62 +321,74 @@ class Pipeline:
 
         When they cannot be, none of them is made, and the overflows are all there is to do.
         """
-        many = TOGETHER if work.hurry is not None else max(1, len(work.overflows))
-        made: list[Claim] = []
+        overflows, hurry = work.overflows, work.hurry
+        known = self._known(overflows)
+        many = TOGETHER if hurry is not None else len(overflows)
+        decided = _Decided()
         done = 0
         try:
-            while done < len(work.overflows):
-                some = work.overflows[done : done + many]
-                made += self._claim(some, now, work)
+            while done < len(overflows):
+                some = overflows[done : done + many]
+                more = self._decide(some, known, now, again=work.again)
                 done += len(some)
-                if work.hurry is not None:
-                    work.hurry()
+                decided.add(more)
+                if hurry is not None and more.first:
+                    hurry(more.first)
         finally:
             self._once.open = self._others_wait(work)
-            if work.hurry is not None and self._deferring is not None:
-                self._deferring.flush()
-            del work.overflows[:done]
+            when = known.last if now is None else now
+            made = [*decided.before, *self._make(decided.wanted, when)]
+            del overflows[:done]
             work.bans += made
             work.claims += made
 
-    def _claim(self, overflows: Sequence[Overflow], now: float | None, work: _Work) -> list[Claim]:
-        """Claims for those overflows that mean one; of a batch `again` those made as well."""
+    def _known(self, overflows: Sequence[Overflow]) -> _Known:
+        """What ledger and standing say of all who may be claimed, asked once."""
         networks = list(dict.fromkeys(overflow.network for overflow in overflows))
         first = min(overflow.time for overflow in overflows)
         last = max(overflow.time for overflow in overflows)
         pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
-        goods: dict[Network, Good] = {}
+        goods: Mapping[Network, Good] = {}
         if self.restraint is not None:
             self.restraint.meet(networks)
             goods = self.restraint.goods(networks, last)
-        wanted: list[Claim] = []
-        made_before: dict[Claim, None] = {}
-        judge = self._judge
+        return _Known(pasts, goods, last, len(networks) < len(overflows))
+
+    def _decide(
+        self, overflows: Sequence[Overflow], known: _Known, now: float | None, *, again: bool
+    ) -> _Decided:
+        """The claims that those overflows mean; of a batch `again` those made as well."""
+        decided, judge = _Decided(), self._judge
+        pasts, goods = known.pasts, known.goods
         for overflow in overflows:
-            past = pasts[overflow.network]
-            if work.again and (before := _claimed(overflow, past)) is not None:
-                made_before[before] = None
+            network = overflow.network
+            past = pasts[network]
+            if again and (before := _claimed(overflow, past)) is not None:
+                decided.before[before] = None
                 continue
-            good = goods.get(overflow.network)
+            good = goods.get(network)
             due = judge(overflow, past, good, now)
             if due is None:
                 self._put_off.spared(overflow, good)
                 continue
-            wanted.append(due)
-            if len(networks) < len(overflows):  # the next one may be of the same network
+            decided.wanted.append(due)
+            if not past.claims:
+                decided.first.append(due)
+            if known.repeats:  # the next one may be of the same network
                 strikes = {**past.strikes, due.source: past.strikes.get(due.source, 0) + 1}
-                pasts[overflow.network] = Past((*past.claims, due), strikes)
+                pasts[network] = Past((*past.claims, due), strikes)
+        return decided
+
+    def _make(self, wanted: Sequence[Claim], now: float) -> list[Claim]:
+        """Has the ledger claim what was decided; what came of it that nobody claimed before."""
         if not wanted:
-            return [*made_before]
-        claim = self._ledger.claim
-        if work.hurry is not None and self._deferring is not None:
-            claim = self._deferring.claim_soon
-        made = claim(wanted, last if now is None else now)
+            return []
+        made = self._ledger.claim(wanted, now)
         # Where another host was faster its claim stands, and is not ours to tell of.
         new = [m for m, asked in zip(made, wanted, strict=True) if m.since == asked.since]
         self.tally.already += len(wanted) - len(new)
         self.tally.claimed += len(new)
-        return [*made_before, *new]
+        return new
 
     def marked(self, source: str) -> bytes | None:
         """The place in the last batch of `source` that was counted, where that is kept."""

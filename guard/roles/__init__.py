@@ -30,7 +30,6 @@ from guard.roles.hearing import Finishing, Marking, Sink, Source, Telling
 from guard.roles.keeping import (
     Counters,
     Crowds,
-    Deferring,
     ExactCounters,
     Ledger,
     Permits,
@@ -47,7 +46,6 @@ __all__ = [
     "ConfigError",
     "Counters",
     "Crowds",
-    "Deferring",
     "Enricher",
     "ExactCounters",
     "Finishing",

@@ -104,22 +104,6 @@ class Ledger(Protocol):
 
 
 @runtime_checkable
-class Deferring(Ledger, Protocol):
-    """A ledger that can say what it claims before that is on disk."""
-
-    def claim_soon(self, claims: Sequence[Claim], now: float) -> list[Claim]:
-        """As `claim`, but not durable until `flush`; every other change flushes as well.
-
-        For whoever knows by himself, after a crash, what was to be claimed.
-        """
-        ...
-
-    def flush(self) -> None:
-        """Makes all that was claimed durable. Raises Unavailable: then none of it is claimed."""
-        ...
-
-
-@runtime_checkable
 class Remembering(Protocol):
     """A ledger whose strikes can be carried to another."""
 

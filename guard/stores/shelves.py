@@ -46,6 +46,7 @@ class Shelves:
             self._learn(windows)
         overflows: list[Overflow] = []
         rules, last = self._rules, None
+        new = tuple.__new__  # half the cost of a named tuple's own
         for jail, network, time, rejections in offences:
             if jail is not last:
                 last = jail
@@ -78,7 +79,7 @@ class Shelves:
                 else:
                     young.pop(key, None)
             for name, total in filled:
-                overflows.append(Overflow(name, network, time, total))
+                overflows.append(new(Overflow, (name, network, time, total)))
         self._thicken()
         return overflows
 

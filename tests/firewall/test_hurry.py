@@ -26,7 +26,13 @@ class Beside(DryRun):
     def __init__(self) -> None:
         super().__init__()
         self.posted: list[tuple] = []
+        self.applied: list[tuple] = []
         self.fails = False
+
+    def apply(self, block, release, now):
+        """As a dry run does, and remembers it."""
+        self.applied.append((block, release))
+        super().apply(block, release, now)
 
     def post(self, block, release, now):
         """Keeps it."""
@@ -60,35 +66,75 @@ def setting(firewall):
     return ledger, mirror, shield
 
 
-def claim(ledger, *networks, until=None):
-    """Has them claimed."""
-    ledger.claim([Claim(n, "jail:x", "why", NOW, until) for n in networks], NOW)
+def claims(*networks, until=None):
+    """Of a jail, each."""
+    return [Claim(n, "jail:x", "why", NOW, until) for n in networks]
 
 
 def test_what_is_hurried_is_posted_at_once_and_once():
-    """Each claim goes out when it is hurried; the step has nothing left to tell."""
+    """Each is blocked before it is claimed; the step has nothing left to tell."""
     ledger, mirror, _ = setting(firewall := Beside())
-    claim(ledger, A)
-    mirror.hurry(NOW)
-    claim(ledger, B)
-    mirror.hurry(NOW)
-    mirror.hurry(NOW)
+    mirror.hurry(claims(A), NOW)
+    mirror.hurry(claims(B, until=NOW + 600), NOW)
     assert [[b.network for b in block] for block, _, _ in firewall.posted] == [[A], [B]]
     assert firewall.blocked(NOW) == {}
+    ledger.claim(claims(A), NOW)
+    ledger.claim(claims(B, until=NOW + 600), NOW)
     mirror.step(NOW)
-    assert firewall.blocked(NOW) == {A: None, B: None}
+    assert firewall.blocked(NOW) == {A: None, B: NOW + 600}
+    assert len(firewall.applied) == 2
     ledger.withdraw(A, None, NOW)
-    mirror.hurry(NOW)
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {B: NOW + 600}
+
+
+def test_what_came_of_no_claim_is_released_by_the_next_step():
+    """Another host was faster, or the ledger did not take it."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    mirror.hurry(claims(A, B), NOW)
+    ledger.claim(claims(B), NOW)
     mirror.step(NOW)
     assert firewall.blocked(NOW) == {B: None}
+    mirror.step(NOW)
+    assert len(firewall.applied) == 2
+
+
+def test_what_the_ledger_says_otherwise_is_told_again():
+    """Another claim came meanwhile, with another end."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    mirror.hurry(claims(A, until=NOW + 600), NOW)
+    ledger.claim([*claims(A, until=NOW + 600), Claim(A, "feed:drop", "", NOW, None)], NOW)
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {A: None}
+
+
+def test_nothing_is_forgotten_while_the_ledger_does_not_answer(monkeypatch):
+    """A step that fails leaves what was hurried for the next one to look at."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    mirror.hurry(claims(A), NOW)
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "past", lambda *_: (_ for _ in ()).throw(Unavailable("gone")))
+        with pytest.raises(Unavailable):
+            mirror.step(NOW)
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {}
+
+
+def test_an_end_beyond_all_ages_is_hurried_as_for_ever():
+    """As the step would tell it; then it is not told twice."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    mirror.hurry(claims(A, until=1e12), NOW)
+    ledger.claim(claims(A, until=1e12), NOW)
+    mirror.step(NOW)
+    assert firewall.applied == [([Block(A, None)], ())]
 
 
 def test_a_firewall_that_cannot_be_told_ahead_is_told_by_the_step():
     """Nothing is lost by a hurry that does nothing."""
     ledger, mirror, _ = setting(firewall := DryRun())
-    claim(ledger, A)
-    mirror.hurry(NOW)
+    mirror.hurry(claims(A), NOW)
     assert firewall.blocked(NOW) == {}
+    ledger.claim(claims(A), NOW)
     mirror.step(NOW)
     assert firewall.blocked(NOW) == {A: None}
 
@@ -96,11 +142,9 @@ def test_a_firewall_that_cannot_be_told_ahead_is_told_by_the_step():
 def test_when_what_was_posted_fails_the_next_step_lays_everything():
     """The mirror does not know what the firewall holds, and does not stay in doubt."""
     ledger, mirror, _ = setting(firewall := Beside())
-    claim(ledger, A)
-    mirror.hurry(NOW)
+    mirror.hurry(claims(A, C), NOW)
     firewall.fails = True
-    claim(ledger, B)
-    mirror.hurry(NOW)
+    ledger.claim(claims(A, B), NOW)
     mirror.step(NOW)
     assert firewall.blocked(NOW) == {A: None, B: None}
 
@@ -109,23 +153,20 @@ def test_nothing_is_hurried_past_a_change_of_protection():
     """Whom somebody began to protect is not blocked, not even for the moment until the step."""
     ledger, mirror, shield = setting(firewall := Beside())
     shield.networks, shield.version = frozenset([A]), 1
-    claim(ledger, A, B)
-    mirror.hurry(NOW)
+    mirror.hurry(claims(A, B), NOW)
     assert firewall.posted == []
+    ledger.claim(claims(A, B), NOW)
     mirror.step(NOW)
     assert firewall.blocked(NOW) == {B: None}
-    claim(ledger, A, C)
-    mirror.hurry(NOW)
+    mirror.hurry(claims(A, C), NOW)
     assert [b.network for b in firewall.posted[0][0]] == [C]
 
 
 def test_a_ledger_that_forgot_what_it_said_is_laid_anew():
-    """Claims that the kernel heard of and the disk did not take are released."""
+    """Whom the kernel heard of, and the disk did not take, is released."""
     ledger, mirror, _ = setting(firewall := Beside())
-    claim(ledger, A)
-    mirror.hurry(NOW)
+    mirror.hurry(claims(A), NOW)
     ledger._life, ledger._book = "another", ledger._load()  # as after a write that failed
-    mirror.hurry(NOW)
     mirror.step(NOW)
     assert firewall.blocked(NOW) == {}
 
@@ -140,19 +181,19 @@ def test_packets_are_dropped_while_the_caller_goes_on(world: World, backend: str
         mirror = Mirror(ledger, firewall, Shield(), sorter(["drop"]))
         now = time.time()
         mirror.start(now)
-        claims = [Claim(A, "feed:drop", "", now, now + 600), Claim(C, "jail:x", "", now, None)]
-        ledger.claim(claims, now)
-        mirror.hurry(now)
+        ledger.claim([Claim(B, "feed:drop", "", now, now + 600)], now)
+        hurried = [Claim(A, "jail:x", "", now, now + 600), Claim(C, "jail:x", "", now, None)]
+        mirror.hurry(hurried, now)
         many = [Claim(Network(4, 0x0B000000 + n, 32), "jail:x", "", now, None) for n in range(900)]
         for at in range(0, 900, 100):
-            ledger.claim(many[at : at + 100], now)
-            mirror.hurry(now)
+            mirror.hurry(many[at : at + 100], now)
+        ledger.claim([*hurried, *many], now)
         mirror.step(now)
         assert not world.offender.connects(world.v4)
         held = firewall.blocked(now)
         if hasattr(firewall, "group"):
             held |= firewall.group("drop").blocked(now)
-        assert held.keys() == {A, C, *(each.network for each in many)}
+        assert held.keys() == {A, B, C, *(each.network for each in many)}
         report = mirror.reconcile(now)
         assert (report.missing, report.foreign) == (0, 0)
         firewall.close()
@@ -164,11 +205,11 @@ def test_a_table_that_somebody_removed_is_laid_anew_by_the_step_after_a_hurry(wo
     with inside(world.server):
         firewall = separate(FirewallSettings(backend="nftables")).firewall
         ledger, mirror, _ = setting(firewall)
-        claim(ledger, B)
+        ledger.claim(claims(B), NOW)
         mirror.step(NOW)
         world.run("nft", "flush", "ruleset")
-        claim(ledger, A)
-        mirror.hurry(NOW)
+        mirror.hurry(claims(A), NOW)
+        ledger.claim(claims(A), NOW)
         mirror.step(NOW)
         assert firewall.blocked(NOW) == {A: None, B: None}
         firewall.apply([Block(C, None)], [], NOW)
