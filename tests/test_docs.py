@@ -24,7 +24,7 @@ CONFIGS = {
     "relay-check": "port25.toml", "feeds": "feeds.toml", "sources": "sources.toml",
     "report": "report.toml",
 }  # fmt: skip
-NO_CONFIG = {"demo", "passwd", "policy"}
+NO_CONFIG = {"demo", "passwd", "policy", "expire"}
 
 
 def documented() -> list[tuple[str, str]]:

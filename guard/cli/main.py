@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "guard.cli.export:export",
     "import": "guard.cli.ledger_io:import_",
     "policy": "guard.cli.policy:policy",
+    "expire": "guard.cli.expire:expire",
     "allow": "guard.cli.allow:allow",
     "disallow": "guard.cli.allow:disallow",
     "pause": "guard.cli.pause:pause",

@@ -7,44 +7,23 @@ kernel look into before the main one. What that means differs from a packet filt
 * The first packets of a banned host still reach the listener unless `rp_filter` is on (the kernel
   then drops what it could not answer); without it, and always for IPv6, only the answers are
   dropped, so that no connection is ever made but each try costs the kernel half of one.
-* Routes have no end: somebody has to call `expire`, so that a ban does not end while Guard is down.
+* The kernel ends no null route: a running Guard does, by `expire`, and `guard expire` without one.
 
 Trusts whoever may write into routing table 5376. Needs CAP_NET_ADMIN.
 """
 
 from __future__ import annotations
 
-import errno
 import heapq
-import struct
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from guard.events import Block
-from guard.firewall.intervals import live
-from guard.firewall.netlink import (
-    CREATE,
-    DUMP,
-    EXCL,
-    KernelError,
-    Netlink,
-    attribute,
-    attributes,
-    request,
-)
+from guard.firewall.intervals import live, outlasts
+from guard.firewall.routes import NULL, TABLE, Route, Routes, metric_of
 from guard.lib.networks import Network
-from guard.roles import Refused, Unavailable
+from guard.roles import Refused
 
-TABLE, PREFERENCE = 5376, 100
-_ROUTE = 0  # NETLINK_ROUTE
-_NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE, _NEW_RULE, _DELETE_RULE, _GET_RULE = 24, 25, 26, 32, 33, 34
-_TO_TABLE, _BLACKHOLE = 1, 6
-_DST, _ROUTE_TABLE, _RULE_PREFERENCE = 1, 15, 6
-_STATIC, _NOWHERE = 4, 255
-_HEAD = struct.Struct("=BBBBBBBBI")
-_LENGTH, _KIND = 1, 7  # of rtmsg: dst_len, type
-_AF = {4: 2, 6: 10}
 _CONF = Path("/proc/sys/net/ipv4/conf")
 
 
@@ -54,37 +33,37 @@ class Blackhole:
     name = "blackhole"
 
     def __init__(self) -> None:
-        self._netlink: Netlink | None = None
+        self._opened: Routes | None = None
+        # The routes that are there, as far as this process knows, and when exactly they are over.
+        self._held: dict[Network, Route] = {}
         self._ends: dict[Network, float | None] = {}
         self._queue: list[tuple[float, Network]] = []
-        self._versions = (4, 6) if Path("/proc/thread-self/net/if_inet6").exists() else (4,)
 
     def open(self) -> None:
         """Has the kernel look into our table; the routes in it stay as they are."""
-        if self._netlink is None:
-            self._netlink = Netlink(_ROUTE)
-        with self._explained():
-            for version in self._versions:
-                if not self._ruled(version):
-                    self._opened.send([_rule(_NEW_RULE, CREATE | EXCL, version)], {errno.EEXIST})
-                self._delete(set(self._strays(version)))
+        routes = self._opened = self._opened or Routes()
+        for version in routes.versions:
+            if not routes.ruled(version):
+                routes.rule(version)
+        held, strays = _parted(routes.listed())
+        self._learn(held)
+        routes.delete(strays)
 
     def present(self) -> bool:
         """Whether our table has a route in this kernel; needs no privilege, nor to be open."""
-        opened, self._netlink = self._netlink, self._netlink or Netlink(_ROUTE)
+        routes = Routes()
         try:
-            with self._explained():
-                return any(True for version in self._versions for _ in self._routes(version))
+            return any(route.kind == NULL for route in routes.listed())
         finally:
-            if opened is None:
-                self.close()
+            routes.close()
 
     def faults(self) -> list[str]:
-        """Whether somebody removed the rule, or put routes into our table that lead somewhere."""
-        gone = [version for version in self._versions if not self._ruled(version)]
+        """Whether somebody removed the rule, or put routes into our table that are not Guard's."""
+        routes = self._routes
+        gone = [version for version in routes.versions if not routes.ruled(version)]
         found = [f"somebody removed the rule that looks into table {TABLE} (IPv{v})" for v in gone]
-        strays = [str(network) for v in self._versions for network in self._strays(v)]
-        said = f"somebody put routes into table {TABLE} that are not null: {', '.join(strays[:3])}"
+        strays = [str(route.network) for route in _parted(routes.listed())[1]]
+        said = f"somebody put routes into table {TABLE} beside Guard's: {', '.join(strays[:3])}"
         return [*found, said] if strays else found
 
     def warnings(self) -> list[str]:
@@ -97,34 +76,27 @@ class Blackhole:
         ]
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
-        """Releases, then blocks, a message each."""
+        """Releases, then blocks. A new end is a new route, and then the old one goes."""
         wanted = live(block, now)
-        gone = {network for network in (*release, *dict(block)) if network not in wanted}
-        with self._explained():
-            self._delete(gone)
-            added = (_route(_NEW_ROUTE, CREATE | EXCL, network) for network in self._sane(wanted))
-            self._opened.send(added, {errno.EEXIST})
-        for network in gone:
-            self._ends.pop(network, None)
+        self._remove({network for network in (*release, *dict(block)) if network not in wanted})
+        new = {network: Route(network, metric_of(until)) for network, until in wanted.items()}
+        self._routes.add(new.values())
+        before = (self._held[network] for network in new if network in self._held)
+        self._routes.delete([route for route in before if route != new[route.network]])
         for network, until in wanted.items():
-            self._keep(network, until)
+            self._keep(new[network], until)
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Adds what is missing, then deletes what is too much."""
         wanted = dict(blocks)
         present = self.blocked(now)
-        self._ends = {network: until for network, until in self._ends.items() if network in wanted}
         self.apply([Block(*item) for item in wanted.items()], [], now)
         self.apply([], [network for network in present if network not in wanted], now)
 
     def blocked(self, now: float) -> dict[Network, float | None]:
-        """The routes in our table; those that this process did not lay seem to be for ever."""
-        found: dict[Network, float | None] = {}
-        with self._explained():
-            for version in self._versions:
-                for network in self._routes(version):
-                    found[network] = self._ends.get(network)
-        return found
+        """The routes in our table, each with its end."""
+        self._learn(_parted(self._routes.listed())[0])
+        return dict(self._ends)
 
     def expire(self, now: float) -> None:
         """Deletes the routes whose end has come."""
@@ -134,94 +106,67 @@ class Blackhole:
             if self._ends.get(network) == until:
                 over.add(network)
         if over:
-            with self._explained():
-                self._delete(over)
-            for network in over:
-                del self._ends[network]
+            self._remove(over)
 
     def close(self, *, clear: bool = False) -> None:
         """Lets go of the socket; `clear` removes rule and routes."""
         if clear:
-            self._netlink = self._netlink or Netlink(_ROUTE)
-            with self._explained():
-                for version in self._versions:
-                    if self._ruled(version):
-                        rule = _rule(_DELETE_RULE, 0, version)
-                        self._netlink.send([rule], {errno.ENOENT})
-                    self._delete(set(self._routes(version)))
-        if self._netlink is not None:
-            self._netlink.close()
-            self._netlink = None
+            routes = self._opened = self._opened or Routes()
+            for version in routes.versions:
+                if routes.ruled(version):
+                    routes.unrule(version)
+            routes.delete(list(routes.listed()))
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     @property
-    def _opened(self) -> Netlink:
-        if self._netlink is None:
+    def _routes(self) -> Routes:
+        if self._opened is None:
             raise Refused("the blackhole firewall is not open")
-        return self._netlink
+        return self._opened
 
-    def _sane(self, networks: Iterable[Network]) -> Iterator[Network]:
-        return (network for network in networks if network.version in self._versions)
+    def _remove(self, networks: set[Network]) -> None:
+        """Deletes the routes to `networks`; to one that is not known, whichever there is."""
+        self._routes.delete(self._held.get(network) or Route(network, 0) for network in networks)
+        for network in networks:
+            self._held.pop(network, None)
+            self._ends.pop(network, None)
 
-    def _delete(self, networks: Iterable[Network]) -> None:
-        messages = (_route(_DELETE_ROUTE, 0, network) for network in self._sane(networks))
-        self._opened.send(messages, {errno.ESRCH, errno.ENOENT})
+    def _learn(self, held: dict[Network, Route]) -> None:
+        """These are the routes that are there. What was laid by this process is known exactly."""
+        before, ends = self._held, self._ends
+        self._held, self._ends = held, {}
+        for network, route in held.items():
+            if before.get(network) == route:
+                self._ends[network] = ends[network]
+            else:
+                self._keep(route, route.end)
 
-    def _keep(self, network: Network, until: float | None) -> None:
-        self._ends[network] = until
+    def _keep(self, route: Route, until: float | None) -> None:
+        self._held[route.network], self._ends[route.network] = route, until
         if until is not None:
-            heapq.heappush(self._queue, (until, network))
-
-    def _routes(self, version: int) -> Iterator[Network]:
-        """The null routes in our table."""
-        return (network for kind, network in self._listed(version) if kind == _BLACKHOLE)
-
-    def _strays(self, version: int) -> Iterator[Network]:
-        """Where else routes in our table lead, which Guard has none of."""
-        return (network for kind, network in self._listed(version) if kind != _BLACKHOLE)
-
-    def _listed(self, version: int) -> Iterator[tuple[int, Network]]:
-        asked = request(_GET_ROUTE, DUMP, _HEAD.pack(_AF[version], 0, 0, 0, 0, 0, 0, 0, 0))
-        for answer in self._opened.dump(asked, skip=0):
-            found = dict(attributes(answer, _HEAD.size))
-            if _number(found.get(_ROUTE_TABLE)) == TABLE:
-                yield answer[_KIND], _network(version, answer[_LENGTH], found.get(_DST))
-
-    def _ruled(self, version: int) -> bool:
-        asked = request(_GET_RULE, DUMP, _HEAD.pack(_AF[version], 0, 0, 0, 0, 0, 0, 0, 0))
-        return any(
-            _number(dict(attributes(answer, _HEAD.size)).get(_ROUTE_TABLE)) == TABLE
-            for answer in self._opened.dump(asked, skip=0)
-        )
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except KernelError as error:
-            raise Unavailable(f"the kernel's routes do not take the change: {error}") from error
+            heapq.heappush(self._queue, (until, route.network))
 
 
-def _route(command: int, flags: int, network: Network) -> bytes:
-    # A route is deleted whoever laid it, and whatever it is: the table is ours.
-    how = (0, _NOWHERE, 0) if command == _DELETE_ROUTE else (_STATIC, 0, _BLACKHOLE)
-    head = _HEAD.pack(_AF[network.version], network.length, 0, 0, 0, *how, 0)
-    body = attribute(_DST, network.packed) + attribute(_ROUTE_TABLE, struct.pack("=I", TABLE))
-    return request(command, flags, head + body)
+def _parted(routes: Iterable[Route]) -> tuple[dict[Network, Route], list[Route]]:
+    """The null routes, and what else there is: of two to one network the one that ends first.
 
-
-def _rule(command: int, flags: int, version: int) -> bytes:
-    head = _HEAD.pack(_AF[version], 0, 0, 0, 0, 0, 0, _TO_TABLE, 0)
-    body = attribute(_RULE_PREFERENCE, struct.pack("=I", PREFERENCE))
-    body += attribute(_ROUTE_TABLE, struct.pack("=I", TABLE))
-    return request(command, flags, head + body)
-
-
-def _number(data: memoryview | None) -> int:
-    return 0 if data is None else int(struct.unpack("=I", data)[0])
-
-
-def _network(version: int, length: int, data: memoryview | None) -> Network:
-    return Network(version, 0 if data is None else int.from_bytes(data, "big"), length)
+    Guard leaves two when it is killed over a new end.
+    """
+    held: dict[Network, Route] = {}
+    strays = []
+    for route in routes:
+        other = held.get(route.network)
+        if route.kind != NULL:
+            strays.append(route)
+        elif other is None:
+            held[route.network] = route
+        else:
+            lasts = outlasts(route.end, other.end, 0)
+            strays.append(other if lasts else route)
+            held[route.network] = route if lasts else other
+    return held, strays
 
 
 def reverse_path_filtered(conf: Path = _CONF) -> bool:

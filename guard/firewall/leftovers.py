@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from guard.firewall import nftrules
-from guard.firewall.blackhole import TABLE as ROUTES
 from guard.firewall.blackhole import Blackhole
 from guard.firewall.chains import CHAIN
 from guard.firewall.ipset import IPSets
@@ -22,6 +21,7 @@ from guard.firewall.netlink import KernelError, Netlink, message, text
 from guard.firewall.nftlayout import SETS
 from guard.firewall.nftlayout import TABLE as NFT
 from guard.firewall.nftsets import INET, SUBSYSTEM
+from guard.firewall.routes import TABLE as ROUTES
 from guard.firewall.sole import holder
 from guard.firewall.xtables import Legacy, Nft, Rules
 from guard.roles import GuardError, Refused
@@ -113,14 +113,6 @@ def _unhook(rules: Rules) -> None:
                 rules.remove(version)
 
 
-def _routes_present() -> bool:
-    routes = Blackhole()
-    try:
-        return routes.present()
-    finally:
-        routes.close()
-
-
 def _routes_remove() -> None:
     Blackhole().close(clear=True)
 
@@ -128,5 +120,7 @@ def _routes_remove() -> None:
 _PLACES = {
     "nftables": _Place(_nft_present, _nft_remove, f"nft list table inet {NFT}"),
     "iptables": _Place(lambda: bool(_sets()), _ipsets_remove, "ipset list -n"),
-    "blackhole": _Place(_routes_present, _routes_remove, f"ip route show table {ROUTES}"),
+    "blackhole": _Place(
+        lambda: Blackhole().present(), _routes_remove, f"ip route show table {ROUTES}"
+    ),
 }

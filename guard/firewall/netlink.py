@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 
@@ -22,6 +23,7 @@ REQUEST, ACK, EXCL, CREATE, DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
 NESTED, BIG_ENDIAN = 0x8000, 0x4000
 NETLINK_NETFILTER = 12
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_SOL_NETLINK, _STRICT = 270, 12
 _ERROR, _DONE, _DUMP_INTR = 2, 3, 0x10
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _HEADER = struct.Struct("=IHHII")
@@ -101,6 +103,8 @@ class Netlink:
             raise Refused(f"this kernel offers no netfilter netlink: {error.strerror}") from error
         self._socket.bind((0, 0))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
+        with suppress(OSError):  # from Linux 4.20 on: has a dump heed what it is asked for
+            self._socket.setsockopt(_SOL_NETLINK, _STRICT, 1)
         self._sequence = 0
         # Kept: making one this big for each answer takes as long as the kernel does.
         self._buffer = bytearray(_RECEIVE)

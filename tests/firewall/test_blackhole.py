@@ -1,5 +1,6 @@
 """What is particular to null routes; the rest is in test_backends.py."""
 
+import math
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from netns import World, inside
 
 from guard.events import Block
 from guard.firewall.blackhole import Blackhole, reverse_path_filtered
+from guard.firewall.routes import Route, Routes, metric_of
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
 
@@ -117,3 +119,110 @@ def test_routes_of_others_are_not_ours(world: World):
         assert firewall.blocked(1.0) == {}
         assert "203.0.113.0/24" in world.run("ip", "route")
         firewall.close()
+
+
+@pytest.mark.parametrize("until", [None, 1757675281.4, 2.0**31, 4e9])
+def test_a_route_carries_its_end(until: float | None):
+    """In whole seconds, never too early."""
+    route = Route(net("192.0.2.10"), metric_of(until))
+    assert route.end == (None if until is None else math.ceil(until))
+
+
+def test_an_end_that_no_metric_can_tell_is_the_last_or_the_first():
+    """After 2106, and before there were computers: no ban is for ever because of its number."""
+    assert Route(net("192.0.2.10"), metric_of(1e10)).end == 2**32 - 1
+    assert Route(net("192.0.2.10"), metric_of(5.0)).end == 1025
+
+
+@pytest.mark.root
+def test_another_process_knows_when_routes_end(world: World):
+    """What an earlier Guard laid ends in its time, by whoever looks."""
+    now = time.time()
+    blocks = [Block(net(each), now + 600) for each in ("192.0.2.10", "2001:db8:1::/64")]
+    with inside(world.server):
+        first, second = Blackhole(), Blackhole()
+        first.open()
+        first.apply([*blocks, Block(net("192.0.2.11"), None)], [], now)
+        first.close()
+        second.open()
+        found = second.blocked(now)
+        assert found.pop(net("192.0.2.11")) is None
+        assert found == {network: math.ceil(now + 600) for network, _ in blocks}
+        second.expire(now + 590)
+        assert len(second.blocked(now)) == 3
+        second.expire(now + 601)
+        assert second.blocked(now) == {net("192.0.2.11"): None}
+        second.close()
+
+
+@pytest.mark.root
+def test_a_new_end_leaves_no_old_route(world: World):
+    """Longer, shorter, for ever, and back: one route, with no moment in which there is none."""
+    now = time.time()
+    with inside(world.server):
+        firewall = Blackhole()
+        firewall.open()
+        for end in (now + 100, now + 1000, now + 50, None, now + 70, now + 70.2):
+            for network in ("192.0.2.10", "2001:db8:1::10"):
+                firewall.apply([Block(net(network), end)], [], now)
+            assert len(world.run("ip", "route", "show", "table", "5376").splitlines()) == 1
+            assert len(world.run("ip", "-6", "route", "show", "table", "5376").splitlines()) == 1
+        firewall.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("network", ["192.0.2.10", "2001:db8:1::/64"])
+def test_of_two_routes_the_later_counts(world: World, network: str):
+    """As a kill leaves them between the new route and the old; the next start removes one."""
+    now = int(time.time())
+    program = ("ip", "-6") if ":" in network else ("ip",)
+    with inside(world.server):
+        firewall = Blackhole()
+        firewall.open()
+        for metric in (now + 300, now + 900, now + 600):
+            world.run(
+                *program, *("route", "add", "blackhole", network, "table", "5376"),
+                *("metric", str(metric)),
+            )  # fmt: skip
+        assert firewall.blocked(float(now)) == {net(network): now + 900}
+        assert network in firewall.faults()[0]
+        firewall.open()
+        assert firewall.faults() == []
+        listed = world.run(*program, "route", "show", "table", "5376").splitlines()
+        assert len(listed) == 1
+        assert f"metric {now + 900}" in listed[0]
+        firewall.close()
+
+
+@pytest.mark.root
+def test_routes_of_a_release_without_metrics_stay_until_they_are_laid_anew(world: World):
+    """They seem to be for ever; nobody gets in on the way."""
+    now = time.time()
+    with inside(world.server):
+        for program, network in ((("ip",), "192.0.2.10"), (("ip", "-6"), "2001:db8:1::/64")):
+            world.run(*program, "route", "add", "blackhole", network, "table", "5376")
+        firewall = Blackhole()
+        firewall.open()
+        both = [net("192.0.2.10"), net("2001:db8:1::/64")]
+        assert firewall.blocked(now) == dict.fromkeys(both)
+        assert world.offender.dropped(world.v4)
+        firewall.replace([Block(network, now + 60) for network in both], now)
+        firewall.close()
+    for program in (("ip",), ("ip", "-6")):
+        (line,) = world.run(*program, "route", "show", "table", "5376").splitlines()
+        assert f"metric {math.ceil(now + 60)}" in line
+
+
+@pytest.mark.root
+def test_a_full_main_table_is_not_read(world: World):
+    """A router's table has a million routes: the kernel is asked for ours."""
+    many = "".join(f"route add blackhole 11.{n >> 8}.{n & 255}.0/24\n" for n in range(20_000))
+    world.run("ip", "-batch", "-", given=many)
+    with inside(world.server):
+        routes = Routes()
+        dump, seen = routes._netlink.dump, []
+        routes._netlink.dump = lambda *args, **more: seen.append(dump(*args, **more)) or seen[-1]
+        routes.add([Route(net("192.0.2.10"), 1024)])
+        assert list(routes.listed()) == [Route(net("192.0.2.10"), 1024)]
+        assert sum(map(len, seen)) == 1
+        routes.close()
