@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import stat
+from contextlib import closing
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_a_command_that_waits_at_the_end_leaves_no_traceback(tmp_path, caplog):
             asked.set()
             await asyncio.Event().wait()
 
-        async with await serve(path, hang):
+        with closing(await serve(path, hang)):  # as the daemon does: it waits for nobody
             for connection in (idle, waiting):
                 connection.connect(str(path))
             waiting.sendall(b'{"do": "opinions"}\n')
