@@ -26,9 +26,9 @@ from guard.lib.beside import in_thread
 from guard.lib.bulk import bulk
 from guard.lib.clock import Clock
 from guard.lib.durations import format_duration
-from guard.lib.systemd import notify
+from guard.lib.systemd import notify, supervised
 from guard.parts import Chore, EngineParts, Job, Parts
-from guard.roles import Finishing, GuardError, Marking, Source, Telling, Unavailable
+from guard.roles import Finishing, GuardError, Lost, Marking, Source, Telling, Unavailable
 
 log = logging.getLogger("guard.daemon")
 P = ParamSpec("P")
@@ -90,6 +90,7 @@ class Daemon:
         self._thread = ThreadPoolExecutor(1, "engine")
         self._held_back = ""
         self._followed = True
+        self._lost: Lost | None = None
         self._jobs: list[tuple[Job, asyncio.Task[None]]] = []
         self._listening: list[tuple[Watched, asyncio.Task[None]]] = []
         self._control: asyncio.Server | None = None
@@ -99,7 +100,10 @@ class Daemon:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Starts everything, waits for the stop, ends everything in order."""
+        """Starts everything, waits for the stop, ends everything in order.
+
+        Raises Lost when what is lost comes back with the next start.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -115,6 +119,8 @@ class Daemon:
         finally:
             self._thread.shutdown(wait=True)
             self.parts.close()
+        if self._lost is not None:
+            raise self._lost
 
     async def _start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Engine first, then sources, then listeners: nothing is heard before it can count."""
@@ -300,6 +306,9 @@ class Daemon:
                 if str(error) != said:
                     log.error("the kernel does not follow the ledger: %s", error)
                 said, self._followed = str(error), False
+                if isinstance(error, Lost) and supervised():
+                    self._lost = error
+                    self.stop()
                 await asyncio.sleep(FIRST_PAUSE)
 
     async def _wake(self, wait: Callable[[float], bool]) -> None:

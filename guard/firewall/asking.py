@@ -13,7 +13,7 @@ from collections import deque
 from guard.events import Block
 from guard.firewall import wire
 from guard.firewall.wire import BadMessage, Verb
-from guard.roles import Forbidden, GuardError, Refused, Unavailable
+from guard.roles import Forbidden, GuardError, Lost, Refused, Unavailable
 
 # A million elements take four seconds on a slow machine; nothing takes minutes.
 _PATIENCE = struct.pack("ll", 300, 0)
@@ -90,10 +90,8 @@ class Asking:
         """The answer to that question; `have` is the size of a packet that is in the buffer."""
         while True:
             packet, have = self._packet(have), None
-            if packet.verb is Verb.HELLO and number:
-                # It died and began anew: what it was asked last may or may not have been done.
-                self._posted.clear()
-                raise Unavailable("the firewall's process was restarted")
+            if number and (packet.number == 0 or packet.verb is Verb.HELLO):
+                self._begun_anew(packet)
             body = self._inbox.put(packet) if packet.number == number else None
             if body is None:
                 continue
@@ -104,6 +102,14 @@ class Asking:
             if packet.verb is Verb.UNAVAILABLE:
                 raise Unavailable(body.decode(errors="replace"))
             return body
+
+    def _begun_anew(self, packet: wire.Packet) -> None:
+        """It died: what it was asked last may or may not have been done."""
+        self._posted.clear()
+        if packet.verb is Verb.HELLO:
+            raise Unavailable("the firewall's process was restarted")
+        why = packet.body.decode(errors="replace")
+        raise Unavailable(f"the firewall's process died, and cannot begin again yet: {why}")
 
     def _packet(self, have: int | None) -> wire.Packet:
         try:
@@ -118,5 +124,5 @@ class Asking:
             raise Unavailable(f"the firewall's process answers nonsense: {error}") from error
 
 
-def _gone() -> Unavailable:
-    return Unavailable("the firewall's process is gone; bans stay, restart Guard for new ones")
+def _gone() -> Lost:
+    return Lost("the firewall's process is gone; bans stay, restart Guard for new ones")

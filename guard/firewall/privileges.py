@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import struct
 from collections.abc import Collection
 from pathlib import Path
@@ -22,7 +23,7 @@ SERVICE = frozenset(
     {CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, KILL, SETGID, SETUID, NET_BIND_SERVICE}
 )
 _VERSION = 0x20080522
-_DROP_BOUNDING, _NO_NEW_PRIVILEGES, _AMBIENT = 24, 38, 47
+_PARENTS_DEATH, _DROP_BOUNDING, _NO_NEW_PRIVILEGES, _AMBIENT = 1, 24, 38, 47
 _AMBIENT_RAISE, _AMBIENT_CLEAR = 2, 4
 _LAST = Path("/proc/sys/kernel/cap_last_cap")
 
@@ -57,6 +58,11 @@ def pass_on(wanted: Collection[int]) -> None:
         kept = held() & frozenset(wanted)
         _set(effective, permitted, inheritable | _mask(kept))
         _raise_ambient(kept)
+
+
+def told_of_parents_death(number: signal.Signals) -> None:
+    """Has the kernel send the signal `number` to this process when its parent dies from now on."""
+    _prctl(_PARENTS_DEATH, number)
 
 
 def _raise_ambient(numbers: Collection[int]) -> None:

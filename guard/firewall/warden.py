@@ -3,8 +3,9 @@
 It reads packets from one socket, whose other end has the process that reads strangers' bytes; each
 is checked by wire.py, so that all that process can ever do is block and release networks. It ends
 when that socket does, and what is blocked stays. When it dies of anything else it is started again
-by its own parent, which does nothing besides. Never opens a file or another socket that a packet
-names.
+by its own parent, the keeper, which does nothing besides; when the keeper dies, its child becomes
+the keeper of another, which goes on where it was. Never opens a file or another socket that a
+packet names.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guard.events import Block
-from guard.firewall import leftovers, wire
+from guard.firewall import leftovers, privileges, wire
 from guard.firewall.abilities import (
     Capped,
     Checked,
@@ -41,7 +42,9 @@ from guard.lib.bulk import bulk, collect_seldom
 from guard.roles import Firewall, Forbidden, Refused, Unavailable
 
 _log = logging.getLogger("guard.firewall.warden")
-_PAUSE = 0.2
+_PAUSE, _LONGEST_PAUSE, _STEADY = 0.2, 5.0, 10.0
+_UNOPENED = 2  # the status of a child that cannot open the firewall
+_ORPHANED = signal.SIGUSR1
 _VALUES = 10_000  # as in the daemon
 ABILITIES: dict[str, Any] = {
     "expire": Untimed,
@@ -66,42 +69,91 @@ def main() -> None:
         if settings.backend != "exec":
             # An operator's own program may need more, and knows what.
             keep_only(FIREWALL)
-        while (status := _work(connection, settings, groups)) != 0:
-            _log.error("the firewall's process died (status %d); starting it again", status)
-            time.sleep(_PAUSE)
+        keeper = _Keeper(connection, settings, groups)
+        if (status := keeper.begin()) not in (0, _UNOPENED):
+            keeper.go_on(status)
 
 
-def _work(connection: socket.socket, settings: FirewallSettings, groups: Groups) -> int:
-    """Serves in a process of its own; returns how that ended, 0 for in order."""
-    child = os.fork()
-    if child == 0:
-        try:
-            serve(connection, settings, groups)
-        except BaseException:  # whatever it was, the parent must see a status and no second return
-            _log.exception("the firewall's process failed")
-            os._exit(1)
+class _Keeper:
+    """Has a child serve, and another when that dies."""
+
+    def __init__(
+        self, connection: socket.socket, settings: FirewallSettings, groups: Groups
+    ) -> None:
+        self._connection, self._settings, self._groups = connection, settings, groups
+
+    def begin(self) -> int:
+        """Serves in a process of its own; how that ended: 0 in order, below 0 by a signal."""
+        keeper, child = os.getpid(), os.fork()
+        if child == 0:
+            try:
+                self._follow(keeper)
+                opened = serve(self._connection, self._settings, self._groups)
+            except BaseException:  # whatever it was, the parent must see a status and no return
+                _log.exception("the firewall's process failed")
+                os._exit(1)
+            os._exit(0 if opened else _UNOPENED)
+        return _ended(child)
+
+    def go_on(self, status: int) -> None:
+        """Begins again, after a child that ended so, until one ends in order."""
+        pause = _PAUSE
+        while status != 0:
+            _log.error("the firewall's process died (%d); starting it again", status)
+            time.sleep(pause)
+            began = time.monotonic()
+            status = self.begin()
+            lasted = time.monotonic() - began > _STEADY
+            pause = _PAUSE if lasted else min(2 * pause, _LONGEST_PAUSE)
+
+    def _follow(self, keeper: int) -> None:
+        """Hears of the death of the process `keeper`, the parent of this one, from now on."""
+        signal.signal(_ORPHANED, lambda *_: self._succeed(keeper))
+        privileges.told_of_parents_death(_ORPHANED)
+        self._succeed(keeper)
+
+    def _succeed(self, keeper: int) -> None:
+        """Takes the place of a keeper that died. Who goes on where this was called is a child."""
+        if os.getppid() == keeper:
+            return
+        _log.error("the parent of the firewall's process died; another takes its place")
+        own, child = os.getpid(), os.fork()
+        if child == 0:
+            self._follow(own)
+            return
+        # Locks and sockets are the child's now.
+        kept = self._connection.fileno()
+        os.closerange(3, kept)
+        os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
+        self.go_on(_ended(child))
         os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return status
+
+
+def _ended(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def serve(
     connection: socket.socket, settings: FirewallSettings, groups: Groups = NO_GROUPS
-) -> None:
-    """Opens the firewall, says which, and answers until the other end closes."""
+) -> bool:
+    """Opens the firewall, says which, and answers until the other end closes.
+
+    False when the firewall cannot be opened.
+    """
     marks = Marks()  # held until this process ends
     try:
         choice = choose(settings, groups, marks)
     except (Refused, Unavailable) as error:
         verb = Verb.FORBIDDEN if isinstance(error, Forbidden) else _failed(error)[0]
         _send(connection, 0, verb, str(error).encode())
-        return
+        return False
     try:
         _converse(connection, choice)
     except OSError as error:
         # The other end is gone, in the middle of a message: as good an end as any.
         _log.debug("the firewall's process is not needed any more: %s", error)
     choice.firewall.close()
+    return True
 
 
 def _converse(connection: socket.socket, choice: Choice) -> None:

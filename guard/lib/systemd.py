@@ -9,6 +9,11 @@ import socket
 log = logging.getLogger("guard.systemd")
 
 
+def supervised() -> bool:
+    """Whether systemd, or who does as it does, started us: it begins again when we fail."""
+    return "NOTIFY_SOCKET" in os.environ
+
+
 def notify(state: str) -> None:
     """Tells systemd of `state`, as `READY=1`, when it started us and asked to be told."""
     path = os.environ.get("NOTIFY_SOCKET", "")

@@ -14,9 +14,9 @@ Conventions of all roles:
 * A method that may block the event loop is a plain function, called in a worker thread. Each
   object is used by one thread at a time, unless its role says otherwise.
 * Time is an argument (`now`, seconds since the epoch).
-* A part that cannot do its work raises `Unavailable` (a service is gone: try again) or `Refused`
-  (never works like this: tell the operator). It never retries and never swallows; daemon.py does
-  the retrying, with back-off.
+* A part that cannot do its work raises `Unavailable` (a service is gone: try again), of these
+  `Lost` (only a new start of Guard helps), or `Refused` (never works like this: tell the operator).
+  It never retries and never swallows; daemon.py does the retrying, with back-off.
 * Optional abilities are a Protocol of their own, never a flag.
 
 To add one: write a class with these methods in the role's folder, and name it in assemble/.
@@ -25,11 +25,20 @@ To add one: write a class with these methods in the role's folder, and name it i
 """
 
 from guard.roles.blocking import Carving, Firewall, Protection
-from guard.roles.errors import BadInput, ConfigError, Forbidden, GuardError, Refused, Unavailable
+from guard.roles.errors import (
+    BadInput,
+    ConfigError,
+    Forbidden,
+    GuardError,
+    Lost,
+    Refused,
+    Unavailable,
+)
 from guard.roles.hearing import Finishing, Marking, Sink, Source, Telling
 from guard.roles.keeping import (
     Counters,
     Crowds,
+    Emptying,
     ExactCounters,
     Ledger,
     Permits,
@@ -46,6 +55,7 @@ __all__ = [
     "ConfigError",
     "Counters",
     "Crowds",
+    "Emptying",
     "Enricher",
     "ExactCounters",
     "Finishing",
@@ -53,6 +63,7 @@ __all__ = [
     "Forbidden",
     "GuardError",
     "Ledger",
+    "Lost",
     "Marking",
     "Permits",
     "Protection",

@@ -15,6 +15,10 @@ class Unavailable(GuardError):
     """A service that is needed (Redis, netlink, a feed's server) does not answer now."""
 
 
+class Lost(Unavailable):
+    """It is gone, and this process may not bring it back: only a new start of Guard can."""
+
+
 class Refused(GuardError):
     """It does not work like this and will not by waiting: privileges, versions, bad data."""
 

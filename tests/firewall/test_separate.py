@@ -19,10 +19,11 @@ from guard.firewall import wire
 from guard.firewall.abilities import Capped, Checked, Counting, Untimed, Watched
 from guard.firewall.separate import Separated, separate
 from guard.firewall.settings import FirewallSettings
+from guard.firewall.sole import Marks
 from guard.firewall.wire import Verb
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
-from guard.roles import Refused, Unavailable
+from guard.roles import Lost, Refused, Unavailable
 
 pytestmark = pytest.mark.root
 A = net("192.0.2.10")
@@ -40,8 +41,7 @@ def firewall(world: World) -> Iterator[Separated]:
 
 def worker(firewall: Separated) -> int:
     """The process that really holds the firewall: the child of the one that was started."""
-    parent = firewall._process.pid
-    return int(Path(f"/proc/{parent}/task/{parent}/children").read_text())
+    return child_of(firewall._process.pid)
 
 
 def test_a_dry_run_needs_no_process():
@@ -105,13 +105,97 @@ def test_a_killed_process_is_started_again_and_said(firewall: Separated, world: 
     assert world.offender.connects(world.v4)
 
 
+def child_of(process: int) -> int:
+    """The one child of a process, 0 for none."""
+    try:
+        return int(Path(f"/proc/{process}/task/{process}/children").read_text() or 0)
+    except FileNotFoundError:
+        return 0
+
+
+def kill(process: int) -> None:
+    """Kills a process, which somebody else waits for, and sees it gone."""
+    os.kill(process, signal.SIGKILL)
+    status = Path(f"/proc/{process}/stat")
+    assert eventually(lambda: not status.exists() or ") Z " in status.read_text())
+
+
+def test_when_its_keeper_is_killed_another_takes_its_place(firewall: Separated, world: World):
+    """Again and again, whichever of the two it is; who asks for bans need not even know."""
+    now = time.time()
+    keeper, works = firewall._process.pid, worker(firewall)
+    for turn in range(3):
+        kill(keeper)
+        # Who worked keeps; a child of it works, with all that the other had.
+        assert eventually(lambda works=works: child_of(works) != 0)
+        keeper, works = works, child_of(works)
+        firewall.apply([Block(A, None)], [], now)
+        assert world.offender.dropped(world.v4)
+        assert firewall.disturbed() is False, f"nothing was laid anew in turn {turn}"
+        firewall.apply([], [A], now)
+        assert world.offender.connects(world.v4)
+    kill(works)
+    assert eventually(lambda: child_of(keeper) not in (0, works))
+    with pytest.raises(Unavailable, match="restarted"):
+        firewall.blocked(now)
+    firewall.apply([Block(A, None)], [], now)
+    assert world.offender.dropped(world.v4)
+    last = child_of(keeper)
+    firewall.close()
+    assert eventually(lambda: not any(Path(f"/proc/{each}").exists() for each in (keeper, last)))
+
+
+def test_a_change_that_was_being_made_is_made_when_the_keeper_dies(firewall: Separated):
+    """In the middle of fifty thousand: what comes back is the answer, not an error."""
+    wanted = {Network(4, 0x0B000000 + n, 32): None for n in range(50_000)}
+    keeper, works = firewall._process.pid, worker(firewall)
+    firewall.post([Block(*item) for item in wanted.items()], [], 1.0)
+    kill(keeper)
+    assert eventually(lambda: child_of(works) != 0)
+    firewall.settle()
+    assert firewall.blocked(1.0) == wanted
+
+
+def test_a_keeper_holds_nothing_but_the_way_to_its_caller(firewall: Separated):
+    """No lock and no socket of the one that works: another could not begin anew beside them."""
+    works = worker(firewall)
+    kill(firewall._process.pid)
+    assert eventually(lambda: child_of(works) != 0)
+    held = Path(f"/proc/{works}/fd")
+    assert eventually(lambda: len(list(held.iterdir())) == 4)  # with 0, 1 and 2
+
+
+def test_a_firewall_that_cannot_begin_again_yet_says_why(world: World):
+    """It is tried again, and works when it can. Here another Guard has taken the back end."""
+    marks = Marks()
+    with inside(world.server):
+        firewall = separate(FirewallSettings(backend="nftables")).firewall
+        kill(worker(firewall))
+        marks.take("nftables")
+        with pytest.raises(Unavailable, match=r"cannot begin again yet: another Guard"):
+            firewall.apply([Block(A, None)], [], 1.0)
+        marks.release("nftables")
+        assert eventually(lambda: again(firewall), 30)
+        assert world.offender.dropped(world.v4)
+        firewall.close(clear=True)
+
+
+def again(firewall: Separated) -> bool:
+    """Whether a ban is laid now."""
+    try:
+        firewall.apply([Block(A, None)], [], 1.0)
+    except Unavailable:
+        return False
+    return True
+
+
 def test_when_all_of_it_is_killed_the_caller_is_told(firewall: Separated):
-    """Not restarted by itself, and not waited for."""
+    """Nobody with privileges is left to bring it back, and nobody is waited for."""
     child = worker(firewall)
     firewall._process.kill()
     firewall._process.wait()
     os.kill(child, signal.SIGKILL)
-    with pytest.raises(Unavailable, match="gone"):
+    with pytest.raises(Lost, match="gone"):
         firewall.blocked(1.0)
     with pytest.raises(Unavailable, match="gone"):
         firewall.close(clear=True)
@@ -164,6 +248,7 @@ from guard.events import Block
 from guard.firewall import privileges
 from guard.firewall.separate import separate
 from guard.firewall.settings import FirewallSettings
+from guard.firewall.sole import Marks
 from guard.lib.networks import parse_network
 firewall = separate(FirewallSettings(backend=sys.argv[1])).firewall
 privileges.keep_only(privileges.SERVICE)
