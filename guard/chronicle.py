@@ -7,17 +7,21 @@ too, or over. Used by the one thread that also owns the ledger.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Protocol
 
-from guard.events import Claim, Event, Rejection
+from guard.events import Claim, Ended, Event, Rejection
 from guard.lib.durations import format_duration
 from guard.lib.endings import Endings
 from guard.lib.networks import Network
 from guard.roles import Ledger
 
 log = logging.getLogger("guard.bans")
+AT_ONCE = 20_000  # told in a tick
+MANY = 1000  # more are one line in the operator's log
 
 
 class Told(Protocol):
@@ -43,6 +47,8 @@ class Chronicle:
         self._ledger, self._listeners, self._shared = ledger, listeners, shared
         self._cursor = ""
         self._endings = Endings()
+        self._due: deque[Network] = deque()
+        self._emptying = False
         self.kinds: Counter[str] = Counter()
 
     def open(self, now: float) -> None:
@@ -76,21 +82,49 @@ class Chronicle:
         """Tells of networks that are free because their claims were withdrawn."""
         self._free(dict.fromkeys(claim.network for claim in claims), now)
 
+    @contextmanager
+    def emptying(self) -> Iterator[None]:
+        """While every claim ends, and `ended` is told of them piece by piece."""
+        self._emptying = True
+        try:
+            yield
+        finally:
+            self._emptying = False
+
+    def ended(self, piece: Ended, now: float) -> None:
+        """Tells of networks that are free because all claims were ended."""
+        networks = dict.fromkeys(claim.network for claim in piece.claims)
+        self._tell([net for net in networks if net not in piece.held], now)
+
     def tick(self, now: float) -> None:
-        """Tells of networks whose last claim has ended by itself, or at another host's word."""
-        self._free(self._endings.due(now), now)
+        """Tells of networks whose last claim has ended by itself, or at another host's word.
+
+        Some thousand at a time: when a million end at once nobody is to wait for all of them.
+        """
+        self._due += self._endings.due(now)
         if self._shared:
             self._cursor, touched = self._ledger.changes(self._cursor)
-            self._free(self._endings.among(touched), now)
+            self._due += self._endings.among(touched)
+        if self._due and not self._emptying:
+            some = dict.fromkeys(islice(self._due, AT_ONCE))
+            self._free([net for net in some if net in self._endings], now)
+            for _ in range(min(AT_ONCE, len(self._due))):
+                self._due.popleft()
 
     def _free(self, networks: Iterable[Network], now: float) -> None:
         asked = list(networks)
-        if not asked:
-            return
-        pasts = self._ledger.past(asked, now)
-        free = [net for net, past in zip(asked, pasts, strict=True) if not past.claims]
+        if len(asked) > MANY and not self._ledger.size(now):
+            self._tell(asked, now)
+        elif asked:
+            pasts = self._ledger.past(asked, now)
+            self._tell([n for n, past in zip(asked, pasts, strict=True) if not past.claims], now)
+
+    def _tell(self, free: Sequence[Network], now: float) -> None:
         for network in free:
             self._endings.forget(network)
-            log.warning("un-banned %s", network)
+            if len(free) <= MANY:
+                log.warning("un-banned %s", network)
+        if len(free) > MANY:
+            log.warning("un-banned %d networks at once, as %s", len(free), free[0])
         for listener in self._listeners:
             listener.unbanned(free, now)

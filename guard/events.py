@@ -174,6 +174,15 @@ class Past(NamedTuple):
     strikes: Mapping[str, int]
 
 
+class Ended(NamedTuple):
+    """Some of the claims that were ended together; `held` are those of their networks that are
+    claimed by somebody else still, or once more.
+    """
+
+    claims: list[Claim]
+    held: frozenset[Network]
+
+
 class Remembered(NamedTuple):
     """Strikes of a network by source, and when its last ban ends or ended; None is never."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,16 +106,20 @@ class Operations:
 
     def unban(self, *, now: float, network: str) -> list[dict[str, Any]]:
         """Ends every claim on exactly `network`, and forgets what was counted against it."""
-        return self._unban(_network(network), now)
+        ended = self.pipeline.unban(_network(network), now=now)
+        self.chronicle.withdrawn(ended, now)
+        return [claim_row(claim) for claim in ended]
 
     def unban_all(self, *, now: float) -> list[dict[str, Any]]:
         """Ends every claim there is."""
-        return self._unban(None, now)
+        return [row for rows in self.emptying(now) for row in rows]
 
-    def _unban(self, network: Network | None, now: float) -> list[dict[str, Any]]:
-        ended = self.pipeline.unban(network, now=now)
-        self.chronicle.withdrawn(ended, now)
-        return [claim_row(claim) for claim in ended]
+    def emptying(self, now: float) -> Iterator[list[dict[str, Any]]]:
+        """The same in pieces, for it may be a million. The first ends them all."""
+        with self.chronicle.emptying():
+            for piece in self.pipeline.unban_all(now=now):
+                self.chronicle.ended(piece, now)
+                yield [claim_row(claim) for claim in piece.claims]
 
     def allow(
         self, *, now: float, network: str, length: str | None = None, reason: str = ""

@@ -7,7 +7,7 @@ somebody's neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from guard.events import Claim
 from guard.jails.settings import CrowdSettings
@@ -49,11 +49,19 @@ class Crowd:
         claim = Claim(block, SOURCE, reason, time, time + settings.length)
         return self._ledger.claim([claim], time)[0]
 
-    def forget(self, network: Network) -> None:
-        """Forgets who was banned in the block `network`, or that this address of one was."""
-        if self._settings.addresses:
+    def forget(self, networks: Iterable[Network]) -> None:
+        """Forgets who was banned in those that are blocks, and that addresses of others were."""
+        if not self._settings.addresses:
+            return
+        gone: dict[Network, list[Network]] = {}
+        whole: list[Network] = []
+        for network in networks:
             block = block_of(network, self._settings)
-            self._crowds.leave(block, None if block == network else network)
+            if block == network:
+                whole.append(block)
+            else:
+                gone.setdefault(block, []).append(network)
+        self._crowds.leave(gone | {block: [] for block in whole})
 
     def _claimed(self, block: Network, time: float) -> bool:
         (past,) = self._ledger.past([block], time)

@@ -26,6 +26,10 @@ class Endings:
         """What was remembered of `network` is over already."""
         self._open.discard(network)
 
+    def __contains__(self, network: Network) -> bool:
+        """Whether `network` is remembered."""
+        return network in self._open
+
     def among(self, networks: AbstractSet[Network] | None) -> list[Network]:
         """Those of `networks` that are remembered; None is all."""
         return list(self._open if networks is None else self._open & networks)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from guard.events import (
     Claim,
+    Ended,
     Event,
     Good,
     Kind,
@@ -49,12 +50,14 @@ from guard.pipeline.judge import Judge, Tally
 from guard.pipeline.putoff import PutOff
 from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
-from guard.roles import Counters, Ledger, Protection, Suspects, Unavailable
+from guard.roles import Counters, Emptying, Ledger, Protection, Suspects, Unavailable
 
 # Counted in one call: long enough to be cheap, short enough to leave the store to others.
 SLICE = 5000
 # Claimed in one go while the kernel is told of those before: its work on so many takes less time.
 TOGETHER = 200
+# Forgotten in one go when all are un-banned.
+MANY = 20_000
 MANUAL = "manual"
 
 
@@ -400,23 +403,42 @@ class Pipeline:
         """Claims `network` by hand; the caller has asked the protection."""
         return self._ledger.claim([Claim(network, MANUAL, reason, now, until)], now)[0]
 
-    def unban(self, network: Network | None, *, now: float) -> list[Claim]:
-        """Ends every claim on exactly `network`, or on all (None), and returns what ended.
+    def unban(self, network: Network, *, now: float) -> list[Claim]:
+        """Ends every claim on exactly `network`, and returns what ended.
 
         An address also stands for the network that it is counted under. What was counted against
         them is forgotten, so that one more rejection bans nobody.
         """
-        targets = [None] if network is None else list({network, self.key(network)})
+        targets = {network, self.key(network)}
         ended = [c for target in targets for c in self._ledger.withdraw(target, None, now)]
-        forgotten = {claim.network for claim in ended} | {t for t in targets if t}
-        self._counters.forget(*forgotten)
-        self._put_off.forget(*forgotten)
-        late = self._late
-        late.overflows = [due for due in late.overflows if due.network not in forgotten]
-        if self._crowd is not None:
-            for member in forgotten:
-                self._crowd.forget(member)
+        self._forget({claim.network for claim in ended} | targets)
         return ended
+
+    def unban_all(self, *, now: float) -> Iterator[Ended]:
+        """Ends every claim with the first piece; what was counted is forgotten piece by piece."""
+        if isinstance(self._ledger, Emptying):
+            pieces = self._ledger.empty(now)
+        else:
+            pieces = _parted(self._ledger.withdraw(None, None, now))
+        for piece in pieces:
+            self._forget({claim.network for claim in piece.claims})
+            yield piece
+
+    def _forget(self, networks: set[Network]) -> None:
+        self._counters.forget(*networks)
+        self._put_off.forget(*networks)
+        late = self._late
+        late.overflows = [due for due in late.overflows if due.network not in networks]
+        if self._crowd is not None:
+            self._crowd.forget(networks)
+
+
+def _parted(ended: Sequence[Claim]) -> Iterator[Ended]:
+    last = {claim.network: index for index, claim in enumerate(ended)}
+    for first in range(0, len(ended), MANY):
+        some, end = ended[first : first + MANY], first + MANY
+        later = frozenset(claim.network for claim in some if last[claim.network] >= end)
+        yield Ended([*some], later)
 
 
 def _claimed(overflow: Overflow, past: Past) -> Claim | None:

@@ -43,6 +43,8 @@ def ban_line(claim: Claim) -> bytes:
 
 def unban_line(network: Network, now: float) -> bytes:
     """The line for a network that nobody claims any more."""
+    if network.is_address:  # perhaps a million of them
+        return b'{"timestamp":%d,"addr":"%s","event":"unban"}\n' % (now, str(network).encode())
     return _line(now, network, "unban")
 
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from guard.events import Batch, Claim, Good, Offence, Overflow, Past, Permit, Remembered, Window
+from guard.events import (
+    Batch,
+    Claim,
+    Ended,
+    Good,
+    Offence,
+    Overflow,
+    Past,
+    Permit,
+    Remembered,
+    Window,
+)
 from guard.lib.networks import Network
 
 
@@ -104,6 +115,18 @@ class Ledger(Protocol):
 
 
 @runtime_checkable
+class Emptying(Protocol):
+    """A ledger that can end a million claims at once, and tells of them in pieces."""
+
+    def empty(self, now: float) -> Iterator[Ended]:
+        """Ends every claim there is, with the first piece, which may have none.
+
+        Abandoned, they are ended all the same. Raises Unavailable.
+        """
+        ...
+
+
+@runtime_checkable
 class Remembering(Protocol):
     """A ledger whose strikes can be carried to another."""
 
@@ -133,8 +156,11 @@ class Crowds(Protocol):
         """
         ...
 
-    def leave(self, block: Network, member: Network | None) -> None:
-        """Forgets that `member` joined; None is everybody. Raises Unavailable."""
+    def leave(self, gone: Mapping[Network, Sequence[Network]]) -> None:
+        """Forgets that these joined their blocks; everybody where none is named.
+
+        Raises Unavailable.
+        """
         ...
 
 

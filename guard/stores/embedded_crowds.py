@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from guard.lib.networks import Network
 from guard.stores.database import Database
 
@@ -34,14 +36,15 @@ class EmbeddedCrowds:
             count: int = run.execute(sql, (str(block), time - within)).fetchone()[0]
         return count
 
-    def leave(self, block: Network, member: Network | None) -> None:
+    def leave(self, gone: Mapping[Network, Sequence[Network]]) -> None:
         """The role's."""
         with self._file.transaction() as run:
-            if member is None:
-                run.execute("DELETE FROM members WHERE block = ?", (str(block),))
-            else:
-                found = str(block), str(member)
-                run.execute("DELETE FROM members WHERE block = ? AND member = ?", found)
+            for block, members in gone.items():
+                if not members:
+                    run.execute("DELETE FROM members WHERE block = ?", (str(block),))
+                for member in members:
+                    found = str(block), str(member)
+                    run.execute("DELETE FROM members WHERE block = ? AND member = ?", found)
 
     def close(self) -> None:
         """Closes the file."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import ceil
 
+import msgspec
+
 from guard.lib.networks import Network
+from guard.stores.redis_batch import text_of
 from guard.stores.redis_link import RedisLink
 
 PREFIX = "guard:crowd:"
+AT_ONCE = 2000
 _LATE = 3600
+_pack = msgspec.msgpack.Encoder().encode
 
 
 def key(block: Network) -> str:
@@ -33,10 +40,9 @@ class RedisCrowds:
             count: int = pipe.execute()[-1]
         return count
 
-    def leave(self, block: Network, member: Network | None) -> None:
-        """The role's."""
-        with self._link.errors():
-            if member is None:
-                self._link.client.delete(key(block))
-            else:
-                self._link.client.zrem(key(block), str(member))
+    def leave(self, gone: Mapping[Network, Sequence[Network]]) -> None:
+        """The role's. Some thousand blocks in a call; in Cluster a call for each."""
+        most = 1 if self._link.clustered else AT_ONCE
+        rows = ((key(block), list(map(text_of, members))) for block, members in gone.items())
+        while some := dict(islice(rows, most)):
+            self._link.run("leave", list(some), [_pack(list(some.values()))])

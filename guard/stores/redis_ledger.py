@@ -17,21 +17,33 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from guard.events import Claim, Past, Remembered
+from guard.events import Claim, Ended, Past, Remembered
 from guard.lib.networks import Network, parse_network
 from guard.roles import Refused
 from guard.stores.redis_batch import text_of
+from guard.stores.redis_claims import (
+    CHANGES,
+    CLAIMS,
+    ENDS,
+    KEYS,
+    PREFIX,
+    SCHEMA,
+    SCHEMA_VERSION,
+    SOURCES,
+    STRIKES,
+    STRUCK,
+    claim_of,
+    claims_of,
+    differ,
+    stored,
+)
 from guard.stores.redis_link import RedisLink
+from guard.stores.redis_sweep import sweep
 
 log = logging.getLogger("guard.stores")
 
-PREFIX = "guard:{ledger}:"
-CLAIMS = PREFIX + "claims:"
-_NAMES = ("ends", "strikes", "struck", "sources", "changes", "schema")
-KEYS = tuple(PREFIX + name for name in _NAMES)
-ENDS, STRIKES, STRUCK, SOURCES, CHANGES, SCHEMA = KEYS
-SCHEMA_VERSION = b"1"
 CHUNK = 1000
+MANY = 1000  # of fewer each is named to those who follow
 _READ_AT_ONCE = 5000
 _CURSOR = re.compile(r"\d{1,20}-\d{1,20}", re.ASCII)
 _pack = msgspec.msgpack.Encoder().encode
@@ -39,16 +51,6 @@ _json = msgspec.json.Encoder().encode
 Item = TypeVar("Item")
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """A claim as it lies in its hash, under its network."""
-
-    since: float
-    until: float | None
-    strikes: int
-    reason: str
-
-
-_read_claim = msgspec.json.Decoder(Stored).decode
 _read_strikes = msgspec.json.Decoder(dict[str, int]).decode
 
 
@@ -103,6 +105,9 @@ class RedisLedger:
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """The role's."""
+        if network is None and source is None and self._held() > MANY:
+            found = [claim for piece in self.empty(now) for claim in piece.claims]
+            return sorted(found, key=lambda claim: claim.since)
         asked: list[tuple[str, str | bytes]] = []
         for name in [source] if source is not None else self._sources():
             if network is not None:
@@ -114,17 +119,21 @@ class RedisLedger:
             flat = [word for pair in chunk for word in pair]
             answer = self._link.run("withdraw", KEYS, [CLAIMS, repr(float(now)), *flat])
             for name, text, held in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
-                ended += _claims(name.decode(), {text: held}, now)
+                ended += claims_of(name.decode(), {text: held}, now)
         return sorted(ended, key=lambda claim: claim.since)
+
+    def empty(self, now: float) -> Iterator[Ended]:
+        """The role's."""
+        return sweep(self._link, now)
 
     def replace(self, source: str, claims: Sequence[Claim], now: float) -> tuple[int, int]:
         """The role's. Many differences go into a new hash, which then takes the old one's place."""
         with self._link.errors():
             held = self._link.client.hgetall(CLAIMS + source)
-        wanted = {str(claim.network).encode(): _stored(claim) for claim in claims}
+        wanted = {str(claim.network).encode(): stored(claim) for claim in claims}
         gone = [text for text in held if text not in wanted]
         came = sum(1 for text in wanted if text not in held)
-        new = {t: value for t, value in wanted.items() if t not in held or _differ(held[t], value)}
+        new = {t: value for t, value in wanted.items() if t not in held or differ(held[t], value)}
         if new or gone:
             self._replace(source, {**held, **new}, new, gone)
         return came, len(gone)
@@ -157,8 +166,16 @@ class RedisLedger:
         for source in self._sources():
             with self._link.errors():
                 held = self._link.client.hgetall(CLAIMS + source)
-            found += _claims(source, held, now)
+            found += claims_of(source, held, now)
         return sorted(found, key=lambda claim: claim.since)
+
+    def _held(self) -> int:
+        """How many claims lie there, live or not."""
+        sources = self._sources()
+        with self._link.errors(), self._link.client.pipeline(transaction=False) as pipe:
+            for source in sources:
+                pipe.hlen(CLAIMS + source)
+            return sum(pipe.execute())
 
     def size(self, now: float) -> int:
         """The role's. A claim of a feed counts until the feed takes it back."""
@@ -181,7 +198,7 @@ class RedisLedger:
             for source, values in zip(held[::2], held[1::2], strict=True):
                 name = source.decode()
                 for claims, network, value in zip(live, chunk, values, strict=True):
-                    if value is not None and (claim := _claim(name, network, value, now)):
+                    if value is not None and (claim := claim_of(name, network, value, now)):
                         claims.append(claim)
             for claims, strikes, end in zip(live, struck, ended, strict=True):
                 known = strikes and end and float(end) + self._memory > now
@@ -246,34 +263,6 @@ class RedisLedger:
             return list(self._link.client.hkeys(CLAIMS + source))
 
 
-def _claims(source: str, held: Mapping[bytes, bytes], now: float) -> Iterator[Claim]:
-    """The live ones among the claims of a hash."""
-    for text, value in held.items():
-        try:
-            network = parse_network(text.decode())
-        except ValueError:
-            _pass_over(source, text)
-            continue
-        if claim := _claim(source, network, value, now):
-            yield claim
-
-
-def _claim(source: str, network: Network, value: bytes, now: float) -> Claim | None:
-    """The claim on `network`, while it is live; what is none was written by somebody else."""
-    try:
-        stored = _read_claim(value)
-    except msgspec.MsgspecError:
-        _pass_over(source, str(network))
-        return None
-    if stored.until is not None and stored.until <= now:
-        return None
-    return Claim(network, source, stored.reason, stored.since, stored.until, stored.strikes)
-
-
-def _pass_over(source: str, text: str | bytes) -> None:
-    log.warning("passed over what is no claim in %s, under %.80r", CLAIMS + source, text)
-
-
 def _strikes(value: bytes) -> dict[str, int]:
     try:
         return _read_strikes(value)
@@ -293,20 +282,6 @@ def _row(claim: Claim) -> tuple[str | int, ...]:
     """A claim as the script takes it."""
     reason = _json(claim.reason).decode()
     return claim.source, str(claim.network), _time(claim.since), _time(claim.until), reason
-
-
-def _stored(claim: Claim) -> bytes:
-    """The JSON of a claim; the scripts read and write this order of members."""
-    return _json(Stored(claim.since, claim.until, claim.strikes, claim.reason))
-
-
-def _differ(old: bytes, new: bytes) -> bool:
-    """Whether a claim says anything new; that its list was read again is nothing new."""
-    try:
-        before, after = _read_claim(old), _read_claim(new)
-    except msgspec.MsgspecError:
-        return True
-    return (before.until, before.reason) != (after.until, after.reason)
 
 
 def _time(time: float | None) -> str:

@@ -8,7 +8,7 @@ change. Used by one thread, which does nothing else.
 from __future__ import annotations
 
 from guard.lib.redis_url import RedisUrl, parse_redis_url
-from guard.stores.redis_ledger import CHANGES
+from guard.stores.redis_claims import CHANGES
 from guard.stores.redis_link import RedisLink
 
 _MANY = 1000

@@ -12,12 +12,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from guard.events import Batch, Claim, Good, Offence, Overflow, Part, Past, Remembered, Window
+from guard.events import (
+    Batch,
+    Claim,
+    Ended,
+    Good,
+    Offence,
+    Overflow,
+    Part,
+    Past,
+    Remembered,
+    Window,
+)
 from guard.lib.networks import Network
 from guard.lib.redis_url import RedisUrl
 from guard.roles import Forbidden, Unavailable
@@ -230,6 +241,13 @@ class Shelter:
             self._known.pop((claim.network, claim.source), None)
         return ended
 
+    def empty(self, now: float) -> Iterator[Ended]:
+        """The role's."""
+        pieces, last = self._store.ledger.empty(now), Ended([], frozenset())
+        while (piece := self._must(lambda: next(pieces, last))) is not last:
+            self._known = {}
+            yield piece
+
     def replace(self, source: str, claims: Sequence[Claim], now: float) -> tuple[int, int]:
         """The role's."""
         return self._must(lambda: self._store.ledger.replace(source, claims, now))
@@ -267,7 +285,8 @@ class Shelter:
         for claim in self.claims(now):
             if claim.network in asked:
                 held.setdefault(claim.network, []).append(claim)
-        return [Past(tuple(held.get(n, ())), self._book.past(n, now).strikes) for n in networks]
+        here = zip(networks, self._book.pasts(networks, now), strict=True)
+        return [Past(tuple(held.get(network, ())), past.strikes) for network, past in here]
 
     def remembered(self) -> list[Remembered]:
         """The role's."""
@@ -311,9 +330,9 @@ class Shelter:
         """The role's; nobody is a crowd while Redis is gone."""
         return self._ask(lambda: self._store.crowds.join(block, member, time, within)) or 0
 
-    def leave(self, block: Network, member: Network | None) -> None:
+    def leave(self, gone: Mapping[Network, Sequence[Network]]) -> None:
         """The role's."""
-        if not self._tell(lambda: self._store.crowds.leave(block, member)):
+        if not self._tell(lambda: self._store.crowds.leave(gone)):
             raise Unavailable(self.error)
 
     def close(self) -> None:

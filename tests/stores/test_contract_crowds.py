@@ -38,9 +38,9 @@ def test_who_left_counts_no_more(store):
     for network in (A, B):
         crowds.join(BLOCK, network, NOW, 60.0)
     crowds.join(OTHER, member, NOW, 60.0)
-    crowds.leave(BLOCK, A)
+    crowds.leave({BLOCK: [A]})
     assert crowds.join(BLOCK, C, NOW, 60.0) == 2
-    crowds.leave(BLOCK, None)
+    crowds.leave({BLOCK: []})
     assert crowds.join(BLOCK, A, NOW, 60.0) == 1
     assert crowds.join(OTHER, member, NOW, 60.0) == 1
 
