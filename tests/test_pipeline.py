@@ -48,6 +48,21 @@ class Protect:
         return "allowed" if any(n.overlaps(network) for n in self._networks) else None
 
 
+@pytest.fixture(autouse=True)
+def stores(monkeypatch):
+    """Closes the stores that a test made."""
+    made, begin = [], EmbeddedStore.__init__
+
+    def noted(self, *arguments, **named):
+        made.append(self)
+        begin(self, *arguments, **named)
+
+    monkeypatch.setattr(EmbeddedStore, "__init__", noted)
+    yield
+    for store in made:
+        store.close()
+
+
 def pipeline(*jails: Jail, protect=(), store=None, **more) -> Pipeline:
     store = store or EmbeddedStore(None)
     made = Pipeline(jails or [jail()], store.counters, store.ledger, Protect(*protect), **more)
