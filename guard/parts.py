@@ -34,7 +34,7 @@ class Mirroring(Protocol):
         ...
 
     def hurry(self, claims: Sequence[Claim], now: float) -> object:
-        """Begins to block what jails are about to claim, where the firewall goes on by itself."""
+        """Begins to block what jails are about to claim; without any, waits until that is done."""
         ...
 
     def step(self, now: float) -> object:

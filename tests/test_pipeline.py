@@ -495,7 +495,7 @@ def test_the_kernel_hears_of_the_first_before_the_last_are_decided(tmp_path):
     made = Pipeline([jail(maxretry=2)], store.counters, store.ledger, Protect())
     told = []
     claims = made.hear(many(), NOW, Mark("log", b"1"), told.append)
-    assert [len(some) for some in told] == [200, 200, 200, 100]
+    assert [len(some) for some in told] == [200, 200, 200, 100, 0]
     assert [(c.network, c.until) for some in told for c in some] == [
         (c.network, c.until) for c in claims
     ]

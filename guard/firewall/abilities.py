@@ -26,6 +26,18 @@ class Holding(Protocol):
 
 
 @runtime_checkable
+class Hosting(Protocol):
+    """Blocks many IPv4 addresses at once, without a value for each: a fifth of the cost."""
+
+    def block_hosts(self, keys: bytes, until: Sequence[float], now: float) -> bool:
+        """As `apply` of blocks; `keys` has four bytes of each address, `until` its end.
+
+        False where it cannot be done so: then nothing is.
+        """
+        ...
+
+
+@runtime_checkable
 class Settling(Protocol):
     """Works on a change while whoever asked for it goes on."""
 

@@ -176,17 +176,20 @@ class Mirror:
         self._latest = max(self._latest, time.monotonic() - began)
 
     def hurry(self, claims: Sequence[Claim], now: float) -> None:
-        """Begins to block whom jails are about to claim, and nobody else claims.
+        """Begins to block whom jails are about to claim, and nobody else claims; `step` does the
+        rest, and releases what came of no claim. Without `claims` it waits for all that was begun.
 
-        `step` waits for it, does all else, and releases what came of no claim. Where the firewall
-        works beside this process, it does so while the caller goes on; else nothing is begun.
+        Where the firewall works beside this process, it does so while the caller goes on; else
+        nothing is begun.
         """
         if self._posting is None or self._broken or self._protection_changed():
             return
-        block = self._shares[""].ahead(claims)
-        if block:
-            self._ahead.update(block)
-            with self._guarded():
+        with self._guarded():
+            if not claims:
+                # Who only goes on may keep the processor that the other one needs for it.
+                self._posting.settle()
+            elif block := self._shares[""].ahead(claims):
+                self._ahead.update(block)
                 self._posting.post(block, (), now)
 
     def step(self, now: float) -> None:

@@ -110,6 +110,10 @@ class NFTables:
         """Blocks and releases in one transaction; all of it or nothing."""
         self._groups[""].apply(block, release, now)
 
+    def block_hosts(self, keys: bytes, until: Sequence[float], now: float) -> bool:
+        """As `apply` of IPv4 addresses; whether it could be done so."""
+        return self._groups[""].block_hosts(keys, until, now)
+
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Makes `blocks` all that is blocked outside of groups, in one transaction."""
         self._groups[""].replace(blocks, now)

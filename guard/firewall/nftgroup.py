@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from struct import unpack
 
 from guard.events import Block
 from guard.firewall import nftrules, nftsets
@@ -132,6 +133,16 @@ class Group:
                 prefixes = self._changed(prefixes, wanted, gone, now)
             self._link.send(self._changes(wanted, gone, prefixes, now))
         self._prefixes, self._strange = prefixes, set()
+
+    def block_hosts(self, keys: bytes, until: Sequence[float], now: float) -> bool:
+        """As `apply` of blocks; whether it could be done so. `keys` has four bytes of each."""
+        kind, left = self._hashes.get((4, 32)), nftsets.all_milliseconds(until, now)
+        each = len(set(unpack(f"{len(until)}I", keys))) == len(until)
+        if kind is None or left is None or not (each and self._link.renews):
+            return False
+        with self._link.explained():
+            self._link.send(nftsets.add_hosts(self._table, kind.name, keys, left))
+        return True
 
     def _apply_one(self, network: Network, until: float | None, now: float) -> bool:
         """Blocks one address, where that is one element and no more; whether it was."""

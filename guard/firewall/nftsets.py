@@ -34,6 +34,7 @@ _CLOCK = struct.pack("=HH", 12, _TIMEOUT)
 _REST = struct.pack("=HH", 12, _EXPIRATION)
 # An attribute's length has 16 bits; the list of elements is one attribute.
 _LIST = 60000
+_HOSTS = 1400
 # What `nf_msecs_to_jiffies64` takes, and a length that is not rounded down to "for ever" where
 # the kernel's clock ticks a hundred times a second.
 _LONGEST, _SHORTEST = 18_446_744_073_000, 20
@@ -48,6 +49,13 @@ def milliseconds(until: float | None, now: float) -> int:
     return max(_SHORTEST, round((until - now) * 1000))
 
 
+def all_milliseconds(until: Sequence[float], now: float) -> list[int] | None:
+    """`milliseconds` of several, if none of them is over, very near or very far."""
+    if min(until) - now < _SHORTEST / 1000 or max(until) - now > _LONGEST / 1000:
+        return None
+    return [round((end - now) * 1000) for end in until]
+
+
 def keys(pairs: Iterable[tuple[bytes, int]], size: int, *, renew: bool = False) -> Iterator[bytes]:
     """One element a pair of (key of `size` bytes, milliseconds or 0 for ever).
 
@@ -60,6 +68,25 @@ def keys(pairs: Iterable[tuple[bytes, int]], size: int, *, renew: bool = False) 
         return
     for key, left in pairs:
         yield pack(timed, key, _CLOCK, left) if left else brief + key
+
+
+def hosts(keys: bytes, left: Sequence[int]) -> bytes:
+    """As `keys` with `renew`, of as many IPv4 addresses in `keys` as there are `left`.
+
+    All elements look alike, so that they are laid out at once and filled in byte by byte.
+    """
+    _, timed, pack = _shapes(4, renew=True)
+    plain = pack(timed, bytes(4), _CLOCK, 0, _REST, 0)
+    size, made = len(plain), bytearray(plain * len(left))
+    times = struct.pack(f">{len(left)}Q", *left)
+    first = len(timed)
+    second = first + 4 + len(_CLOCK)
+    third = second + _TIME.size + len(_REST)
+    for at in range(4):
+        made[first + at :: size] = keys[at::4]
+    for at in range(_TIME.size):
+        made[second + at :: size] = made[third + at :: size] = times[at :: _TIME.size]
+    return bytes(made)
 
 
 @cache
@@ -104,6 +131,13 @@ def change(
             part, size = [], 0
     if part:
         yield _elements(command, flags, head, part)
+
+
+def add_hosts(table: str, name: str, keys: bytes, left: Sequence[int]) -> Iterator[bytes]:
+    """Messages that add IPv4 addresses to a hash set, each for so many milliseconds."""
+    for at in range(0, len(left), _HOSTS):
+        some = hosts(keys[4 * at : 4 * (at + _HOSTS)], left[at : at + _HOSTS])
+        yield _elements(NEW_ELEMENTS, CREATE, _place(table, name), [some])
 
 
 class Single:

@@ -117,13 +117,14 @@ class Share:
         Only whole networks; the rest is for `decide`, which is to be asked of all of them.
         """
         block: list[Block] = []
-        pieces, carved = self._flat(), self._carved
+        carved = self._flat() | self._carved.keys()
         protects, new = self._protection.protects, tuple.__new__
         for claim in claims:
-            network = claim.network
-            if protects(network) is not None or network in pieces or network in carved:
-                continue
-            block.append(new(Block, (network, countable(claim.until))))
+            network, until = claim.network, claim.until
+            if protects(network) is None and not (carved and network in carved):
+                if until is not None and until > _AGES:
+                    until = None
+                block.append(new(Block, (network, until)))
         return block
 
     def decide(

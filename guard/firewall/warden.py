@@ -28,6 +28,7 @@ from guard.firewall.abilities import (
     Counting,
     Grouping,
     Holding,
+    Hosting,
     Untimed,
     Watched,
 )
@@ -217,6 +218,9 @@ def _part(firewall: Firewall, group: int) -> Holding:
 
 
 def _apply(firewall: Holding, body: bytes) -> bytes:
+    hosts = wire.read_hosts(body)
+    if hosts is not None and isinstance(firewall, Hosting) and firewall.block_hosts(*hosts):
+        return b""
     now, block, release = wire.read_change(body)
     firewall.apply(list(block), release, now)
     return b""

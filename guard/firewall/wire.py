@@ -24,6 +24,10 @@ _SINGLE = struct.Struct(_HEAD.format + _RECORD.format[1:] * 2)
 # How both are read, an address as two numbers; of the first of two records the time alone.
 _RECORDS = struct.Struct(">BBBQQd")
 _READ = struct.Struct(_HEAD.format + "B18xdBBBQQd").unpack_from
+# Of a record that is known to block an IPv4 address.
+_END = struct.Struct(">19xd").iter_unpack
+_VALUE = 3  # where the sixteen bytes of an address begin
+_ADDRESS = _VALUE + 12
 _RECORDS_A_PACKET = 4000
 PACKET = _HEAD.size + _RECORDS_A_PACKET * _RECORD.size
 _FIRST, _LAST = 1, 2
@@ -194,6 +198,39 @@ def _blocks(body: bytes) -> Iterator[Block]:
         if what == 1:
             network = new(Network, (version, high << 64 | low, length))
             yield new(Block, (network, None if until == _EVER else until))
+
+
+class Hosts(NamedTuple):
+    """A change that blocks IPv4 addresses until some time, and nothing else.
+
+    `keys` has four bytes of each address, `until` its end.
+    """
+
+    keys: bytes
+    until: list[float]
+    now: float
+
+
+def read_hosts(body: bytes) -> Hosts | None:
+    """As `read_change`, if it can be read as Hosts: a ninth of the cost for all that jails do.
+
+    As strict; of any other body `read_change` says what it is, or what is wrong with it.
+    """
+    size = _RECORD.size
+    count = len(body) // size - 1
+    if count < 1 or len(body) % size or len(body) > PACKET:
+        return None
+    now = _RECORDS.unpack_from(body)[5]
+    for at, byte in enumerate((1, 4, 32, *bytes(_ADDRESS - _VALUE))):
+        if body[size + at :: size] != bytes((byte,)) * count:
+            return None
+    until = [end for (end,) in _END(memoryview(body)[size:])]
+    if [end for end in (now, *until) if not 0 <= end < _EVER]:  # nor is NaN
+        return None
+    keys = bytearray(4 * count)
+    for at in range(4):
+        keys[at::4] = body[size + _ADDRESS + at :: size]
+    return Hosts(bytes(keys), until, now)
 
 
 class Inbox:

@@ -85,11 +85,12 @@ class Rule:
 
     `known` has a window of every jail that was ever counted, for what others hold.
     With less than `least` bytes held no window can fill; from `most` on what is old is thrown away.
+    `tables` is what `judged` returned, when there were `size` sets.
     """
 
     __slots__ = (
         *("jails", "least", "longest", "most", "number", "sets", "windows"),
-        *("_size", "_tables"),
+        *("size", "tables"),
     )
 
     def __init__(
@@ -101,21 +102,20 @@ class Rule:
         self.least = ENTRY * min(maxretry for _, maxretry, _ in self.jails)
         self.longest = max(findtime for _, _, findtime in self.jails)
         self.most = 2 * ENTRY * sum(maxretry for _, maxretry, _ in self.jails)
-        self._size = 0
-        self._tables: list[tuple[str, int, float, bytes, bytes]] = []
+        self.size = 0
+        self.tables: list[tuple[str, int, float, bytes, bytes]] = []
 
-    def tables(self) -> list[tuple[str, int, float, bytes, bytes]]:
-        """The jails, each with what `Sets.holds` and `Sets.less` say of it."""
+    def judged(self) -> list[tuple[str, int, float, bytes, bytes]]:
+        """The jails, each with what `Sets.holds` and `Sets.less` say of it, for `size` sets."""
         sets = self.sets
-        if self._size != len(sets.names):
-            for jail, _, _ in self.jails:
-                sets.less(jail)  # which may make sets that there were not
-            self._size = len(sets.names)
-            self._tables = [
-                (jail, maxretry, findtime, sets.holds(jail), sets.less(jail))
-                for jail, maxretry, findtime in self.jails
-            ]
-        return self._tables
+        for jail, _, _ in self.jails:
+            sets.less(jail)  # which may make sets that there were not
+        self.tables = [
+            (jail, maxretry, findtime, sets.holds(jail), sets.less(jail))
+            for jail, maxretry, findtime in self.jails
+        ]
+        self.size = len(sets.names)
+        return self.tables
 
 
 Filled = list[tuple[str, int]]
@@ -129,23 +129,21 @@ def add(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits, Fil
     window. A window that fills starts anew, empty; it never holds `maxretry` rejections or more.
     """
     size = len(hits)
-    if rule.sets.small and (not size or time >= unpack_from(hits, size - ENTRY)[0]):
-        after = size + ENTRY * rejections
-        if after < rule.least:
-            return hits + pack(time, rule.number) * rejections, []
-        if after <= rule.most:
-            return _add_next(hits, time, rejections, rule)
-    return _add_exactly(hits, time, rejections, rule)
+    later = not size or time >= unpack_from(hits, size - ENTRY)[0]
+    return (add_next if later else add_exactly)(hits, time, rejections, rule)
 
 
-def _add_next(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits, Filled]:
-    """The same for one that is not before the last, without a look at each entry."""
-    size, number = len(hits), rule.number
+def add_next(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits, Filled]:
+    """The same for what is not before the last, without a look at each entry."""
+    size, number, sets = len(hits), rule.number, rule.sets
+    tables = rule.tables if rule.size == len(sets.names) else rule.judged()
+    after = size + ENTRY * rejections
+    if not sets.small or after > rule.most:
+        return add_exactly(hits, time, rejections, rule)
+    if after < rule.least:
+        return hits + pack(time, number) * rejections, []
     numbers = b""
     filled: Filled = []
-    tables = rule.tables()
-    if not rule.sets.small:
-        return _add_exactly(hits, time, rejections, rule)
     for jail, maxretry, findtime, holds, less in tables:
         # As many as are missing must be there, the first of them within the window ...
         first = size - ENTRY * (maxretry - rejections)
@@ -200,7 +198,7 @@ def _less_old(hits: Hits, time: float, rule: Rule) -> Hits:
     return hits[first:] if first else hits
 
 
-def _add_exactly(
+def add_exactly(
     hits: Hits, time: float, rejections: int, rule: Rule
 ) -> tuple[Hits, list[tuple[str, int]]]:
     """The same whatever is held, entry by entry."""

@@ -38,14 +38,15 @@ class Tally:
 
 
 class _Rule:
-    """What a jail says of each of its overflows."""
+    """What a jail says of each of its overflows; `said` is the last reason, of so many."""
 
-    __slots__ = ("ignored", "jail", "source", "what")
+    __slots__ = ("ignored", "jail", "said", "source", "what")
 
     def __init__(self, jail: Jail) -> None:
         self.jail, self.source = jail, f"jail:{jail.name}"
         self.ignored = Prefixes(jail.ignoreip) if jail.ignoreip else None
         self.what = "ban" if jail.filter in RECIDIVE else "rejection"
+        self.said = (0, "")
 
 
 class Judge:
@@ -68,8 +69,8 @@ class Judge:
         self, overflow: Overflow, past: Past, good: Good | None, now: float | None
     ) -> Claim | None:
         """The claim that an overflow makes, unless something speaks against it."""
-        rule, network, time = self._rules[overflow.jail], overflow.network, overflow.time
-        tally = self._tally
+        name, network, time, rejections = overflow
+        rule, tally = self._rules[name], self._tally
         if past.claims and any(c.source == rule.source and _holds(c, time) for c in past.claims):
             tally.already += 1
         elif rule.ignored is not None and rule.ignored.overlaps(network):
@@ -87,7 +88,10 @@ class Judge:
         else:
             until = self._until(rule.jail, time, past)
             if until is None or now is None or until > now:
-                return Claim(network, rule.source, self._reason(overflow, rule), time, until)
+                number, why = rule.said
+                if number != rejections:
+                    why = self._reason(overflow, rule)
+                return Claim(network, rule.source, why, time, until)
             tally.late += 1
         return None
 
@@ -98,15 +102,17 @@ class Judge:
         return bool(self._protection.carve(network))
 
     def _reason(self, overflow: Overflow, rule: _Rule) -> str:
-        jail, suspicion = rule.jail, None
-        if overflow.rejections < jail.window.maxretry:
+        jail, number = rule.jail, overflow.rejections
+        if number < jail.window.maxretry:
             suspicion = self._bars.suspicion(Offence(jail.name, overflow.network, overflow.time))
-        return reason(overflow, jail.window, suspicion, what=rule.what)
+            return reason(overflow, jail.window, suspicion, what=rule.what)
+        rule.said = number, reason(overflow, jail.window, what=rule.what)
+        return rule.said[1]
 
     def _until(self, jail: Jail, time: float, past: Past) -> float | None:
         if not past.strikes:
-            strikes = 0
-        elif jail.escalation is None or jail.escalation.overalljails:
+            return None if jail.bantime is None else time + jail.bantime
+        if jail.escalation is None or jail.escalation.overalljails:
             strikes = sum(past.strikes.values())
         else:
             strikes = past.strikes.get(f"jail:{jail.name}", 0)

@@ -177,7 +177,8 @@ class Pipeline:
         """Counts `events`, in order, and returns the claims that came of them; None replays.
 
         Of many claims `hurry` is told some while others are not decided yet, and the ledger knows
-        none, for whoever tells the kernel: those on networks that nobody claims. It must not raise.
+        none, for whoever tells the kernel: those on networks that nobody claims. At last it is
+        told nothing, to wait until the kernel has them all. It must not raise.
 
         With a `mark` they are counted at once: then all of them were, or none, whenever the process
         is killed. Raises Unavailable when the store is gone. Called again with the very same
@@ -337,6 +338,8 @@ class Pipeline:
                 decided.add(more)
                 if hurry is not None and more.first:
                     hurry(more.first)
+            if hurry is not None:
+                hurry(())
         finally:
             self._once.open = self._others_wait(work)
             when = known.last if now is None else now
@@ -347,9 +350,9 @@ class Pipeline:
 
     def _known(self, overflows: Sequence[Overflow]) -> _Known:
         """What ledger and standing say of all who may be claimed, asked once."""
-        networks = list(dict.fromkeys(overflow.network for overflow in overflows))
-        first = min(overflow.time for overflow in overflows)
-        last = max(overflow.time for overflow in overflows)
+        networks = list(dict.fromkeys([overflow.network for overflow in overflows]))
+        times = [overflow.time for overflow in overflows]
+        first, last = min(times), max(times)
         pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
         goods: Mapping[Network, Good] = {}
         if self.restraint is not None:
@@ -369,7 +372,7 @@ class Pipeline:
             if again and (before := _claimed(overflow, past)) is not None:
                 decided.before[before] = None
                 continue
-            good = goods.get(network)
+            good = goods.get(network) if goods else None
             due = judge(overflow, past, good, now)
             if due is None:
                 self._put_off.spared(overflow, good)

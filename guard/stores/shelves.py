@@ -16,7 +16,8 @@ from guard.jails.window import (
     Hits,
     Rule,
     Sets,
-    add,
+    add_exactly,
+    add_next,
     merged,
     pack,
     parts,
@@ -66,14 +67,11 @@ class Shelves:
                 hits: Hits = value or b""  # type: ignore[assignment] # no other form is in it
                 # The common case first: one more, later than all before, that fills nothing.
                 held = len(hits)
-                if (
-                    rejections == 1
-                    and held + ENTRY < least
-                    and (not held or time >= unpack_from(hits, held - ENTRY)[0])
-                ):
+                later = not held or time >= unpack_from(hits, held - ENTRY)[0]
+                if later and rejections == 1 and held + ENTRY < least:
                     young[key] = hits + pack(time, number)
                     continue
-                hits, filled = add(hits, time, rejections, rule)
+                hits, filled = (add_next if later else add_exactly)(hits, time, rejections, rule)
                 if hits:
                     young[key] = hits
                 else:

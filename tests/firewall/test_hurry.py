@@ -88,6 +88,21 @@ def test_what_is_hurried_is_posted_at_once_and_once():
     assert firewall.blocked(NOW) == {B: NOW + 600}
 
 
+def test_at_last_a_hurry_waits_until_all_is_blocked():
+    """Nobody is told of a ban that is not in the kernel; a failure is the next step's to mend."""
+    ledger, mirror, _ = setting(firewall := Beside())
+    mirror.hurry(claims(A), NOW)
+    mirror.hurry((), NOW)
+    assert firewall.blocked(NOW) == {A: None}
+    mirror.hurry(claims(B), NOW)
+    firewall.fails = True
+    with pytest.raises(Unavailable):
+        mirror.hurry((), NOW)
+    ledger.claim(claims(A, B), NOW)
+    mirror.step(NOW)
+    assert firewall.blocked(NOW) == {A: None, B: None}
+
+
 def test_what_came_of_no_claim_is_released_by_the_next_step():
     """Another host was faster, or the ledger did not take it."""
     ledger, mirror, _ = setting(firewall := Beside())

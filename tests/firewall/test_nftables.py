@@ -197,6 +197,30 @@ def test_a_ban_of_the_same_length_begins_anew(world: World, kernel: bool, others
         firewall.close()
 
 
+def test_hosts_are_blocked_as_blocks_are(world: World):
+    """All of them with their ends, anew where they were there; else nothing, and that is said."""
+    now = time.time()
+    keys = b"".join(net(f"192.0.2.{number}").packed for number in (10, 11, 12))
+    with inside(world.server):
+        firewall = NFTables((25,))
+        firewall.open()
+        firewall.apply([Block(net("192.0.2.11"), now + 9)], [], now)
+        done = firewall.block_hosts(keys, [now + 100, now + 200, now + 300], now)
+        assert done == firewall._link.renews
+        if done:
+            ends = [firewall.blocked(now)[net(f"192.0.2.{n}")] for n in (10, 11, 12)]
+            assert ends == [pytest.approx(now + n, abs=2) for n in (100, 200, 300)]
+            assert not world.offender.connects(world.v4)
+            assert not firewall.disturbed()
+        before = firewall.blocked(now).keys()
+        assert not firewall.block_hosts(keys[:4] * 2, [now + 5, now + 50], now)
+        assert not firewall.block_hosts(b"\xc0\0\2\x0d", [now - 1], now)
+        firewall._link.renews = False
+        assert not firewall.block_hosts(b"\xc0\0\2\x0d", [now + 5], now)
+        assert firewall.blocked(now).keys() == before
+        firewall.close()
+
+
 def test_kernels_that_renew_are_told_by_their_release():
     """Whatever a distribution adds to the number; a release that cannot be read does not."""
     for release in ("6.12.0-amd64", "6.18.44", "7.0-rc1", "10.1"):

@@ -63,3 +63,28 @@ def test_a_single_element_is_packed_as_among_many(size, pairs):
             elements = nftsets.keys([pair], size, renew=True)
             (plain,) = nftsets.change(nftsets.NEW_ELEMENTS, CREATE, "guard", "s", elements)
             assert single.fill(*pair).data == Prepared(nftsets.SUBSYSTEM, plain).data
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.binary(min_size=4, max_size=4), st.integers(1, 2**63)), min_size=1))
+def test_hosts_are_packed_as_their_elements_are(pairs):
+    """All at once, to the byte."""
+    packed = nftsets.hosts(b"".join(key for key, _ in pairs), [left for _, left in pairs])
+    assert packed == b"".join(nftsets.keys(pairs, 4, renew=True))
+
+
+def test_many_hosts_are_several_messages_within_the_limit():
+    """As many elements are."""
+    keys = b"".join(number.to_bytes(4, "big") for number in range(5000))
+    messages = list(nftsets.add_hosts("guard", "s", keys, [1000] * 5000))
+    lists = [v for m in messages for kind, v in attributes(m, 20) if kind == 3]
+    assert max(map(len, lists)) < 65532
+    pairs = [(number.to_bytes(4, "big"), 1000) for number in range(5000)]
+    assert b"".join(lists) == b"".join(nftsets.keys(pairs, 4, renew=True))
+
+
+@pytest.mark.parametrize("odd", [100.0, 99.0, 100.01, 1e12])
+def test_an_odd_end_has_all_of_them_packed_one_by_one(odd: float):
+    """What is over, nearly over, or beyond the kernel's clock."""
+    assert nftsets.all_milliseconds([101.0, 102.5], 100.0) == [1000, 2500]
+    assert nftsets.all_milliseconds([101.0, odd], 100.0) is None

@@ -38,6 +38,31 @@ def test_verbs_do_what_the_role_says():
     assert answer(firewall, Verb.OPEN, b"") == (Verb.DONE, b"null")
 
 
+class Hosts(DryRun):
+    """A back end that takes all hosts at once, or as `takes` says."""
+
+    def __init__(self, takes: bool) -> None:
+        super().__init__()
+        self.takes, self.taken = takes, []
+
+    def block_hosts(self, keys, until, now):
+        """Remembers them."""
+        self.taken.append((keys, until, now))
+        return self.takes
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_hosts_are_handed_on_as_such_to_who_takes_them(takes: bool):
+    """Who cannot, or is asked for more than that, is told of blocks."""
+    firewall = Hosts(takes)
+    answer(firewall, Verb.APPLY, wire.change(1.0, [Block(A, 9.0)], []))
+    assert firewall.taken == [(A.packed, [9.0], 1.0)]
+    assert firewall.blocked(1.0) == ({} if takes else {A: 9.0})
+    answer(firewall, Verb.APPLY, wire.change(1.0, [Block(A, None)], []))
+    assert firewall.blocked(1.0) == {A: None}
+    assert len(firewall.taken) == 1
+
+
 def test_failures_are_answers():
     """The kind of the failure and its words."""
     ask = wire.change(1.0, [], [])

@@ -18,6 +18,7 @@ from guard.firewall.wire import (
     packet,
     packets,
     read_change,
+    read_hosts,
     read_single,
     single,
 )
@@ -157,3 +158,40 @@ def test_another_size_is_no_single_block(size: int):
         read_single(bytearray(single(1, 0, 1.0, Block(net("192.0.2.1"), None)) + b"x"), size)
         is None
     )
+
+
+_HOSTS = st.lists(
+    st.builds(Block, st.integers(0, 0xFFFFFFFF).map(lambda v: Network(4, v, 32)), _TIMES),
+    min_size=1,
+    max_size=5,
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.data(), _TIMES, _HOSTS)
+def test_hosts_are_read_as_the_change_that_they_are(data, now, block):
+    """Whatever bytes are wrong, what is read at all is what is read the long way."""
+    body = change(now, block, [])
+    for _ in range(data.draw(st.integers(0, 3))):
+        body = _spoilt(data.draw, body)
+    hosts = read_hosts(body)
+    if hosts is None:
+        return
+    found = read_change(body)
+    values = struct.unpack(f">{len(hosts.until)}I", hosts.keys)
+    blocks = [Block(Network(4, v, 32), end) for v, end in zip(values, hosts.until, strict=True)]
+    assert (hosts.now, blocks, []) == (found.now, list(found.block), found.release)
+
+
+@pytest.mark.parametrize("odd", ["2001:db8::1", "192.0.2.0/24", "::/0"])
+def test_only_addresses_of_ipv4_are_hosts(odd: str):
+    """What else there is in a change has it read the long way."""
+    host = Block(net("192.0.2.1"), 9.0)
+    assert read_hosts(change(1.0, [host], [])) == (bytes([192, 0, 2, 1]), [9.0], 1.0)
+    assert read_hosts(change(1.0, [], [])) is None
+    assert read_hosts(change(1.0, [host, Block(net(odd), 9.0)], [])) is None
+    assert read_hosts(change(1.0, [host], [net("192.0.2.2")])) is None
+    assert read_hosts(change(1.0, [host, Block(net("192.0.2.2"), None)], [])) is None
+    assert read_hosts(change(1.0, [host, host._replace(until=math.nan)], [])) is None
+    assert read_hosts(change(-1.0, [host], [])) is None
+    assert read_hosts(change(1.0, [host], []) + b"x") is None
