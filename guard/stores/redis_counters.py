@@ -20,6 +20,8 @@ from guard.stores.redis_batch import index_key, read, slot_of, text_of
 from guard.stores.redis_link import RedisLink
 from guard.stores.stream import KEY as STREAM
 
+# The script: what windows are, the common cases of that, and what is done with them.
+COUNT = "window+order+count"
 MOST_LATE = 100_000
 AT_ONCE = 2000
 
@@ -162,7 +164,7 @@ class RedisCounters:
             names += [STREAM] if call.entries else []
             names.append(f"guard:last:{slot}:{host}")
             arguments.insert(2, number)
-        found = asked.filled(self._link.run("count", names, arguments))
+        found = asked.filled(self._link.run(COUNT, names, arguments))
         if late or not call.places:
             return [(-1, overflow) for _, overflow in found]
         return [(call.places[index], overflow) for index, overflow in found]

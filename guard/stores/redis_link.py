@@ -16,8 +16,9 @@ from guard.roles import Forbidden, Unavailable
 
 @cache
 def script(name: str) -> tuple[str, str]:
-    """The text of a script and its SHA-1, by which Redis knows it."""
-    text = files("guard.stores").joinpath("lua", f"{name}.lua").read_text("ascii")
+    """The text of a script and its SHA-1, by which Redis knows it; `a+b` is two files in a row."""
+    folder = files("guard.stores").joinpath("lua")
+    text = "".join(folder.joinpath(f"{part}.lua").read_text("ascii") for part in name.split("+"))
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
