@@ -107,6 +107,13 @@ class Checked(Protocol):
 
 
 @runtime_checkable
+class Glanced(Checked, Protocol):
+    """Can look at its own rules often, at next to no cost: every `glance` seconds."""
+
+    glance: float
+
+
+@runtime_checkable
 class Watched(Protocol):
     """Notices at once, and without reading everything, that somebody else was here."""
 

@@ -23,6 +23,7 @@ from guard.firewall.abilities import (
     Capped,
     Checked,
     Counting,
+    Glanced,
     Grouping,
     Settling,
     Tidying,
@@ -129,6 +130,7 @@ class Mirror:
         self._noticed: tuple[str, ...] = ()
         self._dirty_in_a_row = 0
         self._latest = 0.0
+        self._glanced = 0.0
         self._warned: set[str] = set()
         self.report: Report | None = None
 
@@ -194,7 +196,7 @@ class Mirror:
 
     def step(self, now: float) -> None:
         """Applies what changed in the ledger since the last call, and what has ended."""
-        if not self._settled() or self._broken or self._removed():
+        if not self._settled() or self._broken or self._removed(now):
             self.start(now)
             return
         if isinstance(self._firewall, Untimed):
@@ -308,13 +310,11 @@ class Mirror:
             return False
         return True
 
-    def _removed(self) -> bool:
-        """Whether somebody took away what is not merely an element."""
+    def _removed(self, now: float) -> bool:
+        """Whether somebody took away what is not merely an element, as far as is told at once."""
         firewall = self._firewall
-        if not isinstance(firewall, Watched):
-            return False
         with self._guarded():
-            if not firewall.disturbed():
+            if not self._to_be_looked_at(now):
                 return False
             self._suspect = True
             faults = firewall.faults() if isinstance(firewall, Checked) else []
@@ -322,6 +322,15 @@ class Mirror:
             _log.warning("firewall: %s; laying everything anew", fault)
         self._noticed = tuple(dict.fromkeys((*self._noticed, *faults)))
         return bool(faults)
+
+    def _to_be_looked_at(self, now: float) -> bool:
+        firewall = self._firewall
+        if isinstance(firewall, Watched):
+            return firewall.disturbed()
+        if not isinstance(firewall, Glanced) or 0 <= now - self._glanced < firewall.glance:
+            return False
+        self._glanced = now
+        return True
 
     def _wanted(self, now: float) -> dict[str, Ends]:
         """All that each share is to block; notes what protection keeps out."""

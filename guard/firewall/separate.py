@@ -144,6 +144,7 @@ class Separated:
             "disturbed": {"disturbed": self._disturbed},
             "dropped": {"dropped": self._dropped},
             "longest": {"longest": told["longest"]},
+            "glance": {"glance": told["glance"]},
             "groups": {
                 "groups": tuple(told["groups"]),
                 "group": {n: _Part(self._asking, i) for i, n in enumerate(told["groups"], 1)}.get,

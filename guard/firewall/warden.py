@@ -26,6 +26,7 @@ from guard.firewall.abilities import (
     Capped,
     Checked,
     Counting,
+    Glanced,
     Grouping,
     Holding,
     Hosting,
@@ -51,6 +52,7 @@ ABILITIES: dict[str, Any] = {
     "expire": Untimed,
     "longest": Capped,
     "faults": Checked,
+    "glance": Glanced,
     "disturbed": Watched,
     "dropped": Counting,
     "groups": Grouping,
@@ -289,12 +291,14 @@ def _introduction(choice: Choice) -> bytes:
     firewall, reason = choice
     able = [name for name, ability in ABILITIES.items() if isinstance(firewall, ability)]
     longest = firewall.longest if isinstance(firewall, Capped) else None
+    glance = firewall.glance if isinstance(firewall, Glanced) else None
     groups = firewall.groups if isinstance(firewall, Grouping) else ()
     told = {
         "name": firewall.name,
         "reason": reason,
         "able": able,
         "longest": longest,
+        "glance": glance,
         "groups": groups,
     }
     return json.dumps(told).encode()

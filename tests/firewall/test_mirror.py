@@ -18,6 +18,7 @@ from guard.firewall.iptables import IPTables
 from guard.firewall.mirror import Mirror, Report
 from guard.firewall.nftables import NFTables
 from guard.firewall.share import difference, ends
+from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
 from guard.roles import Firewall, Unavailable
@@ -411,6 +412,28 @@ def test_what_many_feeds_list_is_counted_once_when_it_is_missing(world: World):
         assert mirror.reconcile(time.time()) == Report(1, 1, 1, 0)
         assert mirror.reconcile(time.time()) == Report(1, 1, 0, 0)
         firewall.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("rules", "program"), [(Legacy, "iptables-legacy"), (Nft, "iptables-nft")])
+def test_rules_that_somebody_flushed_are_back_at_the_next_glance(world: World, rules, program: str):
+    """As firewalld flushes them whenever it reloads; nobody waits for the next comparison."""
+    now = time.time()
+    with mirrored(world, IPTables((25,), rules=rules())) as made:
+        made.claim(A)
+        made.mirror.step(now + 10)
+        world.run(program, "-t", "raw", "-F")
+        made.mirror.step(now + 11)
+        assert world.offender.connects(world.v4), "looked at every step"
+        made.mirror.step(now + 12)
+        assert world.offender.dropped(world.v4)
+        made.mirror.reconcile(now + 13)
+        assert "somebody removed the jump to GUARD (IPv4)" in made.mirror.report.faults
+        assert not made.mirror.alarm
+        made.mirror.step(now - 3600)  # a clock that was set back holds nothing up
+        world.run(program, "-t", "raw", "-F")
+        made.mirror.step(now - 3590)
+        assert world.offender.dropped(world.v4)
 
 
 @pytest.mark.root
