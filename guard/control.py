@@ -1,10 +1,11 @@
 """How the commands meet a running daemon: JSON lines over a unix socket.
 
 A request is `{"do": NAME, ...arguments}`, an answer `{"result": ...}` or `{"error": TEXT, "code":
-EXIT CODE}`. Who may use the socket may do everything: its mode is 0660, its group the daemon's
-until an operator changes it. The kernel says who asks: root, the daemon's own user and members
-of that group are answered, nobody else, whatever becomes of the mode. Requests are not strangers'
-bytes, yet a bad one gets an error and never stops the daemon.
+EXIT CODE}`; before it come any number of `{"part": ...}` where what is asked for is long. Who may use
+the socket may do everything: its mode is 0660, its group the daemon's until an operator changes it.
+The kernel says who asks: root, the daemon's own user and members of that group are answered, nobody
+else, whatever becomes of the mode. Requests are not strangers' bytes, yet a bad one gets an error
+and never stops the daemon.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 from pwd import getpwuid
 from struct import Struct, unpack
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from guard.roles import BadInput, Forbidden, GuardError, Refused, Unavailable
 
@@ -77,8 +81,10 @@ async def serve(path: Path, do: Do) -> asyncio.Server:
                 if not allowed:
                     writer.write(_REFUSED)
                     return
-                writer.write(json.dumps(await _answer(do, line)).encode() + b"\n")
-                await writer.drain()
+                async with aclosing(_answers(do, line)) as answers:
+                    async for answer in answers:
+                        writer.write(answer + b"\n")
+                        await writer.drain()
         except (ConnectionError, ValueError):
             log.info("a command went away, or sent a line beyond %d bytes", LIMIT)
         except asyncio.CancelledError:
@@ -111,15 +117,23 @@ def _bind(path: Path) -> socket.socket:
     return bound
 
 
-async def _answer(do: Do, line: bytes) -> dict[str, Any]:
+async def _answers(do: Do, line: bytes) -> AsyncGenerator[bytes, None]:
+    """The lines of an answer: parts, where there are any, and then the result or an error."""
     try:
         request = json.loads(line)
-        return {"result": await do(request.pop("do"), request)}
+        answer = await do(request.pop("do"), request)
+        if isinstance(answer, AsyncGenerator):
+            async with aclosing(answer):
+                async for part in answer:
+                    yield msgspec.json.encode({"part": part})
+            answer = None
+        last = {"result": answer}
     except GuardError as error:
-        return {"error": str(error), "code": 65 if isinstance(error, BadInput) else 69}
+        last = {"error": str(error), "code": 65 if isinstance(error, BadInput) else 69}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         log.warning("bad request at the control socket: %s", error)
-        return {"error": f"bad request: {type(error).__name__}", "code": 65}
+        last = {"error": f"bad request: {type(error).__name__}", "code": 65}
+    yield json.dumps(last).encode()
 
 
 def _alive(path: Path) -> bool:
@@ -131,24 +145,69 @@ def _alive(path: Path) -> bool:
         return True
 
 
+class Line:
+    """A connection to the daemon at `path`, for any number of questions.
+
+    Raises NoDaemon or Forbidden.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with ExitStack() as stack:
+            self._connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            self._connection.settimeout(TIMEOUT)
+            with self._errors():
+                self._connection.connect(str(path))
+            self._stream = stack.enter_context(self._connection.makefile("rb"))
+            self._stack = stack.pop_all()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError:
+            raise Forbidden(f"not permitted to use the socket {self._path}") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            start = "start it with `guard up`"
+            raise NoDaemon(f"no daemon answers at {self._path}; {start}") from None
+        except OSError as error:
+            raise Unavailable(f"the daemon at {self._path} does not answer: {error}") from None
+
+    def ask(self, name: str, **arguments: Any) -> Any:
+        """What the daemon answers, or raises."""
+        *_, (_, result) = self._answers(name, arguments)
+        return result
+
+    def parts(self, name: str, **arguments: Any) -> Iterator[Any]:
+        """The parts of a long answer, as they come."""
+        return (answer for part, answer in self._answers(name, arguments) if part)
+
+    def _answers(self, name: str, arguments: dict[str, Any]) -> Iterator[tuple[bool, Any]]:
+        """(whether it is but a part, what it says), to the last, which is none."""
+        self._connection.settimeout(PATIENCE.get(name, TIMEOUT))
+        with self._errors():
+            self._connection.sendall(json.dumps({"do": name, **arguments}).encode() + b"\n")
+        while True:
+            with self._errors():
+                line = self._stream.readline()
+            if not line:
+                raise Unavailable(f"the daemon at {self._path} closed the connection")
+            answer = msgspec.json.decode(line) if line.startswith(b'{"part"') else json.loads(line)
+            if "error" in answer:
+                raise _ERRORS.get(answer["code"], Unavailable)(answer["error"])
+            if "part" not in answer:
+                yield False, answer["result"]
+                return
+            yield True, answer["part"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
 def call(path: Path, name: str, **arguments: Any) -> Any:
     """Asks the daemon at `path`. Raises NoDaemon, Forbidden, or what the daemon answers."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(PATIENCE.get(name, TIMEOUT))
-        try:
-            connection.connect(str(path))
-            connection.sendall(json.dumps({"do": name, **arguments}).encode() + b"\n")
-            with connection.makefile("rb") as stream:
-                line = stream.readline()
-        except PermissionError:
-            raise Forbidden(f"not permitted to use the socket {path}") from None
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise NoDaemon(f"no daemon answers at {path}; start it with `guard up`") from None
-        except OSError as error:
-            raise Unavailable(f"the daemon at {path} does not answer: {error}") from None
-    if not line:
-        raise Unavailable(f"the daemon at {path} closed the connection")
-    answer = json.loads(line)
-    if "error" in answer:
-        raise _ERRORS.get(answer["code"], Unavailable)(answer["error"])
-    return answer["result"]
+    with Line(path) as line:
+        return line.ask(name, **arguments)

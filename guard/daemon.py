@@ -13,7 +13,7 @@ import gc
 import logging
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -168,7 +168,11 @@ class Daemon:
 
     async def _in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        try:
+            done = loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        except RuntimeError:  # it was shut down while a command waited
+            raise Unavailable("Guard stops") from None
+        return await done
 
     async def _listen(self, watched: Watched, engine: EngineParts) -> None:
         """Keeps one source going, and remembers what the operator wants to know of it."""
@@ -346,6 +350,8 @@ class Daemon:
             return {**await self._in_thread(engine.status, now), **self._status(now)}
         if name in ("feeds", "feeds_sync", "feeds_forget"):
             return await self._feeds(engine, name, arguments)
+        if name == "unban_all" and arguments.get("parts"):
+            return self._unban_all(engine, now)
         if (verb := engine.verbs.get(name)) is not None:
             return await in_thread(partial(verb, now=now, **arguments), name)
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
@@ -353,6 +359,25 @@ class Daemon:
             # The command's answer means that the kernel has it.
             await self._in_thread(engine.mirror.step, self.clock())
         return answer
+
+    async def _unban_all(self, engine: EngineParts, now: float) -> AsyncGenerator[Any, None]:
+        """How many there are; then the rows, piece by piece, with the engine's other work between.
+
+        What was begun is finished, though whoever asked may go away.
+        """
+        operations = engine.operations
+        yield await self._in_thread(operations.ledger.size, now)
+        pieces = operations.emptying(now)
+        rows = await self._in_thread(next, pieces, None)
+        try:
+            await self._in_thread(engine.mirror.step, self.clock())
+            while rows is not None:
+                yield rows
+                rows = await self._in_thread(next, pieces, None)
+        except (GeneratorExit, GuardError):
+            while rows is not None:
+                rows = await self._in_thread(next, pieces, None)
+            raise
 
     async def _feeds(self, engine: EngineParts, name: str, arguments: dict[str, Any]) -> Any:
         """Answers `guard feeds`: servers of others are waited for outside the engine's thread."""

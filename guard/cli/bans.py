@@ -6,7 +6,8 @@ kernel then follows when the daemon starts.
 
 from __future__ import annotations
 
-import logging
+import json
+import sys
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 
 import click
 
+from guard.cli.asking import ask, asking
 from guard.cli.options import config_option, json_option, print_json, print_rows
-from guard.cli.tables import show_table
+from guard.cli.progress import progress
+from guard.cli.tables import PAGES, show_table
 from guard.lib.clock import now as clock
 from guard.lib.durations import format_duration
 from guard.lib.logs import legible, printable
@@ -23,34 +26,6 @@ from guard.lib.networks import parse_network
 
 # How many counted rejections of a jail `guard explain` shows one by one.
 LAST = 5
-_NO_DAEMON = "no daemon runs: noted in the ledger, enforced when it starts"
-_NO_DAEMON_HERE = "no daemon runs here: noted in Redis, and enforced by the hosts that share it"
-
-
-def ask(config: Path | None, name: str, **arguments: Any) -> Any:
-    """What the daemon, or without one the store, answers to `name`."""
-    from guard import assemble
-    from guard.config import load
-    from guard.control import NoDaemon, call
-
-    settings = load(config)
-    try:
-        return call(settings.state.meeting, name, **arguments)
-    except NoDaemon:
-        if name == "status":
-            raise
-        if name == "opinions":
-            with assemble.checks_by_hand(settings) as checks:
-                return checks.opinions(now=clock(), **arguments) if checks is not None else []
-        # What a daemon logs of these, the command says itself.
-        for logger in ("guard.bans", "guard.operations"):
-            logging.getLogger(logger).addHandler(logging.NullHandler())
-        with assemble.operations(settings) as operations:
-            answer = operations.do(name, arguments, clock())
-        if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
-            shared = settings.store.url is not None and name not in ("pause", "resume")
-            click.echo(_NO_DAEMON_HERE if shared else _NO_DAEMON, err=True)
-        return answer
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -118,22 +93,46 @@ def unban(network: str | None, everyone: bool, config: Path | None, as_json: boo
     """End every claim on NETWORK, whoever made it. Exit code 1 when it had none."""
     if (network is None) is not everyone:
         raise click.UsageError("give either a NETWORK or --all")
-    rows = ask(config, "unban_all") if everyone else ask(config, "unban", network=network)
-    if as_json:
-        for row in rows:
-            print_json(row)
-    for row in [] if as_json else rows:
-        click.echo(f"un-banned {row['network']} ({row['source']})")
+    if network is None:
+        _unban_all(config, as_json=as_json)
+        return
+    rows = ask(config, "unban", network=network)
+    click.echo(_un_banned(rows, as_json=as_json), nl=False)
     if not rows:
         for line in _not_banned(config, network):
             click.echo(line, err=True)
-        raise click.exceptions.Exit(0 if everyone else 1)
+        raise click.exceptions.Exit(1)
 
 
-def _not_banned(config: Path | None, network: str | None) -> list[str]:
+def _un_banned(rows: list[dict[str, Any]], *, as_json: bool) -> str:
+    """A line for each, all in one text: there may be a million."""
+    if as_json:
+        return "".join(f"{json.dumps(row)}\n" for row in rows)
+    return "".join(f"un-banned {row['network']} ({row['source']})\n" for row in rows)
+
+
+def _unban_all(config: Path | None, *, as_json: bool) -> None:
+    """Un-bans everybody; on a terminal too many to read are counted instead of listed."""
+    number = 0
+    with asking(config) as answers:
+        parts = answers.parts("unban_all")
+        total = next(parts)
+        few = total <= PAGES or not sys.stdout.isatty()
+        with progress("un-banning", total) as advance:
+            for rows in parts:
+                number += len(rows)
+                advance(len(rows))
+                if few or as_json:
+                    click.echo(_un_banned(rows, as_json=as_json), nl=False)
+        answers.noted("unban_all")
+    if not number:
+        click.echo("nobody is banned", err=True)
+    elif not few and not as_json:
+        click.echo(f"un-banned {number}")
+
+
+def _not_banned(config: Path | None, network: str) -> list[str]:
     """What to say to whom un-bans somebody without a claim: perhaps a wider block has one."""
-    if network is None:
-        return ["nobody is banned"]
     asked = parse_network(network)
     held = ask(config, "explain", address=network)["claims"]
     wider = [row for row in held if parse_network(row["network"]).covers(asked)]

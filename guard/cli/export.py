@@ -178,7 +178,7 @@ def _listed(
     config: Path | None, form: Callable[[list[str], str], str], reply: str, *, keep: bool
 ) -> str | None:
     """The file's text; None to keep what is there, where nobody answers and `keep` says so."""
-    from guard.cli.bans import ask
+    from guard.cli.asking import ask
     from guard.roles import Unavailable
 
     try:

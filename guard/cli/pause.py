@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from guard.cli.bans import ask
+from guard.cli.asking import ask
 from guard.cli.options import config_option, json_option, print_json
 from guard.lib.durations import format_duration
 

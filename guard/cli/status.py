@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from guard.cli.bans import ask
+from guard.cli.asking import ask
 from guard.cli.options import config_option, json_option, print_json
 from guard.cli.tables import show_table
 

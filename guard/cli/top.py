@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from guard.cli.bans import ask
+from guard.cli.asking import ask
 from guard.cli.options import config_option, json_option, print_json
 from guard.cli.tables import show
 from guard.lib.clock import now as clock

@@ -55,12 +55,18 @@ class Crowd:
             return
         gone: dict[Network, list[Network]] = {}
         whole: list[Network] = []
-        for network in networks:
-            block = block_of(network, self._settings)
-            if block == network:
+        shift = 32 - self._settings.ipv4_prefix
+        blocks: dict[int, list[Network]] = {}
+        for network in networks:  # perhaps a million
+            version, value, length = network
+            if version == 4 and length == 32 and shift:
+                blocks.setdefault(value >> shift, []).append(network)
+            elif (block := block_of(network, self._settings)) == network:
                 whole.append(block)
             else:
                 gone.setdefault(block, []).append(network)
+        for value, members in blocks.items():
+            gone.setdefault(Network(4, value << shift, 32 - shift), []).extend(members)
         self._crowds.leave(gone | {block: [] for block in whole})
 
     def _claimed(self, block: Network, time: float) -> bool:

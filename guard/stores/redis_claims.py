@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from guard.events import Claim
-from guard.lib.networks import Network, parse_network
+from guard.lib.networks import Network, parse_network, read_address
 
 log = logging.getLogger("guard.stores")
 
@@ -40,7 +40,8 @@ def claims_of(source: str, held: Mapping[bytes, bytes], now: float) -> Iterator[
     """The live ones among the claims of a hash."""
     for text, value in held.items():
         try:
-            network = parse_network(text.decode())
+            word = text.decode()
+            network = parse_network(word) if "/" in word else read_address(word)
         except ValueError:
             _pass_over(source, text)
             continue

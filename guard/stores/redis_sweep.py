@@ -26,8 +26,10 @@ from guard.stores.redis_claims import (
 from guard.stores.redis_link import RedisLink
 
 PIECE = 3000  # in one call, for which others wait some milliseconds
-TOGETHER = 15_000  # handed on at once
+TOGETHER = 10_000  # handed on at once
 _KEPT = 3600
+# Seconds between the ages of one call and the next: what is moved side by side is moved fast.
+_APART = 2.0**-20
 
 
 def sweep(link: RedisLink, now: float) -> Iterator[Ended]:
@@ -37,24 +39,45 @@ def sweep(link: RedisLink, now: float) -> Iterator[Ended]:
     sources = [name.decode() for name in link.run("sweep", keys, [CLAIMS, aside, _KEPT])]
     # As much as a first answer, so that whoever waits for it knows that it is done.
     yield Ended([], frozenset())
-    yield from ahead(_leave(link, sources, aside, now))
+    for source, held, again in ahead(_leave(link, sources, aside, now)):
+        still = {text: held[text] for text in again}
+        kept = frozenset(claim.network for claim in claims_of(source, still, now))
+        yield Ended([*claims_of(source, held, now)], kept)
 
 
-def _leave(link: RedisLink, sources: list[str], aside: str, now: float) -> Iterator[Ended]:
+def _leave(
+    link: RedisLink, sources: list[str], aside: str, now: float
+) -> Iterator[tuple[str, dict[bytes, bytes], set[bytes]]]:
+    """What each source had claimed, and which of these networks are claimed still or once more."""
+    places = [aside + name for name in sources]
+    # In turns: while Redis does this, those that were read are told of.
+    ages = _age(link, [place for place in places if place.startswith(f"{aside}jail:")], now)
     for number, source in enumerate(sources):
-        later = [aside + name for name in sources[number + 1 :]]
-        keys = [aside + source, STRUCK, SOURCES, *later]
-        cursor, held, again = b"0", dict[bytes, bytes](), list[bytes]()
-        while True:
-            arguments = [CLAIMS, source, repr(float(now)), cursor, PIECE]
-            cursor, flat, claimed = link.run("swept", keys, arguments)
-            held.update(zip(flat[::2], flat[1::2], strict=True))
-            again += claimed
-            if cursor == b"0" or len(held) >= TOGETHER:
-                claims = [*claims_of(source, held, now)]
-                more = {text.decode() for text in again}
-                still = {c.network for c in claims if str(c.network) in more} if more else ()
-                yield Ended(claims, frozenset(still))
-                held, again = {}, []
-            if cursor == b"0":
-                break
+        cursor = b""
+        while cursor != b"0":
+            held, again = dict[bytes, bytes](), set[bytes]()
+            while cursor != b"0" and len(held) < TOGETHER:
+                keys = [places[number], SOURCES, *places[number + 1 :]]
+                cursor, flat, more = link.run("swept", keys, [CLAIMS, cursor or 0, PIECE])
+                held.update(zip(flat[::2], flat[1::2], strict=True))
+                again.update(more)
+                next(ages, None)
+            yield source, held, again
+    for _ in ages:
+        yield "", {}, set()
+    with link.errors():
+        for place in places:
+            link.client.unlink(place)
+
+
+def _age(link: RedisLink, ended: list[str], now: float) -> Iterator[None]:
+    """Has the strikes of networks that jails had claimed count their age from `now`."""
+    left = calls = 0
+    while ended:
+        time = repr(now - calls * _APART)
+        arguments = [CLAIMS, time, repr(float(now)), left, PIECE]
+        found, stay = link.run("aged", [STRUCK, SOURCES, *ended], arguments)
+        left, calls = left + stay, calls + 1
+        if found < PIECE:
+            return
+        yield

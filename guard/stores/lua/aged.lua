@@ -1,0 +1,32 @@
+-- Has the strikes of some networks count their age from now: their bans were ended early.
+--
+-- KEYS     struck, sources (docs/redis.md), and where sweep.lua put the claims of jails
+-- ARGV[1]  prefix of the claims' keys; the source follows
+-- ARGV[2]  the time to count from; ARGV[3] those later than this, ARGV[4] of them so many left out
+-- ARGV[5]  at most so many
+-- Returns  how many there were, and how many of these stay as they are
+--
+-- In the order of their ends, so that Redis finds each beside the one before.
+local call = redis.call
+local networks = call('ZRANGEBYSCORE', KEYS[1], '(' .. ARGV[3], '+inf', 'LIMIT', ARGV[4], ARGV[5])
+if #networks == 0 then return { 0, 0 } end
+local ended, live = {}, {}
+for number = 3, #KEYS do
+  for i, claim in ipairs(call('HMGET', KEYS[number], unpack(networks))) do
+    ended[i] = ended[i] or claim
+  end
+end
+for _, source in ipairs(call('SMEMBERS', KEYS[2])) do
+  for i, claim in ipairs(call('HMGET', ARGV[1] .. source, unpack(networks))) do
+    live[i] = live[i] or claim
+  end
+end
+local struck = {}
+for i, network in ipairs(networks) do
+  if ended[i] and not live[i] then
+    struck[#struck + 1] = ARGV[2]
+    struck[#struck + 1] = network
+  end
+end
+if #struck > 0 then call('ZADD', KEYS[1], unpack(struck)) end
+return { #networks, #networks - #struck / 2 }
