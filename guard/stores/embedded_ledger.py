@@ -16,7 +16,7 @@ import msgspec
 
 from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network, parse_network
-from guard.stores.book import Book, Record
+from guard.stores.book import Book
 from guard.stores.database import Database
 
 SCHEMA = """
@@ -126,10 +126,10 @@ class EmbeddedLedger:
 
     def _save(self) -> None:
         dirty = self._book.drain()
-        if self._file is None or not (dirty.claims or dirty.records):
+        if self._file is None or not (dirty.claims or dirty.strikes):
             return
         encode = msgspec.json.Encoder().encode
-        text = {network: str(network) for network in dirty.records}
+        text = {network: str(network) for network in dirty.strikes}
         for _, network in dirty.claims:
             if network not in text:
                 text[network] = str(network)
@@ -149,15 +149,15 @@ class EmbeddedLedger:
             )
             connection.executemany(
                 "DELETE FROM records WHERE network = ?",
-                [(text[network],) for network, record in dirty.records.items() if record is None],
+                [(text[network],) for network, row in dirty.strikes.items() if row is None],
             )
             self._file.write(
                 connection,
                 "INSERT OR REPLACE INTO records VALUES",
                 [
-                    (text[network], encode(record.strikes).decode(), record.ended)
-                    for network, record in dirty.records.items()
-                    if record is not None
+                    (text[network], encode(row.strikes).decode(), row.ended)
+                    for network, row in dirty.strikes.items()
+                    if row is not None
                 ],
             )
 
@@ -170,6 +170,6 @@ class EmbeddedLedger:
         ):
             book.put(Claim(parse_network(network), source, *rest))
         for network, strikes, ended in self._file.query("SELECT * FROM records"):
-            end = math.inf if ended is None else ended
-            book.put_record(parse_network(network), Record(json.loads(strikes), end))
+            book.remember(Remembered(parse_network(network), json.loads(strikes), ended))
+        book.drain()
         return book

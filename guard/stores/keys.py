@@ -20,6 +20,6 @@ def key_of(network: Network) -> Key:
 
 def network_of(key: Key) -> Network:
     """The network whose key is `key`."""
-    if isinstance(key, int):
-        return Network(4, key >> 6, key & 63)
+    if isinstance(key, int):  # half the cost of a named tuple's own
+        return tuple.__new__(Network, (4, key >> 6, key & 63))
     return Network(6, int.from_bytes(key[:16], "big"), key[16])
