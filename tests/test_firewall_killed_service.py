@@ -57,7 +57,10 @@ def child_of(process: int) -> int:
 
 
 def privileged(service: Service) -> tuple[int, int]:
-    """The keeper of the firewall's process, and that process."""
+    """The keeper of the firewall's process, and that process.
+
+    To be killed in the other order: the one that works could be a keeper by then.
+    """
     keeper = child_of(service.process.pid)
     return keeper, child_of(keeper)
 
@@ -104,7 +107,7 @@ def test_both_are_killed(running):
     world, service = running
     service.ask("ban", "192.0.2.11")
     refused(world, 3)
-    for process in privileged(service):
+    for process in reversed(privileged(service)):
         os.kill(process, signal.SIGKILL)
     # By itself where it watches the kernel, else over the next ban.
     assert eventually(lambda: ended_over_a_ban(service)), service.said()
@@ -141,7 +144,7 @@ def test_without_somebody_who_starts_it_again_it_stays(tmp_path):
             service.start(seconds=3)
         assert eventually(lambda: world.offender.connects(SERVER)), service.said()
         service.ask("ban", "192.0.2.11")
-        for process in privileged(service):
+        for process in reversed(privileged(service)):
             os.kill(process, signal.SIGKILL)
         assert eventually(lambda: "process is gone" in service.ask("status")[0]["firewall"])
         assert world.offender.dropped(SERVER, source="192.0.2.11")

@@ -191,10 +191,9 @@ def again(firewall: Separated) -> bool:
 
 def test_when_all_of_it_is_killed_the_caller_is_told(firewall: Separated):
     """Nobody with privileges is left to bring it back, and nobody is waited for."""
-    child = worker(firewall)
+    os.kill(worker(firewall), signal.SIGKILL)  # first: it could be the keeper by then
     firewall._process.kill()
     firewall._process.wait()
-    os.kill(child, signal.SIGKILL)
     with pytest.raises(Lost, match="gone"):
         firewall.blocked(1.0)
     with pytest.raises(Unavailable, match="gone"):
