@@ -70,6 +70,11 @@ class Link:
         if changed and nftrules.generation(self.netlink) != before:
             self.generation = self.generation + 1 & 0xFFFFFFFF
 
+    def add(self, messages: Iterable[bytes]) -> None:
+        """As `send`, of elements that end: each is new, or ends anew, and that is a change."""
+        if self.netlink.transact(nftsets.SUBSYSTEM, messages):
+            self.generation = self.generation + 1 & 0xFFFFFFFF
+
     def send_one(self, kind: Set, key: bytes, left: int) -> None:
         """Adds one element to a hash set, as `send` would, at half the cost."""
         single = self._singles.get((kind, left > 0))
@@ -141,7 +146,7 @@ class Group:
         if kind is None or left is None or not (each and self._link.renews):
             return False
         with self._link.explained():
-            self._link.send(nftsets.add_hosts(self._table, kind.name, keys, left))
+            self._link.add(nftsets.add_hosts(self._table, kind.name, keys, left))
         return True
 
     def _apply_one(self, network: Network, until: float | None, now: float) -> bool:

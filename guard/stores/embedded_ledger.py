@@ -1,8 +1,4 @@
-"""The ledger of one host: in memory for reading, in SQLite before anybody is told it is done.
-
-The kernel alone may hear of a claim before the disk does, for a disk takes its time: see
-guard/pipeline/pipeline.py for why no crash between the two loses or leaves a ban.
-"""
+"""The ledger of one host: in memory for reading, in SQLite before anybody is told it is done."""
 
 from __future__ import annotations
 
@@ -39,20 +35,8 @@ class EmbeddedLedger:
 
     def claim(self, claims: Sequence[Claim], now: float) -> list[Claim]:
         """The role's."""
-        made = self.claim_soon(claims, now)
-        self.flush()
-        return made
-
-    def claim_soon(self, claims: Sequence[Claim], now: float) -> list[Claim]:
-        """The role's."""
-        with self._kept():
-            self._book.expire(now)
-            return [self._book.claim(claim, now) for claim in claims]
-
-    def flush(self) -> None:
-        """The role's."""
-        with self._kept():
-            self._save()
+        with self._change(now) as book:
+            return [book.claim(claim, now) for claim in claims]
 
     def withdraw(self, network: Network | None, source: str | None, now: float) -> list[Claim]:
         """The role's."""
@@ -107,17 +91,14 @@ class EmbeddedLedger:
 
     @contextmanager
     def _change(self, now: float) -> Iterator[Book]:
-        """The book to be changed; written when the block ends."""
-        with self._kept():
+        """The book to be changed; written when the block ends.
+
+        Where anything fails it is read anew, as it is on disk.
+        """
+        try:
             self._book.expire(now)
             yield self._book
             self._save()
-
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """Reads the book anew, as it is on disk, where anything fails."""
-        try:
-            yield
         except BaseException:
             if self._file is not None:
                 self._life = secrets.token_hex(4)

@@ -211,6 +211,7 @@ def test_hosts_are_blocked_as_blocks_are(world: World):
             ends = [firewall.blocked(now)[net(f"192.0.2.{n}")] for n in (10, 11, 12)]
             assert ends == [pytest.approx(now + n, abs=2) for n in (100, 200, 300)]
             assert not world.offender.connects(world.v4)
+            assert firewall.block_hosts(keys, [now + 100, now + 200, now + 300], now)
             assert not firewall.disturbed()
         before = firewall.blocked(now).keys()
         assert not firewall.block_hosts(keys[:4] * 2, [now + 5, now + 50], now)

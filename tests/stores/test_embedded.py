@@ -109,39 +109,18 @@ def _network(row):
     return row.network
 
 
-def test_a_claim_that_is_made_soon_is_known_at_once_and_on_disk_after_a_flush(tmp_path):
-    """Whoever reads the ledger sees it; a process killed before the flush never made it."""
-    store = EmbeddedStore(tmp_path)
-    cursor, _ = store.ledger.changes("")
-    made = store.ledger.claim_soon([claim(A)], NOW)
-    assert store.ledger.claims(NOW) == made
-    assert store.ledger.changes(cursor)[1] == {A}
-    on_disk = sqlite3.connect(tmp_path / "ledger.db")
-    assert on_disk.execute("SELECT count(*) FROM claims").fetchone() == (0,)
-    store.ledger.flush()
-    assert on_disk.execute("SELECT network FROM claims").fetchall() == [("192.0.2.1",)]
-    store.ledger.claim_soon([claim(B)], NOW)
-    store.ledger.withdraw(A, None, NOW)
-    assert on_disk.execute("SELECT network FROM claims").fetchall() == [("192.0.2.2",)]
-    on_disk.close()
-    store.close()
-
-
-def test_claims_made_soon_that_cannot_be_written_are_not_made(tmp_path):
+def test_claims_that_cannot_be_written_are_not_made(tmp_path):
     """None of them, whoever follows is told to read all anew, and those of before stay."""
     store = EmbeddedStore(tmp_path)
     store.ledger.claim([claim(A)], NOW)
     cursor, _ = store.ledger.changes("")
-    store.ledger.claim_soon([claim(B)], NOW)
     holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     store.ledger._file._connection.execute("PRAGMA busy_timeout = 1")
     with pytest.raises(Unavailable):
-        store.ledger.flush()
+        store.ledger.claim([claim(B)], NOW)
     holder.execute("ROLLBACK")
     holder.close()
     assert [c.network for c in store.ledger.claims(NOW)] == [A]
     assert store.ledger.changes(cursor)[1] is None
-    store.ledger.flush()
-    assert [c.network for c in store.ledger.claims(NOW)] == [A]
     store.close()
