@@ -138,19 +138,14 @@ def take(
 def _wanted(
     claims: Sequence[Claim], protection: Protection, now: float, taken: Taken
 ) -> Iterator[Claim]:
+    carving = protection if isinstance(protection, Carving) else None
     for claim in claims:
         if claim.until is not None and claim.until <= now:
             taken.counts["ended"] += 1
-        elif not _blockable(claim.network, protection):
-            taken.counts["protected"] += 1
-        else:
+        elif carving.carve(claim.network) if carving else not protection.protects(claim.network):
             yield claim
-
-
-def _blockable(network: Network, protection: Protection) -> bool:
-    if isinstance(protection, Carving):
-        return bool(protection.carve(network))
-    return protection.protects(network) is None
+        else:
+            taken.counts["protected"] += 1
 
 
 def _implied(claims: Sequence[Claim], ledger: Ledger, now: float) -> Iterator[Remembered]:

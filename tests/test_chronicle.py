@@ -1,8 +1,9 @@
 """What is told of bans: each once, and its end when nobody claims the network any more."""
 
+import guard.chronicle
 from guard.chronicle import Chronicle
-from guard.events import Claim
-from guard.lib.networks import parse_network
+from guard.events import Claim, Ended
+from guard.lib.networks import Network, parse_network
 from guard.stores.embedded_ledger import EmbeddedLedger
 
 ONE, TWO = parse_network("192.0.2.1"), parse_network("2001:db8::/64")
@@ -76,6 +77,46 @@ def test_the_last_of_several_claims_is_the_end():
     unban(ledger, chronicle, ONE, NOW + 601)
     chronicle.tick(NOW + 9999)
     assert ear.said[3:] == [("unban", TWO), ("unban", ONE)]
+
+
+def test_all_that_end_together_are_told_once_each():
+    """Piece by piece; who is claimed still is not, and no tick tells of them meanwhile or after."""
+    ledger, ear, chronicle = play(shared=True)
+    chronicle.open(NOW)
+    claim(ledger, chronicle, ONE, NOW, 600)
+    claim(ledger, chronicle, TWO, NOW, None)
+    with chronicle.emptying():
+        ended = ledger.withdraw(None, None, NOW + 5)
+        chronicle.tick(NOW + 5)
+        assert len(ear.said) == 2
+        first, second = ([each] for each in ended)
+        chronicle.ended(Ended([*first, *first], frozenset()), NOW + 5)
+        chronicle.ended(Ended(second, frozenset({TWO})), NOW + 5)
+    chronicle.tick(NOW + 6)
+    chronicle.tick(NOW + 700)
+    assert ear.said[2:] == [("unban", ONE), ("unban", TWO)]
+
+
+def test_many_are_told_some_at_a_time(caplog, monkeypatch):
+    """Another host lets in very many: nobody waits for all; the log has lines for each of few."""
+    monkeypatch.setattr(guard.chronicle, "AT_ONCE", 30)
+    monkeypatch.setattr(guard.chronicle, "MANY", 20)
+    ledger, ear, here = play(shared=True)
+    here.open(NOW)
+    many = [Network(4, ONE.value + n, 32) for n in range(40)]
+    here.banned(ledger.claim([Claim(n, "jail:a", "x", NOW, NOW + 600) for n in many], NOW))
+    ledger.withdraw(None, None, NOW + 5)
+    caplog.clear()
+    here.tick(NOW + 6)
+    assert len(ear.said) == 40 + 30
+    assert [row.getMessage() for row in caplog.records] == [
+        f"un-banned 30 networks at once, as {next(net for _, net in ear.said[40:])}"
+    ]
+    caplog.clear()
+    here.tick(NOW + 7)
+    here.tick(NOW + 8)
+    assert sorted(net for _, net in ear.said[40:]) == many
+    assert len(caplog.records) == 10
 
 
 def test_what_another_host_lets_in_is_told_here():

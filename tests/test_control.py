@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import stat
+import threading
 from contextlib import closing
 
 import pytest
 
-from guard.control import NoDaemon, call, serve
+from guard.control import Line, NoDaemon, call, serve
 from guard.roles import BadInput, Refused, Unavailable
 
 
@@ -20,11 +21,11 @@ async def echo(name, arguments):
     return {"name": name, **arguments}
 
 
-def with_server(path, client):
+def with_server(path, client, do=echo):
     """What `client()` returns while a server answers at `path`."""
 
     async def main():
-        server = await serve(path, echo)
+        server = await serve(path, do)
         async with server:
             return await asyncio.to_thread(client)
 
@@ -68,6 +69,56 @@ def test_rubbish_is_answered_and_survived(tmp_path, line):
         return call(path, "bans")
 
     assert with_server(path, client) == {"name": "bans"}
+
+
+def test_a_long_answer_comes_in_parts(tmp_path):
+    """Each as it is made; then its end, and the next question on the same connection."""
+    path = tmp_path / "guard.sock"
+
+    async def parted(name, arguments):
+        async def parts():
+            for number in range(arguments["number"]):
+                yield [{"network": str(number), "until": None}]
+            if name == "breaks":
+                raise Unavailable("the store is gone")
+
+        return parts() if "number" in arguments else name
+
+    def client():
+        with Line(path) as line:
+            found = [row["network"] for rows in line.parts("a", number=3) for row in rows]
+            assert list(line.parts("a", number=0)) == []
+            assert line.ask("b") == "b"
+            broken = line.parts("breaks", number=1)
+            found.append(next(broken)[0]["network"])
+            with pytest.raises(Unavailable, match="the store is gone"):
+                next(broken)
+            return found
+
+    assert with_server(path, client, parted) == ["0", "1", "2", "0"]
+
+
+def test_what_was_begun_is_ended_though_nobody_listens(tmp_path):
+    """Whoever asked goes away after the first part: the maker of the parts is told to finish."""
+    path = tmp_path / "guard.sock"
+    closed = threading.Event()
+
+    async def parted(name, arguments):
+        async def parts():
+            try:
+                while True:
+                    yield ["x" * 10_000]
+            finally:
+                closed.set()
+
+        return parts()
+
+    def client():
+        with Line(path) as line:
+            next(line.parts("a"))
+        return closed.wait(10)
+
+    assert with_server(path, client, parted)
 
 
 def test_nobody_there(tmp_path):

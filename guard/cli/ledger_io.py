@@ -15,15 +15,17 @@ from typing import Any
 
 import click
 
-from guard.cli.asking import ask
+from guard.cli.asking import ask, asking
 from guard.cli.options import config_option, json_option, print_json
+from guard.cli.progress import progress
 from guard.lib.clock import now as clock
 from guard.lib.durations import parse_duration
 from guard.lib.logs import printable
 from guard.lib.networks import parse_network
 from guard.roles import BadInput, Forbidden
 
-PIECE = 500
+PIECE = 2500  # rows
+PIECE_BYTES = 500_000  # the daemon reads no more than twice that
 Row = dict[str, Any]
 
 
@@ -81,10 +83,13 @@ def import_(
         rows = read_file(Path(what), length, reason)
     counts: Counter[str] = Counter()
     faults: list[str] = []
-    for piece in pieces(rows):
-        answer = ask(config, "import", rows=piece)
-        faults += answer.pop("faults")
-        counts.update(answer)
+    every = list(rows)
+    with asking(config) as answers, progress("importing", len(every)) as advance:
+        for piece in pieces(every):
+            answer = answers.ask("import", rows=piece)
+            faults += answer.pop("faults")
+            counts.update(answer)
+            advance(len(piece))
     if as_json:
         print_json({**counts, "faults": faults})
     else:
@@ -135,15 +140,17 @@ def _object(line: str, number: int) -> Row:
 
 
 def pieces(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """`rows` in pieces of some hundred, those of one network always in one."""
+    """`rows` in pieces of some thousand, those of one network always in one."""
     networks: dict[str, list[Row]] = {}
     for row in rows:
         networks.setdefault(str(row.get("network")), []).append(row)
     piece: list[Row] = []
+    size = 0
     for group in networks.values():
         piece += group
-        if len(piece) >= PIECE:
+        size += len(ascii(group))  # near what JSON makes of it, in a tenth of the time
+        if len(piece) >= PIECE or size >= PIECE_BYTES:
             yield piece
-            piece = []
+            piece, size = [], 0
     if piece:
         yield piece

@@ -19,6 +19,14 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], object]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(what, *columns, console=Console(stderr=True), transient=True) as shown:
+    shown = Progress(
+        what,
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,  # what is printed goes where it would go without
+        redirect_stderr=False,
+    )
+    with shown:
         task = shown.add_task(what, total=total)
         yield lambda done: shown.advance(task, done)

@@ -20,8 +20,11 @@ def carve(network: Network, protected: Iterable[Network]) -> list[Network]:
     else and is refused whole; where the protected are the smaller part, the rest is blocked.
     More than MOST_PIECES pieces are refused too (one address out of an IPv6 /64 leaves 64).
     """
+    kept = list(protected)
+    if not kept:
+        return [network]
     whole = Prefixes([network])
-    rest = whole.minus(Prefixes(protected))
+    rest = whole.minus(Prefixes(kept))
     if rest == whole:
         return [network]
     if 2 * rest.addresses(network.version) < whole.addresses(network.version):

@@ -38,15 +38,17 @@ _read_claim = msgspec.json.Decoder(Stored).decode
 
 def claims_of(source: str, held: Mapping[bytes, bytes], now: float) -> Iterator[Claim]:
     """The live ones among the claims of a hash."""
-    for text, value in held.items():
+    for text, value in held.items():  # perhaps a million
         try:
             word = text.decode()
             network = parse_network(word) if "/" in word else read_address(word)
-        except ValueError:
+            said = _read_claim(value)
+        except ValueError:  # msgspec's is one
             _pass_over(source, text)
             continue
-        if claim := claim_of(source, network, value, now):
-            yield claim
+        until = said.until
+        if until is None or until > now:
+            yield Claim(network, source, said.reason, said.since, until, said.strikes)
 
 
 def claim_of(source: str, network: Network, value: bytes, now: float) -> Claim | None:

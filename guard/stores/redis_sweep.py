@@ -25,8 +25,8 @@ from guard.stores.redis_claims import (
 )
 from guard.stores.redis_link import RedisLink
 
-PIECE = 3000  # in one call, for which others wait some milliseconds
-TOGETHER = 10_000  # handed on at once
+PIECE = 1000  # in one call, for which others wait some milliseconds
+TOGETHER = 15_000  # handed on at once
 _KEPT = 3600
 # Seconds between the ages of one call and the next: what is moved side by side is moved fast.
 _APART = 2.0**-20

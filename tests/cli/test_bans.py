@@ -193,6 +193,27 @@ def test_a_ban_of_no_length_is_none(guard, length):
 
 
 @pytest.mark.redis
+def test_thousands_in_redis_are_let_in_at_once(guard, config, redis_url, tmp_path):
+    """Taken from a list, then un-banned: each is named, or an object of JSON, or only counted."""
+    with Path(config).open("a") as file:
+        file.write(f'[store]\nurl = "{redis_url}"\n')
+    listed = tmp_path / "list.txt"
+    networks = [f"45.0.{n // 250}.{n % 250}" for n in range(6000)]
+    listed.write_text("\n".join(networks))
+    for form in ((), ("--json",)):
+        assert guard("import", str(listed))[1].startswith("6000 bans taken")
+        code, out, err = guard("unban", "--all", *form)
+        assert (code, err.startswith("no daemon runs here: noted in Redis")) == (0, True)
+        if form:
+            told = [row["network"] for row in rows(out)]
+        else:
+            told = [line.split()[1] for line in out.splitlines()]
+        assert sorted(told) == sorted(networks)
+        assert guard("bans")[1] == "nobody is banned\n"
+    assert guard("unban", "--all")[0] == 0
+
+
+@pytest.mark.redis
 def test_from_a_host_that_only_shares_the_redis(guard, config, redis_url):
     """The daemons of the other hosts hear of it; nobody need start one here."""
     with Path(config).open("a") as file:

@@ -8,7 +8,9 @@ from contextlib import closing
 
 import pytest
 
+from guard.cli.ledger_io import pieces
 from guard.cli.main import run
+from guard.control import LIMIT
 
 
 def config_in(folder):
@@ -284,3 +286,16 @@ def sqlite_rows(path):
         return []
     finally:
         database.close()
+
+
+def test_pieces_fit_into_a_question():
+    """Rows of a network stay together; long ones make smaller pieces, which the daemon reads."""
+    long = {"reason": "\u20ac" * 200, "source": "manual", "since": 1.0, "until": None}
+    every = [{"network": f"45.0.{n % 250}.{n // 250}", **long} for n in range(5000)]
+    every += [{"network": row["network"], "strikes": {"jail:a": 1}} for row in every]
+    made = list(pieces(every))
+    assert sum(map(len, made)) == len(every)
+    names = [{row["network"] for row in piece} for piece in made]
+    assert sum(map(len, names)) == 5000
+    assert 4 < len(made) < 40
+    assert all(len(json.dumps(piece)) < LIMIT - 1000 for piece in made)

@@ -45,6 +45,18 @@ def test_who_left_counts_no_more(store):
     assert crowds.join(OTHER, member, NOW, 60.0) == 1
 
 
+def test_many_leave_at_once(store):
+    """Of several blocks some each; whoever is not named stays."""
+    crowds, members = store.crowds, [parse_network(f"192.0.2.{n}") for n in range(200)]
+    blocks = {BLOCK: members[:150], OTHER: members[100:]}
+    for block in blocks:
+        for member in members:
+            crowds.join(block, member, NOW, 60.0)
+    crowds.leave(blocks)
+    assert crowds.join(BLOCK, members[199], NOW, 60.0) == 50
+    assert crowds.join(OTHER, members[0], NOW, 60.0) == 100
+
+
 def test_crowds_survive_a_restart(reopened):
     """As everything in a store."""
     store = reopened()

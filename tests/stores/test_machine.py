@@ -16,8 +16,9 @@ from guard.jails.escalation import length_of
 from guard.jails.jail import Escalation, Jail
 from guard.lib.networks import parse_network
 from guard.pipeline import Pipeline
-from guard.stores import tables
+from guard.stores import redis_ledger, tables
 from guard.stores.embedded import EmbeddedStore
+from guard.stores.redis_ledger import MANY
 from guard.stores.redis_store import RedisStore
 
 START = 1_757_675_281.5
@@ -181,9 +182,12 @@ def test_embedded(many, monkeypatch):
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("server", ["redis", "valkey"])
-def test_redis(server, request):
-    """Two hosts on one Redis, or one Valkey."""
+@pytest.mark.parametrize(
+    ("server", "many"), [("redis", MANY), ("redis", -1), ("valkey", MANY), ("valkey", -1)]
+)
+def test_redis(server, many, request, monkeypatch):
+    """Two hosts on one Redis, or one Valkey; all bans end as few do, or as very many."""
+    monkeypatch.setattr(redis_ledger, "MANY", many)
     redis_url = request.getfixturevalue(f"{server}_url")
 
     class OnRedis(Machine):
