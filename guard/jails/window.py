@@ -89,8 +89,8 @@ class Rule:
     """
 
     __slots__ = (
-        *("jails", "least", "longest", "most", "number", "sets", "windows"),
-        *("size", "tables"),
+        *("jails", "least", "most", "number", "sets", "windows"),
+        *("reaches", "size", "tables"),
     )
 
     def __init__(
@@ -100,8 +100,8 @@ class Rule:
         self.number = sets.number(name)
         self.jails = [(jail, *windows[jail][:2]) for jail in sets.jails[self.number]]
         self.least = ENTRY * min(maxretry for _, maxretry, _ in self.jails)
-        self.longest = max(findtime for _, _, findtime in self.jails)
         self.most = 2 * ENTRY * sum(maxretry for _, maxretry, _ in self.jails)
+        self.reaches: dict[int, float] = {}
         self.size = 0
         self.tables: list[tuple[str, int, float, bytes, bytes]] = []
 
@@ -116,6 +116,18 @@ class Rule:
         ]
         self.size = len(sets.names)
         return self.tables
+
+    def reach(self, number: int) -> float:
+        """How long before one of this rule a rejection of the set `number` may still be held.
+
+        Where other jails hold it as well that is not known: for ever.
+        """
+        reach = self.reaches.get(number)
+        if reach is None:
+            findtimes = {jail: findtime for jail, _, findtime in self.jails}
+            held = [findtimes.get(jail, float("inf")) for jail in self.sets.jails[number]]
+            reach = self.reaches[number] = max(held, default=0.0)
+        return reach
 
 
 Filled = list[tuple[str, int]]
@@ -161,7 +173,8 @@ def add_next(hits: Hits, time: float, rejections: int, rule: Rule) -> tuple[Hits
             numbers = numbers.translate(less)
     if not filled:
         return _less_old(hits, time, rule) + pack(time, number) * rejections, filled
-    return _renumbered(hits, numbers) + (pack(time, number) * rejections if number else b""), filled
+    held = _less_old(_renumbered(hits, numbers), time, rule)
+    return held + (pack(time, number) * rejections if number else b""), filled
 
 
 def _first_after(hits: Hits, time: float) -> int:
@@ -188,11 +201,11 @@ def _renumbered(hits: Hits, numbers: bytes) -> Hits:
 
 
 def _less_old(hits: Hits, time: float, rule: Rule) -> Hits:
-    """Without the oldest that are of the same jails, and out of all their windows."""
+    """Without the oldest that are out of the windows of all jails that held them."""
     first = 0
     while first < len(hits):
         at, number = unpack_from(hits, first)
-        if at > time - rule.longest or number != rule.number:
+        if at > time - rule.reach(number):
             break
         first += ENTRY
     return hits[first:] if first else hits

@@ -88,21 +88,16 @@ def remembered(network: Network, row: Row) -> Remembered | None:
     return tuple.__new__(Remembered, (network, strikes, ended if isfinite(ended) else None))
 
 
-def tidied(row: Row) -> tuple[Row, bool]:
-    """`row` without those who say nothing, and whether anybody bans."""
-    banned = empty = False
-    for said in row:
-        if said.reason is not None:
-            banned = True
-        elif not said.struck:
-            empty = True
-    return [
-        said for said in row if said.struck or said.reason is not None
-    ] if empty else row, banned
+def speaking(row: Row) -> Row:
+    """`row` without those who say nothing any more."""
+    return [said for said in row if said.struck or said.reason is not None]
 
 
-def due(row: Row, memory: float) -> float:
-    """When a ban ends, or strikes without one have been kept for `memory` seconds; inf: never."""
+def outlook(row: Row, memory: float) -> tuple[bool, float]:
+    """Whether anybody bans, and when that ends or, where nobody does, when strikes are forgotten.
+
+    That is after `memory` seconds. What never comes is at inf.
+    """
     first, banned = inf, False
     for said in row:
         if said.reason is not None:
@@ -110,5 +105,5 @@ def due(row: Row, memory: float) -> float:
             if said.until is not None and said.until < first:
                 first = said.until
     if banned or not row or not isfinite(row[0].ended):
-        return first
-    return ceil((row[0].ended + memory) / _HOUR) * _HOUR
+        return banned, first
+    return False, ceil((row[0].ended + memory) / _HOUR) * _HOUR

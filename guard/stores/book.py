@@ -65,8 +65,11 @@ class Book:
     def claims(self, now: float) -> list[Claim]:
         """Every live claim, oldest first."""
         held = [c for claims in self._others.values() for c in claims.values() if alive(c, now)]
+        append = held.append
         for key, row in self._banned.items():
-            held += [said.claim(network_of(key)) for said in unpack(row) if said.alive(now)]
+            for said in unpack(row):
+                if said.alive(now):
+                    append(said.claim(network_of(key)))
         held.sort(key=_SINCE)
         return held
 
@@ -179,25 +182,26 @@ class Book:
                         self._touch(name, target, None, target)
                         ended.append(claim)
         if source is None or source.startswith(_JAIL):
-            for key in [key_of(network)] if network is not None else list(self._banned):
-                ended += self._release(key, source, now)
+            for target in [network] if network is not None else map(network_of, [*self._banned]):
+                ended += self._release(target, source, now)
         return sorted([claim for claim in ended if alive(claim, now)], key=_SINCE)
 
-    def _release(self, key: Key, source: str | None, now: float) -> list[Claim]:
+    def _release(self, network: Network, source: str | None, now: float) -> list[Claim]:
+        key = key_of(network)
         row, due = self._row(key)
-        held = [said for said in row if said.reason is not None and source in (None, said.source)]
-        if not held:
-            return []
-        network = network_of(key)
-        claims = [said.claim(network) for said in held]
-        for said in held:
-            self._set(said, None)
-            self._touch(said.source, network, None, key)
+        released = []
+        for said in row:
+            if said.reason is not None and (source is None or source == said.source):
+                released.append(said.claim(network))
+                self._set(said, None)
+                self._touch(said.source, network, None, key)
+        if not released:
+            return released
         if row[0].ended > now:  # a ban that is ended early counts its strikes' age from then
             bans.end(row, now)
             self._dirty.strikes[network] = bans.remembered(network, row)
-        self._keep(key, row, due)
-        return claims
+        self._keep(key, bans.speaking(row), due)
+        return released
 
     def replace(self, source: str, claims: Iterable[Claim], now: float) -> tuple[int, int]:
         """Makes `claims` all that `source` has; returns how many came and went."""
@@ -247,7 +251,7 @@ class Book:
         if row[0].ended + self._memory <= now:
             bans.forget(row)
             self._dirty.strikes[network] = None
-        self._keep(key, row, due)
+        self._keep(key, bans.speaking(row), due)
 
     def remember(self, wanted: Remembered) -> None:
         """Raises strikes and end to at least those of `wanted`."""
@@ -259,7 +263,7 @@ class Book:
         if row:
             bans.end(row, max(row[0].ended, _end(wanted.ended)))
             self._dirty.strikes[wanted.network] = bans.remembered(wanted.network, row)
-        self._keep(key, row, due)
+        self._keep(key, bans.speaking(row), due)
 
     # Loading and saving ---------------------------------------------------------------------------
 
@@ -290,7 +294,7 @@ class Book:
         if packed is None:
             return [], math.inf
         row = unpack(packed)
-        return row, bans.due(row, self._memory)
+        return row, bans.outlook(row, self._memory)[1]
 
     def _set(self, said: Said, claim: Claim | None) -> None:
         self._bans += (claim is not None) - (said.reason is not None)
@@ -302,14 +306,13 @@ class Book:
 
     def _keep(self, key: Key, row: Row, before: float) -> None:
         """Keeps a row that was due at `before`."""
-        row, banned = bans.tidied(row)
+        banned, due = bans.outlook(row, self._memory)
         keep, leave = (self._banned, self._past) if banned else (self._past, self._banned)
         leave.pop(key, None)
-        if not row:
+        if row:
+            keep[key] = pack(row)
+        else:
             keep.pop(key, None)
-            return
-        keep[key] = pack(row)
-        due = bans.due(row, self._memory)
         if due != before:
             self._turns.add(key, due)
 

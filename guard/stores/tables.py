@@ -15,7 +15,7 @@ from guard.stores.keys import Key
 from guard.stores.small import Value, hits_of, value_of
 
 Generation = dict[Key, Value]
-CHUNK = 10_000
+CHUNK = 1000
 MANY = 1 << 16  # addresses from which on bytes matter more than the shortest way to count
 
 

@@ -1,5 +1,7 @@
 """The sliding windows of several jails on one address, against a model of some lines."""
 
+from struct import iter_unpack
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,6 +119,24 @@ def test_what_is_kept_of_one_address_is_bounded(other):
     for number in range(2000):
         hits, _ = add(hits, 200.0 * number, 1, rules[number % len(rules)])
         assert len(hits) <= 2 * ENTRY * (5 + 15)
+
+
+def test_of_one_who_filled_a_long_window_a_short_one_keeps_only_its_own():
+    """What is out of the short window is not kept for it, neither then nor when he comes again."""
+    windows = {"quick": Window(5, 600.0, 86400.0), "slow": Window(15, 86400.0, 86400.0)}
+    sets = Sets()
+    rule, hits = Rule("quick+slow", windows, sets, windows), b""
+    for number in range(200):
+        hits, filled = add(hits, 1000.0 * number, 1, rule)
+        if number % 15 == 14:
+            assert filled == [("slow", 15)]
+            assert times_of(hits, sets, windows) == [("quick", 1000.0 * number)]
+            assert len(hits) == ENTRY
+        else:
+            assert filled == []
+            assert len(hits) <= 15 * ENTRY
+        if number % 15 == 5:
+            assert {n for _, n in iter_unpack("<dH", hits)} == {rule.number}
 
 
 def test_what_two_places_held_is_put_in_order_and_what_one_held_is_parted():
