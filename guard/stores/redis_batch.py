@@ -8,18 +8,18 @@ its newest rejection: a call looks a generation back and one ahead of the times 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import starmap
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from math import ceil
 from operator import itemgetter
 from socket import inet_ntoa
-from struct import iter_unpack, pack
+from struct import iter_unpack, pack, unpack
 from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 import msgspec
 
-from guard.events import JOIN, Offence, Overflow, Part, Window
+from guard.events import JOIN, Overflow, Part, Window
 from guard.jails.window import span_of
 from guard.lib.networks import Network
 
@@ -55,58 +55,69 @@ def bits_of(window: Window) -> int:
 
 
 class _Asked(NamedTuple):
-    """What is asked of the networks of one slot."""
+    """What is asked of the networks of one slot; the offences of each, and all in that order."""
 
     texts: list[str]
-    order: list[tuple[Network, Which]]
+    order: list[Which]
     rules: list[int]
     numbers: list[Any]
-    times: list[float]
+    flat: list[int]
 
 
 class Call:
-    """What the script is to be asked, and what its answer means."""
+    """What the script is to be asked, and what its answer means.
+
+    There may be thousands of offences, most of an address that has no other. So in the common case
+    what can be done for all at once is not done for each.
+    """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._offences: list[Offence] = []
-        self._numbers: list[int] = []  # the rule of each
+        self._offences = [offence for part in parts for offence in part.offences]
+        columns = list(zip(*self._offences, strict=True)) or [(), (), (), ()]
+        _, self._networks, self._times, rejections = columns
         self._rules: list[Rule] = []
         self._bits: list[int] = [0]  # of each rule
-        self._order: list[tuple[Network, Which]] = []
-        self._times: list[float] = []
-        self.keys: list[str] = []
+        self._jails: dict[str, list[str]] = {}
+        self._numbers: list[int] = []  # the rule of each
         for part in parts:
             self._take(part)
-        # Each stands for one rejection: the common case.
-        self._plain = {offence[3] for offence in self._offences} == {1}
+        # Each stands for one rejection, and, commoner yet, all are of one rule and in order.
+        self._plain = rejections.count(1) == len(rejections)
+        alike = self._plain and len(self._rules) == 1
+        self._alike = alike and sorted(self._times) == list(self._times)
+        self._order: list[Which] = []
+        self._flat: list[int] = []
+        self.keys: list[str] = []
         chunks = [chunk for bits, some in self._shelves() for chunk in self._chunks(bits, some)]
-        packed = pack(f"<{len(self._times)}d", *self._times)
-        self.arguments = _pack((self._rules, chunks)), packed
+        times = [self._times[i] for i in self._flat]
+        self.arguments = _pack((self._rules, chunks)), pack(f"<{len(times)}d", *times)
 
     def _take(self, part: Part) -> None:
-        """Notes what is asked, and by which rules."""
+        """Notes by which rules a part is asked."""
         rules: dict[str, int] = {}
-        for name in {offence[0] for offence in part.offences}:
+        names = [offence[0] for offence in part.offences]
+        for name in set(names):
+            self._jails[name] = name.split(JOIN)
             rule: Rule = [name]
-            for jail in name.split(JOIN):
+            for jail in self._jails[name]:
                 maxretry, findtime, _ = part.windows[jail]
                 rule += [jail, maxretry, float(findtime)]
             self._rules.append(rule)
-            self._bits.append(bits_of(part.windows[name.partition(JOIN)[0]]))
+            self._bits.append(bits_of(part.windows[self._jails[name][0]]))
             rules[name] = len(self._rules)
-        self._offences += part.offences
-        self._numbers += [rules[offence[0]] for offence in part.offences]
+        self._numbers += map(rules.__getitem__, names)
 
-    def _shelves(self) -> Iterator[tuple[int, list[int]]]:
+    def _shelves(self) -> Iterator[tuple[int, Sequence[int]]]:
         """The indices of offences by bits, in order; each row within two generations."""
         bits, numbers = self._bits, self._numbers
-        for each in sorted({bits[number] for number in set(numbers)}):
-            some = [i for i, number in enumerate(numbers) if bits[number] == each]
+        for each in sorted(set(bits[1:])):
+            some: Sequence[int] = range(len(numbers))
+            if len(set(bits[1:])) > 1:
+                some = [i for i in some if bits[numbers[i]] == each]
             yield from ((each, row) for row in self._rows(some, 2**each))
 
-    def _rows(self, some: list[int], span: int) -> Iterator[list[int]]:
-        offences = self._offences
-        times = [offences[i][2] for i in some]
+    def _rows(self, some: Sequence[int], span: int) -> Iterator[Sequence[int]]:
+        times = [self._times[i] for i in some]
         if max(times) // span - min(times) // span <= 1:
             yield some
             return
@@ -120,46 +131,36 @@ class Call:
             row.append(i)
         yield row
 
-    def _chunks(self, bits: int, some: list[int]) -> Iterator[tuple[Any, ...]]:
+    def _chunks(self, bits: int, some: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         """What each table is asked; keys, times and the order of networks on the way."""
-        times = [self._offences[i][2] for i in some]
+        times = [self._times[i] for i in some]
         first, last = int(min(times) // 2**bits) - 1, int(max(times) // 2**bits) + 1
         names = [f":{bits}:{generation}" for generation in range(first, last + 1)]
         for slot, asked in self._by_slot(some):
             index = index_key(slot)
             self.keys += [index, *(index + name for name in names)]
             self._order += asked.order
-            self._times += asked.times
+            self._flat += asked.flat
             yield len(names), bits, first, asked.texts, _same(asked.rules), _same(asked.numbers)
 
-    def _by_slot(self, some: list[int]) -> Iterator[tuple[int, _Asked]]:
-        slots: list[list[tuple[str, Network, Which]]] = [[] for _ in range(SLOTS)]
-        for network, which in self._by_network(some).items():
-            version, value, length = network
-            # text_of and slot_of, without the calls.
-            text = inet_ntoa(value.to_bytes(4, "big")) if version + length == 36 else str(network)
-            slots[crc32(text.encode()) % SLOTS].append((text, network, which))
-        for slot, rows in enumerate(slots):
-            if rows:
-                yield slot, self._asked(rows)
+    def _by_slot(self, some: Sequence[int]) -> Iterator[tuple[int, _Asked]]:
+        found = self._by_network(some)
+        texts = _texts(found)
+        # No tuple for each: the garbage collector would look at thousands.
+        slots: list[tuple[list[str], list[Which]]] = [([], []) for _ in range(SLOTS)]
+        sums = map(crc32, map(str.encode, texts))
+        for checksum, text, which in zip(sums, texts, found.values(), strict=True):
+            some_texts, order = slots[checksum % SLOTS]
+            some_texts.append(text)
+            order.append(which)
+        for number, slot in enumerate(slots):
+            if slot[0]:
+                yield number, self._asked(*slot)
 
-    def _asked(self, rows: list[tuple[str, Network, Which]]) -> _Asked:
-        """The columns of what is asked of one slot."""
-        texts, order = [row[0] for row in rows], [row[1:] for row in rows]
-        single = [which for _, which in order if type(which) is int]
-        if self._plain and len(single) == len(rows):
-            times = [self._offences[which][2] for which in single]
-            rules = [self._numbers[which] for which in single]
-            return _Asked(texts, order, rules, [1] * len(rows), times)
-        asked = _Asked(texts, order, [], [], [])
-        for _, which in order:
-            self._several(asked, [which] if isinstance(which, int) else which)
-        return asked
-
-    def _by_network(self, some: list[int]) -> dict[Network, Which]:
+    def _by_network(self, some: Sequence[int]) -> dict[Network, Which]:
+        """The index of each network's only offence, or of all."""
         found: dict[Network, Which] = {}
-        offences = self._offences
-        for i, network in zip(some, [offences[i][1] for i in some], strict=True):
+        for i, network in zip(some, [self._networks[i] for i in some], strict=True):
             held = found.setdefault(network, i)
             if type(held) is list:
                 held.append(i)
@@ -167,32 +168,55 @@ class Call:
                 found[network] = [cast("int", held), i]
         return found
 
+    def _asked(self, texts: list[str], order: list[Which]) -> _Asked:
+        """The columns of what is asked of one slot."""
+        each = ([which] if isinstance(which, int) else which for which in order)
+        if self._alike:
+            numbers = [1 if isinstance(which, int) else len(which) for which in order]
+            return _Asked(texts, order, [1], numbers, list(chain.from_iterable(each)))
+        asked = _Asked(texts, order, [], [], [])
+        for indices in each:
+            self._several(asked, indices)
+        return asked
+
     def _several(self, asked: _Asked, which: list[int]) -> None:
         """Rule and times of one network, or 0 and each with its own rule."""
-        times = [self._offences[i][2] for i in which]
+        offences = self._offences
+        times = [offences[i][2] for i in which]
         rules = {self._numbers[i] for i in which}
-        plain = self._plain or {self._offences[i][3] for i in which} == {1}
+        plain = self._plain or {offences[i][3] for i in which} == {1}
         if plain and len(rules) == 1 and sorted(times) == times:
             asked.rules.extend(rules)
             asked.numbers.append(len(times))
-            asked.times.extend(times)
+            asked.flat.extend(which)
             return
         items: list[int | float] = []
         for i, time in zip(which, times, strict=True):
-            items += (self._numbers[i], time, self._offences[i][3])
+            items += (self._numbers[i], time, offences[i][3])
         asked.rules.append(0)
         asked.numbers.append(items)
 
     def filled(self, answer: Sequence[int]) -> list[tuple[int, Overflow]]:
         """The windows that filled, each with the index of its offence, in the order of those."""
-        found = starmap(self._filled, zip(*[iter(answer)] * 4, strict=True))
-        return sorted(found, key=itemgetter(0))
+        found: list[tuple[int, Overflow]] = []
+        order, offences, jails, new = self._order, self._offences, self._jails, tuple.__new__
+        for at, which, jail, total in zip(*[iter(answer)] * 4, strict=True):
+            index = order[at - 1]
+            if type(index) is list:
+                index = index[which - 1]
+            name, network, time, _ = offences[cast("int", index)]
+            overflow = new(Overflow, (jails[name][jail - 1], network, time, total))
+            found.append((cast("int", index), overflow))
+        found.sort(key=itemgetter(0))
+        return found
 
-    def _filled(self, at: int, which: int, jail: int, total: int) -> tuple[int, Overflow]:
-        network, indices = self._order[at - 1]
-        index = indices if isinstance(indices, int) else indices[which - 1]
-        name, _, time, _ = self._offences[index]
-        return index, Overflow(name.split(JOIN)[jail - 1], network, time, total)
+
+def _texts(networks: Collection[Network]) -> list[str]:
+    """text_of each, faster where all are addresses of IPv4."""
+    if {version + length for version, _, length in networks} != {36}:
+        return list(map(text_of, networks))
+    packed = pack(f">{len(networks)}I", *[network[1] for network in networks])
+    return list(map(inet_ntoa, unpack("4s" * len(networks), packed)))
 
 
 def _same(values: list[Any]) -> Any:
