@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -84,3 +85,12 @@ class RedisServer:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+def documented_firewall() -> Path:
+    """The program for the back end `exec` that docs/firewall.md prints, as a file."""
+    text = (PROJECT / "docs" / "firewall.md").read_text()
+    path = Path(tempfile.gettempdir()) / f"guard-test-firewall-{os.getpid()}.sh"
+    path.write_text(text.split("```sh\n")[1].split("```")[0])
+    path.chmod(0o700)
+    return path

@@ -15,12 +15,12 @@ Trusts whoever may write into routing table 5376. Needs CAP_NET_ADMIN.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from guard.events import Block
 from guard.firewall.intervals import live, outlasts
-from guard.firewall.routes import NULL, TABLE, Route, Routes, metric_of
+from guard.firewall.routes import NULL, TABLE, Route, Routes, end_of, metric_of
 from guard.lib.networks import Network
 from guard.roles import Refused
 
@@ -35,8 +35,9 @@ class Blackhole:
     def __init__(self) -> None:
         self._opened: Routes | None = None
         # The routes that are there, as far as this process knows, and when exactly they are over.
-        self._held: dict[Network, Route] = {}
         self._ends: dict[Network, float | None] = {}
+        # Those whose metric is not what it would be today.
+        self._odd: dict[Network, int] = {}
         self._queue: list[tuple[float, Network]] = []
 
     def open(self) -> None:
@@ -67,31 +68,33 @@ class Blackhole:
         return [*found, said] if strays else found
 
     def warnings(self) -> list[str]:
-        """Where first packets of banned hosts still reach the listener."""
-        if reverse_path_filtered():
-            return []
-        return [
-            "rp_filter is off: packets of banned hosts still reach the listener, and only the "
-            "answers are dropped; set net.ipv4.conf.all.rp_filter=1 (or 2)"
+        """Where packets of banned hosts, or answers to them, still get through."""
+        routes = self._routes
+        found = [
+            f"a rule ahead of Guard's may let packets of banned hosts pass (preference {number}); "
+            f"see ip {'-6 ' if version == 6 else ''}rule"
+            for version in routes.versions
+            for number in routes.ahead(version)
         ]
+        if not reverse_path_filtered():
+            found.append(
+                "rp_filter is off: packets of banned hosts still reach the listener, and only the "
+                "answers are dropped; set net.ipv4.conf.all.rp_filter=1 (or 2)"
+            )
+        return found
 
     def apply(self, block: Sequence[Block], release: Sequence[Network], now: float) -> None:
         """Releases, then blocks. A new end is a new route, and then the old one goes."""
         wanted = live(block, now)
         self._remove({network for network in (*release, *dict(block)) if network not in wanted})
-        new = {network: Route(network, metric_of(until)) for network, until in wanted.items()}
-        self._routes.add(new.values())
-        before = (self._held[network] for network in new if network in self._held)
-        self._routes.delete([route for route in before if route != new[route.network]])
-        for network, until in wanted.items():
-            self._keep(new[network], until)
+        self._lay(wanted)
 
     def replace(self, blocks: Iterable[Block], now: float) -> None:
         """Adds what is missing, then deletes what is too much."""
-        wanted = dict(blocks)
-        present = self.blocked(now)
-        self.apply([Block(*item) for item in wanted.items()], [], now)
-        self.apply([], [network for network in present if network not in wanted], now)
+        wanted = live(blocks, now)
+        self._learn(_parted(self._routes.listed())[0])
+        self._lay(wanted)
+        self._remove({network for network in self._ends if network not in wanted})
 
     def blocked(self, now: float) -> dict[Network, float | None]:
         """The routes in our table, each with its end."""
@@ -126,46 +129,71 @@ class Blackhole:
             raise Refused("the blackhole firewall is not open")
         return self._opened
 
+    def _lay(self, wanted: Mapping[Network, float | None]) -> None:
+        """Adds the routes that are wanted, then deletes those whose place they take."""
+        self._routes.add(Route(network, metric_of(until)) for network, until in wanted.items())
+        before = [
+            self._known(network)
+            for network, until in wanted.items()
+            if network in self._ends and self._known(network).metric != metric_of(until)
+        ]
+        self._routes.delete(before)
+        for network, until in wanted.items():
+            self._odd.pop(network, None)
+            self._keep(network, until)
+
+    def _known(self, network: Network) -> Route:
+        """The route to `network` that is there; of one that is not known, whichever there is."""
+        if network not in self._ends:
+            return Route(network, 0)
+        metric = self._odd.get(network)
+        return Route(network, metric_of(self._ends[network]) if metric is None else metric)
+
     def _remove(self, networks: set[Network]) -> None:
-        """Deletes the routes to `networks`; to one that is not known, whichever there is."""
-        self._routes.delete(self._held.get(network) or Route(network, 0) for network in networks)
+        """Deletes the routes to `networks`."""
+        self._routes.delete(self._known(network) for network in networks)
         for network in networks:
-            self._held.pop(network, None)
+            self._odd.pop(network, None)
             self._ends.pop(network, None)
 
-    def _learn(self, held: dict[Network, Route]) -> None:
+    def _learn(self, held: dict[Network, int]) -> None:
         """These are the routes that are there. What was laid by this process is known exactly."""
-        before, ends = self._held, self._ends
-        self._held, self._ends = held, {}
-        for network, route in held.items():
-            if before.get(network) == route:
-                self._ends[network] = ends[network]
-            else:
-                self._keep(route, route.end)
+        before, self._ends = self._ends, {}
+        odd, self._odd = self._odd, {}
+        for network, metric in held.items():
+            known = before.get(network)
+            if network in before and network not in odd and metric_of(known) == metric:
+                self._ends[network] = known
+                continue
+            end = end_of(metric)
+            if metric_of(end) != metric:
+                self._odd[network] = metric
+            self._keep(network, end)
 
-    def _keep(self, route: Route, until: float | None) -> None:
-        self._held[route.network], self._ends[route.network] = route, until
-        if until is not None:
-            heapq.heappush(self._queue, (until, route.network))
+    def _keep(self, network: Network, until: float | None) -> None:
+        if until is not None and self._ends.get(network) != until:
+            heapq.heappush(self._queue, (until, network))
+        self._ends[network] = until
 
 
-def _parted(routes: Iterable[Route]) -> tuple[dict[Network, Route], list[Route]]:
-    """The null routes, and what else there is: of two to one network the one that ends first.
+def _parted(routes: Iterable[Route]) -> tuple[dict[Network, int], list[Route]]:
+    """The metrics of null routes, and what else is there: of two the one that ends first.
 
     Guard leaves two when it is killed over a new end.
     """
-    held: dict[Network, Route] = {}
+    held: dict[Network, int] = {}
     strays = []
     for route in routes:
-        other = held.get(route.network)
-        if route.kind != NULL:
+        network, metric, kind = route
+        if kind != NULL:
             strays.append(route)
-        elif other is None:
-            held[route.network] = route
+        elif network not in held:
+            held[network] = metric
+        elif outlasts(end_of(metric), end_of(held[network]), 0):
+            strays.append(Route(network, held[network]))
+            held[network] = metric
         else:
-            lasts = outlasts(route.end, other.end, 0)
-            strays.append(other if lasts else route)
-            held[route.network] = route if lasts else other
+            strays.append(route)
     return held, strays
 
 

@@ -16,9 +16,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
-from guard.events import Block, Claim, Past
+from guard.events import Block, Claim
 from guard.firewall.abilities import (
     Capped,
     Checked,
@@ -30,6 +30,7 @@ from guard.firewall.abilities import (
     Untimed,
     Watched,
 )
+from guard.firewall.followed import Followed, Versioned
 from guard.firewall.groups import UNION
 from guard.firewall.intervals import SLACK
 from guard.firewall.share import Ends, Share, difference
@@ -45,29 +46,6 @@ READABLE = 200_000
 MANY = 10_000
 _LASTING = 2
 _OTHER = -1.0  # when no block ends
-
-
-@runtime_checkable
-class Versioned(Protocol):
-    """A Protection that can say whether it changed."""
-
-    version: int
-
-
-class Followed(Protocol):
-    """What a mirror asks of a ledger."""
-
-    def claims(self, now: float) -> list[Claim]:
-        """The role's."""
-        ...
-
-    def past(self, networks: Sequence[Network], now: float) -> list[Past]:
-        """The role's."""
-        ...
-
-    def changes(self, cursor: str) -> tuple[str, set[Network] | None]:
-        """The role's."""
-        ...
 
 
 class Report(NamedTuple):

@@ -4,9 +4,7 @@ A server in a network namespace listens on port 25; an offender and an innocent 
 Blocks end by the kernel's own clock, so that a test of an end waits for that clock.
 """
 
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from netns import World, eventually, inside, settle
+from support import documented_firewall
 
 from guard.events import Block
 from guard.firewall.abilities import Untimed
@@ -38,7 +37,7 @@ FILTERS = {
 KINDS = {
     **FILTERS,
     "blackhole": lambda ports=None: Blackhole(),
-    "exec": lambda ports=None: Exec([str(documented())]),
+    "exec": lambda ports=None: Exec([str(documented_firewall())]),
     "separate": lambda ports=MAIL: (
         separate(
             FirewallSettings(backend="nftables", ports="all" if ports is None else ports)
@@ -46,15 +45,6 @@ KINDS = {
     ),
 }
 filters = pytest.mark.parametrize("make", FILTERS.values(), ids=FILTERS)
-
-
-def documented() -> Path:
-    """The program that the documentation prints, as a file."""
-    text = (Path(__file__).parents[2] / "docs" / "firewall.md").read_text()
-    path = Path(tempfile.gettempdir()) / f"guard-test-firewall-{os.getpid()}.sh"
-    path.write_text(text.split("```sh\n")[1].split("```")[0])
-    path.chmod(0o700)
-    return path
 
 
 @pytest.fixture(params=KINDS)

@@ -9,7 +9,7 @@ from netns import World, inside
 
 from guard.events import Block
 from guard.firewall.blackhole import Blackhole, reverse_path_filtered
-from guard.firewall.routes import Route, Routes, metric_of
+from guard.firewall.routes import Route, Routes, end_of, metric_of
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
 
@@ -106,6 +106,32 @@ def test_a_rule_that_somebody_removed_is_a_fault(world: World):
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_rule_ahead_of_ours_is_said(world: World, version: int):
+    """It leads packets past our table; one behind it, or one that drops, does not."""
+    network, server = ("192.0.2.10", world.v4) if version == 4 else ("2001:db8:1::10", world.v6)
+    program = ("ip", f"-{version}", "rule")
+    with inside(world.server):
+        firewall = Blackhole()
+        firewall.open()
+        Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("1")
+        firewall.apply([Block(net(network), None)], [], 1.0)
+        for rule in (("200", "lookup", "main"), ("50", "to", "203.0.113.0/24", "prohibit")):
+            if version == 4:
+                world.run(*program, "add", "pref", *rule)
+        assert firewall.warnings() == []
+        assert world.offender.dropped(server)
+        world.run(*program, "add", "pref", "60", "lookup", "main")
+        (warning,) = firewall.warnings()
+        assert "preference 60" in warning
+        assert world.offender.connects(server)
+        world.run(*program, "del", "pref", "60")
+        assert firewall.warnings() == []
+        assert world.offender.dropped(server)
+        firewall.close()
+
+
+@pytest.mark.root
 def test_routes_of_others_are_not_ours(world: World):
     """A blackhole route in the main table is neither reported nor removed."""
     with inside(world.server):
@@ -124,14 +150,13 @@ def test_routes_of_others_are_not_ours(world: World):
 @pytest.mark.parametrize("until", [None, 1757675281.4, 2.0**31, 4e9])
 def test_a_route_carries_its_end(until: float | None):
     """In whole seconds, never too early."""
-    route = Route(net("192.0.2.10"), metric_of(until))
-    assert route.end == (None if until is None else math.ceil(until))
+    assert end_of(metric_of(until)) == (None if until is None else math.ceil(until))
 
 
 def test_an_end_that_no_metric_can_tell_is_the_last_or_the_first():
     """After 2106, and before there were computers: no ban is for ever because of its number."""
-    assert Route(net("192.0.2.10"), metric_of(1e10)).end == 2**32 - 1
-    assert Route(net("192.0.2.10"), metric_of(5.0)).end == 1025
+    assert end_of(metric_of(1e10)) == 2**32 - 1
+    assert end_of(metric_of(5.0)) == 1025
 
 
 @pytest.mark.root
@@ -220,8 +245,8 @@ def test_a_full_main_table_is_not_read(world: World):
     world.run("ip", "-batch", "-", given=many)
     with inside(world.server):
         routes = Routes()
-        dump, seen = routes._netlink.dump, []
-        routes._netlink.dump = lambda *args, **more: seen.append(dump(*args, **more)) or seen[-1]
+        dump, seen = routes._netlink.dump_as, []
+        routes._netlink.dump_as = lambda *args, **more: seen.append(dump(*args, **more)) or seen[-1]
         routes.add([Route(net("192.0.2.10"), 1024)])
         assert list(routes.listed()) == [Route(net("192.0.2.10"), 1024)]
         assert sum(map(len, seen)) == 1

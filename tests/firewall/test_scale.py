@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 from netns import World, inside
+from support import documented_firewall
 
 from guard.events import Block, Claim
+from guard.firewall.blackhole import Blackhole
+from guard.firewall.exec import Exec
 from guard.firewall.iptables import IPTables
 from guard.firewall.mirror import Mirror
 from guard.firewall.nftables import NFTables
@@ -21,8 +24,9 @@ from guard.stores.embedded_ledger import EmbeddedLedger
 
 pytestmark = pytest.mark.root
 OFFENDER = net("192.0.2.10")
-BACKENDS = {"nftables": lambda: NFTables((25,)), "iptables": lambda: IPTables((25,))}
-backends = pytest.mark.parametrize("make", BACKENDS.values(), ids=BACKENDS)
+SETS = {"nftables": lambda: NFTables((25,)), "iptables": lambda: IPTables((25,))}
+KERNELS = {**SETS, "blackhole": Blackhole}
+ALL = {**KERNELS, "exec": lambda: Exec([str(documented_firewall())])}
 
 
 def many(count: int, now: float) -> Iterator[Block]:
@@ -31,7 +35,7 @@ def many(count: int, now: float) -> Iterator[Block]:
         yield Block(Network(4, 0x0B000000 + number * 41, 32), now + 3600 + number % 1000)
 
 
-@backends
+@pytest.mark.parametrize("make", KERNELS.values(), ids=KERNELS)
 def test_a_million_addresses(world: World, make):
     """Laid in one go within bounded memory; one more ban works at once and drops packets."""
     now = time.time()
@@ -50,7 +54,7 @@ def test_a_million_addresses(world: World, make):
         firewall.apply([Block(OFFENDER, None)], [], now)
         assert world.offender.dropped(world.v4)
         assert world.innocent.connects(world.v4)
-        firewall.close(clear=True)
+        firewall.close()
 
 
 class Nobody:
@@ -61,7 +65,7 @@ class Nobody:
         return None
 
 
-@backends
+@pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 def test_a_restart_with_a_hundred_thousand_bans(world: World, make):
     """Blocked before, during and after; the second start finds the kernel as it left it."""
     now = time.time()
