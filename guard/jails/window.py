@@ -80,6 +80,21 @@ class Sets:
         return left
 
 
+class Reaches(dict[int, float]):
+    """By the number of a set, how long before one by these jails its rejections may be held.
+
+    For ever, where another jail is in the set: what that one counts is not known here.
+    """
+
+    def __init__(self, sets: Sets, findtimes: Mapping[str, float]) -> None:
+        self._sets, self._findtimes = sets, findtimes
+
+    def __missing__(self, number: int) -> float:
+        held = [self._findtimes.get(jail, float("inf")) for jail in self._sets.jails[number]]
+        reach = self[number] = max(held, default=0.0)
+        return reach
+
+
 class Rule:
     """How one call judges the rejections of the set `name` of jails, by its `windows`.
 
@@ -101,7 +116,7 @@ class Rule:
         self.jails = [(jail, *windows[jail][:2]) for jail in sets.jails[self.number]]
         self.least = ENTRY * min(maxretry for _, maxretry, _ in self.jails)
         self.most = 2 * ENTRY * sum(maxretry for _, maxretry, _ in self.jails)
-        self.reaches: dict[int, float] = {}
+        self.reaches = Reaches(sets, {jail: findtime for jail, _, findtime in self.jails})
         self.size = 0
         self.tables: list[tuple[str, int, float, bytes, bytes]] = []
 
@@ -116,18 +131,6 @@ class Rule:
         ]
         self.size = len(sets.names)
         return self.tables
-
-    def reach(self, number: int) -> float:
-        """How long before one of this rule a rejection of the set `number` may still be held.
-
-        Where other jails hold it as well that is not known: for ever.
-        """
-        reach = self.reaches.get(number)
-        if reach is None:
-            findtimes = {jail: findtime for jail, _, findtime in self.jails}
-            held = [findtimes.get(jail, float("inf")) for jail in self.sets.jails[number]]
-            reach = self.reaches[number] = max(held, default=0.0)
-        return reach
 
 
 Filled = list[tuple[str, int]]
@@ -202,10 +205,10 @@ def _renumbered(hits: Hits, numbers: bytes) -> Hits:
 
 def _less_old(hits: Hits, time: float, rule: Rule) -> Hits:
     """Without the oldest that are out of the windows of all jails that held them."""
-    first = 0
+    first, reaches = 0, rule.reaches
     while first < len(hits):
         at, number = unpack_from(hits, first)
-        if at > time - rule.reach(number):
+        if at > time - reaches[number]:
             break
         first += ENTRY
     return hits[first:] if first else hits

@@ -114,33 +114,30 @@ class EmbeddedLedger:
         for _, network in dirty.claims:
             if network not in text:
                 text[network] = str(network)
+        claims = [
+            (source, text[n], claim.reason, claim.since, claim.until, claim.strikes)
+            for (source, n), claim in dirty.claims.items()
+            if claim is not None
+        ]
+        records = [
+            (text[network], encode(row.strikes).decode(), row.ended)
+            for network, row in dirty.strikes.items()
+            if row is not None
+        ]
+        # As they lie in the file, which costs a fifth less.
+        claims.sort()
+        records.sort()
         with self._file.transaction() as connection:
             connection.executemany(
                 "DELETE FROM claims WHERE source = ? AND network = ?",
                 [(source, text[n]) for (source, n), claim in dirty.claims.items() if claim is None],
             )
-            self._file.write(
-                connection,
-                "INSERT OR REPLACE INTO claims VALUES",
-                [
-                    (source, text[n], claim.reason, claim.since, claim.until, claim.strikes)
-                    for (source, n), claim in dirty.claims.items()
-                    if claim is not None
-                ],
-            )
+            self._file.write(connection, "INSERT OR REPLACE INTO claims VALUES", claims)
             connection.executemany(
                 "DELETE FROM records WHERE network = ?",
                 [(text[network],) for network, row in dirty.strikes.items() if row is None],
             )
-            self._file.write(
-                connection,
-                "INSERT OR REPLACE INTO records VALUES",
-                [
-                    (text[network], encode(row.strikes).decode(), row.ended)
-                    for network, row in dirty.strikes.items()
-                    if row is not None
-                ],
-            )
+            self._file.write(connection, "INSERT OR REPLACE INTO records VALUES", records)
 
     def _load(self) -> Book:
         book = Book(self._memory)
