@@ -93,7 +93,9 @@ class Blackhole:
         """Adds what is missing, then deletes what is too much."""
         wanted = live(blocks, now)
         self._learn(_parted(self._routes.listed())[0])
-        self._lay(wanted)
+        self._lay({net: until for net, until in wanted.items() if not self._is_laid(net, until)})
+        for network, until in wanted.items():
+            self._keep(network, until)
         self._remove({network for network in self._ends if network not in wanted})
 
     def blocked(self, now: float) -> dict[Network, float | None]:
@@ -132,15 +134,18 @@ class Blackhole:
     def _lay(self, wanted: Mapping[Network, float | None]) -> None:
         """Adds the routes that are wanted, then deletes those whose place they take."""
         self._routes.add(Route(network, metric_of(until)) for network, until in wanted.items())
-        before = [
+        self._routes.delete(
             self._known(network)
             for network, until in wanted.items()
-            if network in self._ends and self._known(network).metric != metric_of(until)
-        ]
-        self._routes.delete(before)
+            if network in self._ends and not self._is_laid(network, until)
+        )
         for network, until in wanted.items():
             self._odd.pop(network, None)
             self._keep(network, until)
+
+    def _is_laid(self, network: Network, until: float | None) -> bool:
+        """Whether there is a route that ends then, as far as is known."""
+        return network in self._ends and self._known(network).metric == metric_of(until)
 
     def _known(self, network: Network) -> Route:
         """The route to `network` that is there; of one that is not known, whichever there is."""

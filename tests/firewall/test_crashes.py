@@ -13,9 +13,11 @@ from contextlib import contextmanager
 
 import pytest
 from netns import World, inside
+from support import documented_firewall
 
 from guard.events import Block
 from guard.firewall.blackhole import Blackhole
+from guard.firewall.exec import Exec
 from guard.firewall.iptables import IPTables
 from guard.firewall.nftables import NFTables
 from guard.firewall.xtables import Legacy, Nft
@@ -28,6 +30,7 @@ BACKENDS = {
     "iptables-legacy": lambda: IPTables((25,), rules=Legacy()),
     "iptables-nft": lambda: IPTables((25,), rules=Nft()),
     "blackhole": Blackhole,
+    "exec": lambda: Exec([str(documented_firewall())]),
 }
 # Blocked before and after, by an address that becomes a prefix and by a prefix that becomes an
 # address, among others that come and go.
@@ -35,7 +38,7 @@ OLD = [net("192.0.2.10"), net("2001:db8:1::/64"), net("203.0.113.0/24"), net("20
 NEW = [net("192.0.2.0/24"), net("2001:db8:1::10"), net("203.0.113.128/25")]
 _SCRIPT = """
 import os, signal, sys, time
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
 import iptc
 from guard.events import Block
 from guard.firewall import commands, netlink
