@@ -93,8 +93,9 @@ class Chronicle:
 
     def ended(self, piece: Ended, now: float) -> None:
         """Tells of networks that are free because all claims were ended."""
-        networks = dict.fromkeys(claim.network for claim in piece.claims)
-        self._tell([net for net in networks if net not in piece.held], now)
+        networks = dict.fromkeys([claim.network for claim in piece.claims])
+        held = piece.held
+        self._tell([net for net in networks if net not in held] if held else [*networks], now)
 
     def tick(self, now: float) -> None:
         """Tells of networks whose last claim has ended by itself, or at another host's word.
@@ -120,11 +121,10 @@ class Chronicle:
             self._tell([n for n, past in zip(asked, pasts, strict=True) if not past.claims], now)
 
     def _tell(self, free: Sequence[Network], now: float) -> None:
-        for network in free:
-            self._endings.forget(network)
-            if len(free) <= MANY:
-                log.warning("un-banned %s", network)
+        self._endings.forget(*free)
         if len(free) > MANY:
             log.warning("un-banned %d networks at once, as %s", len(free), free[0])
+        for network in free if len(free) <= MANY else ():
+            log.warning("un-banned %s", network)
         for listener in self._listeners:
             listener.unbanned(free, now)

@@ -15,6 +15,7 @@ from typing import Any
 from guard.chronicle import Chronicle
 from guard.events import Good, Permit
 from guard.exchange import claim_row, rows_of, take
+from guard.lib.bulk import bulk
 from guard.lib.durations import parse_duration
 from guard.lib.networks import Network, parse_network
 from guard.pipeline import Pipeline
@@ -119,7 +120,9 @@ class Operations:
         with self.chronicle.emptying():
             for piece in self.pipeline.unban_all(now=now):
                 self.chronicle.ended(piece, now)
-                yield [claim_row(claim) for claim in piece.claims]
+                with bulk():
+                    rows = list(map(claim_row, piece.claims))
+                yield rows
 
     def allow(
         self, *, now: float, network: str, length: str | None = None, reason: str = ""

@@ -22,9 +22,9 @@ class Endings:
         if until is not None:
             heappush(self._heap, (until, network))
 
-    def forget(self, network: Network) -> None:
-        """What was remembered of `network` is over already."""
-        self._open.discard(network)
+    def forget(self, *networks: Network) -> None:
+        """What was remembered of `networks` is over already."""
+        self._open.difference_update(networks)
 
     def __contains__(self, network: Network) -> bool:
         """Whether `network` is remembered."""

@@ -424,8 +424,8 @@ class Pipeline:
         else:
             pieces = _parted(self._ledger.withdraw(None, None, now))
         for piece in pieces:
+            yield piece  # told first, while Redis is busy with the next one
             self._forget({claim.network for claim in piece.claims})
-            yield piece
 
     def _forget(self, networks: set[Network]) -> None:
         self._counters.forget(*networks)

@@ -43,8 +43,6 @@ def ban_line(claim: Claim) -> bytes:
 
 def unban_line(network: Network, now: float) -> bytes:
     """The line for a network that nobody claims any more."""
-    if network.is_address:  # perhaps a million of them
-        return b'{"timestamp":%d,"addr":"%s","event":"unban"}\n' % (now, str(network).encode())
     return _line(now, network, "unban")
 
 
@@ -106,5 +104,16 @@ class EventLog(LineFile):
 
     def unbanned(self, networks: Iterable[Network], now: float) -> None:
         """Writes networks that are free again."""
-        if lines := b"".join(unban_line(network, now) for network in networks):
-            self.append(lines)
+        # Perhaps a million, of which most lines are alike.
+        head, tail = f'{{"timestamp":{int(now)},"addr":"', '","event":"unban"}\n'
+        plain: list[str] = []
+        others: list[bytes] = []
+        for network in networks:
+            version, _, length = network
+            if version + length == 36:
+                plain.append(str(network))
+            else:
+                others.append(unban_line(network, now))
+        lines = head + f"{tail}{head}".join(plain) + tail if plain else ""
+        if plain or others:
+            self.append(lines.encode("ascii") + b"".join(others))

@@ -28,5 +28,8 @@ for i, network in ipairs(networks) do
     struck[#struck + 1] = network
   end
 end
-if #struck > 0 then call('ZADD', KEYS[1], unpack(struck)) end
+-- Lua can give no more than some thousand arguments.
+for first = 1, #struck, 6000 do
+  call('ZADD', KEYS[1], unpack(struck, first, math.min(first + 5999, #struck)))
+end
 return { #networks, #networks - #struck / 2 }
