@@ -292,7 +292,7 @@ class _Status:
         said = f"{self.wall.main.name}: {self.wall.reason}"
         return {
             "firewall": self.switch.said(now) or self.mirror.alarm or said,
-            "kernel": self._kernel(dropped),
+            "kernel": self._kernel(dropped, now),
             "bans": self.store.ledger.size(now),
             "not blocked as protected": self.mirror.spared,
             "store": self.store.said(),
@@ -318,10 +318,13 @@ class _Status:
                 row["dropped"], row["dropped bytes"] = counted[row["name"]]
         return rows
 
-    def _kernel(self, dropped: dict[str, tuple[int, int]]) -> dict[str, Any]:
-        """What the last comparison found, nothing before the first; and what was dropped."""
-        report = self.mirror.report
-        found = {"expected": report.expected, "present": report.present} if report else {}
+    def _kernel(self, dropped: dict[str, tuple[int, int]], now: float) -> dict[str, Any]:
+        """What the last comparison found, and when; nothing before the first. What was dropped."""
+        report, compared = self.mirror.report, self.mirror.compared
+        found: dict[str, Any] = {}
+        if report is not None and compared is not None:
+            found = {"expected": report.expected, "present": report.present}
+            found["checked_ago"] = max(0, round(now - compared))
         found["alarm"] = int(bool(self.mirror.alarm))
         warnings = {"warning": "; ".join(report.warnings)} if report and report.warnings else {}
         counts: dict[str, int] = {}

@@ -11,6 +11,7 @@ import click
 from guard.cli.asking import ask
 from guard.cli.options import config_option, json_option, print_json
 from guard.cli.tables import show_table
+from guard.lib.durations import format_duration
 
 
 @click.command()
@@ -30,10 +31,17 @@ def status(config: Path | None, as_json: bool) -> None:
 
 
 def _words(value: object) -> str:
-    """A value in one line: `in set 3, expected 3` for a mapping."""
+    """A value in one line: `present 3, expected 3, checked 12s ago` for a mapping."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {item}" for name, item in value.items())
+        return ", ".join(_word(name, item) for name, item in value.items())
     return str(value)
+
+
+def _word(name: str, item: object) -> str:
+    what = name.removesuffix("_ago").replace("_", " ")
+    if what != name.replace("_", " ") and isinstance(item, int | float):
+        return f"{what} {format_duration(item)} ago"
+    return f"{what} {item}"
 
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> None:

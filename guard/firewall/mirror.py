@@ -111,6 +111,7 @@ class Mirror:
         self._glanced = 0.0
         self._warned: set[str] = set()
         self.report: Report | None = None
+        self.compared: float | None = None  # when that was found
 
     @property
     def spared(self) -> int:
@@ -209,6 +210,7 @@ class Mirror:
                 self.start(now)
                 found = Report(count, 0, count, 0, (str(error),))
         self._note(found)
+        self.compared = now
         return found
 
     def _compared(self, wanted: dict[str, Ends], count: int, now: float, began: float) -> Report:
