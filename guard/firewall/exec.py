@@ -3,7 +3,7 @@
 For what Guard knows nothing of: pf, a router's API, a cloud's packet filter. The program is run as
 `PROGRAM ARGUMENTS... VERB`, never through a shell, once for any number of networks:
 
-    open     make ready; may be repeated
+    open     make ready, or repair; repeated before each `list`
     apply    lines on stdin: `release NETWORK` and `block NETWORK SECONDS` (or `forever`)
     replace  the same `block` lines; whatever else is blocked is released
     list     print what is blocked, a line each: `NETWORK SECONDS`, `NETWORK forever`, `NETWORK`
@@ -65,8 +65,12 @@ class Exec:
             self._keep(network, until)
 
     def blocked(self, now: float) -> dict[Network, float | None]:
-        """What `list` prints; an end that it does not print is the one that it was told."""
+        """What `list` prints; an end that it does not print is the one that it was told.
+
+        After another `open`: nobody but the program knows whether its rules are still there.
+        """
         found: dict[Network, float | None] = {}
+        self._run("open", [])
         for line in self._run("list", []).splitlines():
             words = line.split()
             if not words:

@@ -4,9 +4,12 @@ Its packets are in test_backends.py, with the program that the documentation pri
 """
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from netns import World, inside
+from support import documented_firewall
 
 from guard.events import Block
 from guard.firewall.exec import Exec
@@ -109,3 +112,22 @@ def test_a_program_that_is_not_there_is_refused():
     """At the start, by name."""
     with pytest.raises(Refused, match="/no/such/program"):
         Exec(["/no/such/program"]).open()
+
+
+@pytest.mark.root
+def test_rules_that_somebody_removed_are_back_at_the_next_reconcile(world: World):
+    """And sets: the program that the documentation prints makes what is not there."""
+    firewall, now = Exec([str(documented_firewall())]), time.time()
+    with inside(world.server):
+        firewall.open()
+        firewall.apply([Block(net("192.0.2.10"), None)], [], now)
+        world.run("iptables", "-F", "INPUT")
+        assert world.offender.connects(world.v4)
+        assert set(firewall.blocked(now)) == {net("192.0.2.10")}
+        assert world.offender.dropped(world.v4)
+        world.run("iptables", "-F", "INPUT")
+        world.run("ipset", "destroy", "mine4")
+        assert firewall.blocked(now) == {}
+        firewall.apply([Block(net("192.0.2.10"), None)], [], now)
+        assert world.offender.dropped(world.v4)
+        firewall.close(clear=True)
