@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guard.chronicle import Chronicle
-from guard.events import Good, Permit
+from guard.events import Claim, Good, Permit
 from guard.exchange import claim_row, rows_of, take
 from guard.lib.bulk import bulk
 from guard.lib.durations import parse_duration
@@ -132,7 +132,7 @@ class Operations:
         parsed, until = _network(network), _until(length, now)
         permit = Permit(parsed, now, until, reason[:REASON_LIMIT])
         self.hand.allow(permit)
-        claims = [claim for claim in self.ledger.claims(now) if claim.network.overlaps(parsed)]
+        claims = self._claims_around(parsed, now)
         row = {"network": str(parsed), "since": now, "until": until, "reason": permit.reason}
         return {**row, "claims": [claim_row(claim) for claim in claims]}
 
@@ -186,10 +186,19 @@ class Operations:
         restraint = self.pipeline.restraint
         return None if restraint is None else restraint.goods([key], now).get(key)
 
+    def _claims_around(self, asked: Network, now: float) -> list[Claim]:
+        """Every claim on a network that has an address of `asked` in it, oldest first."""
+        if not asked.is_address:
+            return [claim for claim in self.ledger.claims(now) if claim.network.overlaps(asked)]
+        # What holds an address is soon asked for, however many claims there are.
+        around = [asked.supernet(length) for length in range(asked.bits + 1)]
+        found = [claim for past in self.ledger.past(around, now) for claim in past.claims]
+        return sorted(found, key=lambda claim: claim.since)
+
     def explain(self, *, now: float, address: str) -> dict[str, Any]:
         """Everything that is held against an address, and what shields it."""
         asked = _network(address)
-        claims = [c for c in self.ledger.claims(now) if c.network.overlaps(asked)]
+        claims = self._claims_around(asked, now)
         key = self.pipeline.key(asked)
         counted = self.counters.counted(key)
         blocks = {claim: self._blockable(claim.network) for claim in claims}

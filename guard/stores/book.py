@@ -299,7 +299,7 @@ class Book:
     def _set(self, said: Said, claim: Claim | None) -> None:
         self._bans += (claim is not None) - (said.reason is not None)
         if claim is None:
-            said.reason = None
+            said.reason = said.until = None
         else:
             said.reason, said.since, said.until = claim.reason, claim.since, claim.until
             said.strikes = claim.strikes

@@ -2,6 +2,7 @@
 
 import json
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from time import time
 
@@ -115,6 +116,23 @@ def test_explain_says_all_there_is(guard):
     code, out, _ = guard("explain", "192.0.2.7")
     assert code == 1
     assert "protected" in out
+
+
+@pytest.mark.parametrize(
+    ("address", "around", "beside"),
+    [
+        ("198.51.100.9", ["/16", "/31", "/32", "/24"], "198.51.100.10"),
+        ("2a02:db8:1:2::9", ["/48", "/127", "/128", "/64"], "2a02:db8:1:2::a"),
+    ],
+)
+def test_explain_names_every_block_around_an_address(guard, address, around, beside):
+    """However wide, the oldest claim first; nothing of its neighbours."""
+    blocks = [str(ip_network(address + length, strict=False)) for length in around]
+    wanted = [block.removesuffix("/32").removesuffix("/128") for block in blocks]
+    for block in [*wanted, beside]:
+        assert guard("ban", block)[0] == 0
+    answer = json.loads(guard("explain", address, "--json")[1])
+    assert [row["network"] for row in answer["claims"]] == wanted
 
 
 def test_explain_sums_up_thousands_of_rejections(guard, config):
