@@ -187,9 +187,8 @@ def connect(url: RedisUrl, *, timeout: float = 5.0) -> Any:
         nodes = [redis.cluster.ClusterNode(host, port) for host, port in url.hosts]
         return redis.RedisCluster(startup_nodes=nodes, **options)
     if url.way == "sentinel":
-        sentinel = redis.Sentinel(
-            list(url.hosts), socket_timeout=timeout, socket_connect_timeout=timeout, **tls
-        )
+        asked = {**tls, "socket_timeout": timeout, "socket_connect_timeout": timeout}
+        sentinel = redis.Sentinel(list(url.hosts), sentinel_kwargs=asked)
         return sentinel.master_for(url.service, db=url.db, retry=once, **options)
     if url.path:
         return redis.Redis(unix_socket_path=url.path, db=url.db, retry=once, **options)
@@ -248,6 +247,9 @@ _SAID = (
 def said(url: RedisUrl, error: BaseException) -> str:
     """What `error`, of a client for `url`, says: in a line that may be shown."""
     text = str(error)
+    if text.startswith("No master found"):  # redis-py goes on with all that it is made of
+        more = " over TLS, with these certificates" if url.tls else ""
+        return printable(f"no Sentinel tells{more} who {url.service!r} is")
     for pattern, words in _SAID if url.tls else ():
         if found := re.search(pattern, text):
             return printable(found.expand(words))[:250]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import re
 import shutil
 import socket
@@ -11,12 +12,13 @@ import tomllib
 
 import pytest
 import redis
-from support import PROJECT, free_port, need
+from redis_servers import answers, until
+from support import PROJECT, free_port, need, valkey
 
 from guard import config
 from guard.cli.main import run
 from guard.events import Claim, Offence, Window
-from guard.lib.networks import parse_network
+from guard.lib.networks import Network, parse_network
 from guard.lib.redis_url import Access, RedisUrl
 from guard.roles import ConfigError, Forbidden, GuardError, Unavailable
 from guard.sources.stream import RedisStream
@@ -45,16 +47,15 @@ def papers(tmp_path_factory):
     for name in ("ca", "other"):
         files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")
         openssl(folder, "req", "-x509", *KEY.split(), *files, "-subj", f"/CN={name}")
-    for ca, name in (("ca", "server"), ("ca", "client"), ("other", "stranger")):
+    for ca, name, more in (
+        ("ca", "server", ""),
+        ("ca", "node", ",IP:127.0.0.1"),
+        ("ca", "client", ""),
+        ("other", "stranger", ""),
+    ):
         files = ("-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
-        signed = (
-            "-CA",
-            f"{ca}.pem",
-            "-CAkey",
-            f"{ca}.key",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-        )
+        names = ("-addext", f"subjectAltName=DNS:localhost{more}")
+        signed = ("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", *names)
         openssl(folder, "req", "-x509", *KEY.split(), *files, *signed)
     (folder / "word").write_text(f"{WORD}\n")
     (folder / "word").chmod(0o600)
@@ -145,6 +146,69 @@ def test_all_parts_get_in(server, papers):
     line = '{"type":"Rejection","timestamp":1757675281,"peer_address":{"addr":"192.0.2.1"}}'
     server.admin.xadd("guard:rejections", {"record": line})
     assert asyncio.run(hear()) == ["192.0.2.1"]
+
+
+def work(store):
+    """One call of each sort, in all slots."""
+    networks = [Network(4, ADDRESS.value + n, 32) for n in range(100)]
+    offences = [Offence("relay", network, NOW) for network in networks]
+    assert len(store.counters.count(offences, {"relay": Window(1, 600.0)})) == 100
+    store.ledger.claim([Claim(n, "jail:relay", "x", NOW, NOW + 600) for n in networks], NOW)
+    store.crowds.leave({network: [] for network in networks})
+    assert sum(len(piece.claims) for piece in store.ledger.empty(NOW)) == 100
+
+
+@pytest.mark.parametrize("name", ["redis", "valkey"])
+def test_sentinel_and_cluster_over_tls(papers, tmp_path, name):
+    """Nothing in the clear: not to Sentinel, not to the primary that it names, to no node."""
+    program = valkey() if name == "valkey" else "redis-server"
+    files = [
+        f"tls-{part}-file {papers}/node.{end}" for part, end in (("cert", "pem"), ("key", "key"))
+    ]
+    tls = [*files, f"tls-ca-cert-file {papers}/ca.pem", 'save ""', "bind 127.0.0.1", "port 0"]
+    keys = {"ssl_certfile": papers / "client.pem", "ssl_keyfile": papers / "client.key"}
+    options = {"ssl": True, "ssl_ca_certs": papers / "ca.pem", **keys}
+    with contextlib.ExitStack() as stack:
+
+        def start(*lines, sentinel=False):
+            port = free_port()
+            home = tmp_path / str(port)
+            home.mkdir()
+            (home / "conf").write_text(
+                "\n".join([*tls, f'dir "{home}"', f"tls-port {port}", *lines])
+            )
+            process = subprocess.Popen(
+                [program, str(home / "conf"), *(["--sentinel"] if sentinel else [])],
+                stdout=subprocess.DEVNULL,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            client = stack.enter_context(redis.Redis(port=port, **options))
+            until(lambda: answers(client))
+            return port, client
+
+        primary, _ = start(acl(), "tls-replication yes")
+        watch = f"sentinel monitor fleet 127.0.0.1 {primary} 1"
+        sentinel, asked = start(watch, "tls-replication yes", sentinel=True)
+        until(lambda: asked.sentinel_masters()["fleet"]["flags"] == "master")
+        given = settings(papers, 0, url=f"rediss+sentinel://guard@localhost:{sentinel}/fleet")
+        store = RedisStore(given.redis)
+        work(store)
+        store.close()
+        given = dataclasses.replace(given, tls_ca=None)
+        with pytest.raises(Unavailable, match="no Sentinel tells over TLS, .* who 'fleet' is$"):
+            RedisStore(given.redis)
+
+        node, one = start(acl(), "cluster-enabled yes", "tls-cluster yes", "cluster-port 0")
+        one.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        until(lambda: b"cluster_state:ok" in one.execute_command("CLUSTER", "INFO"))
+        given = settings(papers, 0, url=f"rediss+cluster://guard@localhost:{node}")
+        store = RedisStore(given.redis)
+        work(store)
+        store.close()
+        given = dataclasses.replace(given, tls_ca=papers / "other.pem")
+        with pytest.raises(Unavailable, match="its certificate is not trusted"):
+            RedisStore(given.redis)
 
 
 WRONG = [
