@@ -196,10 +196,12 @@ def test_sentinel_and_cluster_over_tls(papers, tmp_path, name):
         work(store)
         store.close()
         given = dataclasses.replace(given, tls_ca=None)
-        with pytest.raises(Unavailable, match="no Sentinel tells over TLS, .* who 'fleet' is$"):
+        with pytest.raises(Unavailable, match=r"no Sentinel tells over TLS, .* who 'fleet' is$"):
             RedisStore(given.redis)
 
-        node, one = start(acl(), "cluster-enabled yes", "tls-cluster yes", "cluster-port 0")
+        node, one = start(
+            acl(), "cluster-enabled yes", "tls-cluster yes", f"cluster-port {free_port()}"
+        )
         one.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         until(lambda: b"cluster_state:ok" in one.execute_command("CLUSTER", "INFO"))
         given = settings(papers, 0, url=f"rediss+cluster://guard@localhost:{node}")
