@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from guard.firewall import commands
 from guard.firewall.blackhole import reverse_path_filtered
@@ -16,6 +17,8 @@ from guard.lib.faults import Fault
 
 # What each back end runs or imports, and what an operator installs to have it.
 _PROGRAMS = {"nftables": ("nft", "install the package nftables")}
+_SYSTEMD = Path("/run/systemd/system")  # there where systemd runs: sd_booted(3)
+_TIMER = Path("/etc/systemd/system/timers.target.wants/guard-expire.timer")
 _MODULES = {"iptables": ("iptc", "pip install 'guard-smtp[iptables]'")}
 
 
@@ -62,6 +65,11 @@ def _surprises(settings: FirewallSettings) -> Iterator[tuple[str, str]]:
                 "firewall.backend",
                 "rp_filter is off: packets of the banned still reach the listener, and only the "
                 "answers are dropped; set net.ipv4.conf.all.rp_filter=1 (or 2)",
+            )
+        if _SYSTEMD.exists() and not _TIMER.exists():
+            yield (
+                "firewall.backend",
+                "null routes do not end while Guard is stopped: enable guard-expire.timer",
             )
     there = {name for _, name in socket.if_nameindex()} if settings.devices else set()
     for name in settings.devices:

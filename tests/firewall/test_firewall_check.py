@@ -54,7 +54,19 @@ def test_null_routes_say_what_they_are(monkeypatch: pytest.MonkeyPatch):
         (False, "all", {"firewall.backend"}),
     ):
         monkeypatch.setattr("guard.firewall.check.reverse_path_filtered", lambda f=filtered: f)
+        monkeypatch.setattr("guard.firewall.check._SYSTEMD", Path("/no/such"))
         assert set(warned(backend="blackhole", ports=ports)) == keys
+
+
+def test_null_routes_want_a_timer(monkeypatch, tmp_path: Path):
+    """Where systemd runs that could have one, and no other back end needs it."""
+    monkeypatch.setattr("guard.firewall.check.reverse_path_filtered", lambda: True)
+    monkeypatch.setattr("guard.firewall.check._SYSTEMD", tmp_path)
+    monkeypatch.setattr("guard.firewall.check._TIMER", tmp_path / "guard-expire.timer")
+    assert "guard-expire.timer" in warned(backend="blackhole")["firewall.backend"]
+    assert not warned(backend="dry-run")
+    (tmp_path / "guard-expire.timer").touch()
+    assert not warned(backend="blackhole")
 
 
 def test_a_device_that_is_not_there_is_named():
