@@ -17,7 +17,7 @@ from typing import NamedTuple
 from guard.events import Claim, Past, Remembered
 from guard.lib.networks import Network
 from guard.stores import bans
-from guard.stores.bans import Row, Said, pack, said_by, strikes_of, unpack
+from guard.stores.bans import Row, Said, pack_into, said_by, strikes_of, unpack
 from guard.stores.keys import Key, key_of, network_of
 from guard.stores.turns import Turns
 
@@ -53,6 +53,7 @@ class Book:
         self._banned: dict[Key, bytes] = {}  # rows with a ban
         self._past: dict[Key, bytes] = {}  # with strikes alone: there may be many more of them
         self._bans = 0
+        self._buffer = bytearray()
         self._others: dict[str, dict[Network, Claim]] = {}
         # Each row is there when it is due, each other claim when it ends.
         self._turns = Turns()
@@ -96,7 +97,7 @@ class Book:
             if (packed := banned(key) or past(key)) is not None:
                 row = unpack(packed)
                 for said in row:
-                    if said.reason is not None and said.alive(now):
+                    if said.alive(now):
                         live = (*live, said.claim(network))
                 if row[0].ended + memory > now:
                     strikes = strikes_of(row)
@@ -310,7 +311,8 @@ class Book:
         keep, leave = (self._banned, self._past) if banned else (self._past, self._banned)
         leave.pop(key, None)
         if row:
-            keep[key] = pack(row)
+            pack_into(row, self._buffer)
+            keep[key] = bytes(self._buffer)
         else:
             keep.pop(key, None)
         if due != before:
