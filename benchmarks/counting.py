@@ -5,9 +5,15 @@
 
 The whole way from `Rejection` to ban, on one core: pipeline, counters, ledger; in files, and in a
 redis-server of its own on loopback. CPU seconds are those of this process (with Redis, those
-of redis-server are beside them); wall seconds are what an operator would see. Traffic is even over
-all addresses, 100 rejections a second of their own time, so that of 1,000 addresses each is banned
-again and again, and of 1,000,000 hardly any.
+of redis-server are beside them); wall seconds are what an operator would see. Rejections come 100
+a second of their own time, so that of 1,000 addresses each is banned again and again, and of
+1,000,000 hardly any.
+
+Two loads, for two questions. `even` has batches of 5,000 rejections of any addresses. A store is
+asked once for each address of a batch: of 1,000 where there are no more, and of nearly 5,000 where
+there are 1,000,000. So a rejection may cost less where there are few addresses, without a store
+being slower for what it holds. That is what `in turn` shows: a batch has one rejection of each of
+1,000 addresses, however many there are.
 """
 
 from __future__ import annotations
@@ -49,7 +55,7 @@ TWO = [
 ]
 
 
-ADDRESSES = (1_000, 20_000, 1_000_000)
+FEW = 1_000
 
 
 class Nobody:
@@ -69,23 +75,43 @@ class Figure(NamedTuple):
     bans: int
 
 
-def traffic(number: int, addresses: int, *, once: bool = False) -> Iterator[list[Rejection]]:
-    """`number` rejections in batches; with `once` each address comes one time, all in 100 s.
+def even(number: int, addresses: int) -> Iterator[list[int]]:
+    """Indices of any of `addresses`, in batches."""
+    rnd = random.Random(7)
+    for start in range(0, number, BATCH):
+        yield rnd.choices(range(addresses), k=min(BATCH, number - start))
+
+
+def in_turn(number: int, addresses: int) -> Iterator[list[int]]:
+    """Batches of the next FEW of `addresses`, in which none comes twice."""
+    for start in range(0, number, FEW):
+        yield [index % addresses for index in range(start, min(number, start + FEW))]
+
+
+LOADS = {"even": (even, (FEW, 20_000, 1_000_000)), "in turn": (in_turn, (FEW, 1_000_000))}
+
+
+def traffic(
+    batches: Iterable[list[int]], addresses: int, pace: float = 100.0
+) -> Iterator[list[Rejection]]:
+    """Rejections of `addresses` by their indices, `pace` a second of their own time.
 
     Each batch is made when it is asked for, as a source makes it: what was made long before is no
     more at hand for the processor, and that would be paid for each address, not each rejection.
     """
-    rnd = random.Random(7)
     # An array is nothing that the garbage collector looks through.
-    values = array("I", rnd.sample(range(1 << 24, 224 << 24), addresses))
-    pace = number / 100 if once else 100
-    for start in range(0, number, BATCH):
-        size = min(BATCH, number - start)
-        chosen = values[start : start + size] if once else rnd.choices(values, k=size)
+    values = array("I", random.Random(7).sample(range(1 << 24, 224 << 24), addresses))
+    heard = 0
+    for batch in batches:
         yield [
-            Rejection(1_757_675_281 + index / pace, str(Network(4, value, 32)), Kind.RELAY_DENIED)
-            for index, value in enumerate(chosen, start)
+            Rejection(
+                1_757_675_281 + number / pace,
+                str(Network(4, values[index], 32)),
+                Kind.RELAY_DENIED,
+            )
+            for number, index in enumerate(batch, heard)
         ]
+        heard += len(batch)
 
 
 def run(
@@ -155,29 +181,31 @@ STORES = {"embedded": embedded, "redis": redis}
 
 def speed(name: str, number: int, rounds: int) -> None:
     """Prints the lines of one store: the best of `rounds`, which take turns."""
-    figures: dict[tuple[int, int], list[Figure]] = {}
+    figures: dict[tuple[str, int, int], list[Figure]] = {}
     for _ in range(rounds):
-        for jails in (ONE, TWO):
-            for addresses in ADDRESSES:
-                with STORES[name]() as store:
-                    figure = run(store, jails, traffic(number, addresses))
-                figures.setdefault((len(jails), addresses), []).append(figure)
-    for (count, addresses), found in figures.items():
+        for load, (batches, sizes) in LOADS.items():
+            for jails in (ONE, TWO):
+                for addresses in sizes:
+                    with STORES[name]() as store:
+                        figure = run(store, jails, traffic(batches(number, addresses), addresses))
+                    figures.setdefault((load, len(jails), addresses), []).append(figure)
+    for (load, count, addresses), found in figures.items():
         cpu, wall = min(f.cpu for f in found), min(f.wall for f in found)
         server = min(f.server for f in found)
-        few = min(f.cpu + f.server for f in figures[count, ADDRESSES[0]])
+        few = min(f.cpu + f.server for f in figures[load, count, FEW])
         ratio = min(f.cpu + f.server for f in found) / few
         used = f"  redis-server {server / number * 1e6:.1f} us each" if server else ""
         print(
-            f"{name:9} {count:5} {addresses:9} {number / cpu:10,.0f} {number / wall:9,.0f} "
-            f"{ratio:8.2f}x {found[0].bans:7}{used}",
+            f"{name:9} {load:8} {count:5} {addresses:9} {number / cpu:10,.0f} "
+            f"{number / wall:9,.0f} {ratio:8.2f}x {found[0].bans:7}{used}",
             flush=True,
         )
 
 
 def weigh(name: str, jails: Sequence[Jail]) -> None:
     """Prints one line of the second table. In a process of its own: freed memory stays with it."""
-    batches = traffic(1_000_000, 1_000_000, once=True)
+    number = 1_000_000
+    batches = traffic(in_turn(number, number), number, pace=number / 100)
     with STORES[name]() as store:
         info = store.counters.info if isinstance(store, RedisStore) else None
         before = info("memory")["used_memory"] if info else memory()
@@ -252,7 +280,7 @@ def main() -> None:
         return
     names = [name for name in STORES if name != "redis" or shutil.which("redis-server")]
     print(
-        f"{'store':9} {'jails':>5} {'addresses':>9} {'per CPU-s':>10} {'per s':>9} "
+        f"{'store':9} {'load':8} {'jails':>5} {'addresses':>9} {'per CPU-s':>10} {'per s':>9} "
         f"{'to 1,000':>9} {'bans':>7}",
         flush=True,
     )

@@ -74,16 +74,15 @@ class Call:
     def __init__(self, parts: Sequence[Part]) -> None:
         self._offences = [offence for part in parts for offence in part.offences]
         columns = list(zip(*self._offences, strict=True)) or [(), (), (), ()]
-        _, self._networks, self._times, rejections = columns
+        _, self._networks, self._times, self._rejections = columns
         self._rules: list[Rule] = []
         self._bits: list[int] = [0]  # of each rule
         self._jails: dict[str, list[str]] = {}
         self._numbers: list[int] = []  # the rule of each
         for part in parts:
             self._take(part)
-        # Each stands for one rejection, and, commoner yet, all are of one rule and in order.
-        self._plain = rejections.count(1) == len(rejections)
-        alike = self._plain and len(self._rules) == 1
+        # The common case: all are of one rule and one rejection each, in order of time.
+        alike = len(self._rules) == 1 and set(self._rejections) == {1}
         self._alike = alike and sorted(self._times) == list(self._times)
         self._order: list[Which] = []
         self._flat: list[int] = []
@@ -170,29 +169,33 @@ class Call:
 
     def _asked(self, texts: list[str], order: list[Which]) -> _Asked:
         """The columns of what is asked of one slot."""
-        each = ([which] if isinstance(which, int) else which for which in order)
         if self._alike:
+            each = ([which] if isinstance(which, int) else which for which in order)
             numbers = [1 if isinstance(which, int) else len(which) for which in order]
             return _Asked(texts, order, [1], numbers, list(chain.from_iterable(each)))
         asked = _Asked(texts, order, [], [], [])
-        for indices in each:
-            self._several(asked, indices)
+        for which in order:
+            if isinstance(which, int) and self._rejections[which] == 1:
+                asked.rules.append(self._numbers[which])
+                asked.numbers.append(1)
+                asked.flat.append(which)
+            else:
+                self._several(asked, [which] if isinstance(which, int) else which)
         return asked
 
     def _several(self, asked: _Asked, which: list[int]) -> None:
         """Rule and times of one network, or 0 and each with its own rule."""
-        offences = self._offences
-        times = [offences[i][2] for i in which]
+        times = [self._times[i] for i in which]
+        rejections = [self._rejections[i] for i in which]
         rules = {self._numbers[i] for i in which}
-        plain = self._plain or {offences[i][3] for i in which} == {1}
-        if plain and len(rules) == 1 and sorted(times) == times:
+        if set(rejections) == {1} and len(rules) == 1 and sorted(times) == times:
             asked.rules.extend(rules)
             asked.numbers.append(len(times))
             asked.flat.extend(which)
             return
         items: list[int | float] = []
-        for i, time in zip(which, times, strict=True):
-            items += (self._numbers[i], time, offences[i][3])
+        for i, time, number in zip(which, times, rejections, strict=True):
+            items += (self._numbers[i], time, number)
         asked.rules.append(0)
         asked.numbers.append(items)
 

@@ -221,6 +221,34 @@ shared = st.lists(
 )
 
 
+in_order = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from([A, A, A, B]), st.sampled_from([0.0, 0.25, 60.0, 400.0, 4000.0])),
+        max_size=30,
+    ),
+    max_size=8,
+)
+
+
+@pytest.mark.parametrize("name", ["slow", "quick+slow", "slow+other+quick"])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(history=in_order)
+def test_rejections_in_order_fill_each_window_in_turn(store, name, history):
+    """The common case, in long batches: the same jails, one rejection each, none of them late."""
+    for network in (A, B):
+        store.counters.forget(network)
+    model, now = Model(), 1_757_675_281.25
+    for batch in history:
+        offences = []
+        for network, later in batch:
+            now += later
+            offences.append(Offence(name, network, now))
+        alone = [o._replace(jail=jail) for o in offences for jail in name.split("+")]
+        assert store.counters.count(offences, SHARED) == model.count(alone, SHARED)
+
+
 @pytest.mark.parametrize("step", [0.25, 200.0, 9000.0])
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -244,9 +244,18 @@ def test_what_others_wrote_is_passed_over(store, client, caplog):
         b"\x05relay\x01\x00",
         b"\x05rel",
         b"\x05\xff\xfelay\x01\x00\x00",
+        b"",
     ):
-        client.hset(table, text_of(A), value)
-        assert store.counters.counted(A) == []
+        for offences in (
+            [Offence("relay", A, NOW, 3)],
+            [Offence("relay", A, NOW)] * 3,
+        ):
+            client.hset(table, text_of(A), value)
+            assert store.counters.counted(A) == []
+            assert store.counters.count(offences, WINDOWS)
+    for nobodys in (b"\x00\x01\x00", b"\x05relay\x01\x00" + bytes(8) + b"\x00\x01\x00"):
+        client.hset(table, text_of(A), nobodys + bytes(8))
+        assert store.counters.count([Offence("relay", A, NOW)], WINDOWS) == []
         assert store.counters.count([Offence("relay", A, NOW, 3)], WINDOWS)
 
 
