@@ -1,11 +1,13 @@
 """The book says what a model of a page says, of many at once, and keeps nothing for ever."""
 
+import tracemalloc
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model import Model
 
 from guard.events import Claim
-from guard.lib.networks import parse_network
+from guard.lib.networks import Network, parse_network
 from guard.stores.book import Book
 
 NETWORKS = [parse_network(f"192.0.2.{n}") for n in range(6)]
@@ -113,3 +115,25 @@ def test_what_changed_since_is_what_was_touched_since(claims, back):
     touched = [network for network, *_ in sorted(claims, key=lambda c: c[2])]
     found = book.changed_since(book.version - back)
     assert found == (set(touched[len(touched) - back :]) if back <= len(touched) else None)
+
+
+def test_a_ban_is_small():
+    """Of very many each takes some 200 bytes, and its strikes less when it has ended."""
+    book, now = Book(1e7), 1_757_675_281.25
+    tracemalloc.start()
+    try:
+        for value in range(20_000):
+            network, reason = Network(4, 0x0B000000 + value, 32), "5 rejections within 10m"
+            claim = Claim(network, "jail:kumomta-relay", reason, now, now + 600.0 + value)
+            book.claim(claim, now)
+            book.drain()
+        banned = tracemalloc.get_traced_memory()[0]
+        book.expire(now + 30_000.0)
+        book.drain()
+        ended = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert book.size(now + 30_000.0) == 0
+    assert len(book.remembered()) == 20_000
+    assert banned < 20_000 * 240
+    assert ended < 20_000 * 210
