@@ -76,7 +76,7 @@ def _age(link: RedisLink, ended: list[str], now: float) -> Iterator[None]:
     while ended:
         time = repr(now - calls * _APART)
         arguments = [CLAIMS, time, repr(float(now)), left, PIECE]
-        found, stay = link.run("aged", [STRUCK, SOURCES, *ended], arguments)
+        found, stay = link.run("aged", [STRUCK, SOURCES, SCHEMA, *ended], arguments)
         left, calls = left + stay, calls + 1
         if found < PIECE:
             return
