@@ -1,11 +1,11 @@
 """How the commands meet a running daemon: JSON lines over a unix socket.
 
 A request is `{"do": NAME, ...arguments}`, an answer `{"result": ...}` or `{"error": TEXT, "code":
-EXIT CODE}`; before it come any number of `{"part": ...}` where what is asked for is long. Who may use
-the socket may do everything: its mode is 0660, its group the daemon's until an operator changes it.
-The kernel says who asks: root, the daemon's own user and members of that group are answered, nobody
-else, whatever becomes of the mode. Requests are not strangers' bytes, yet a bad one gets an error
-and never stops the daemon.
+EXIT CODE}`; before it come any number of `{"part": ...}` where what is asked for is long. Who may
+use the socket may do everything: its mode is 0660, its group the daemon's until an operator changes
+it. The kernel says who asks: root, the daemon's own user and members of that group are answered,
+nobody else, whatever becomes of the mode. Requests are not strangers' bytes, yet a bad one gets an
+error and never stops the daemon.
 """
 
 from __future__ import annotations
