@@ -306,6 +306,8 @@ def main() -> None:
                     way = link.prober(program, turn, 0.005, 3.0)
                     rounds.append(round_of(partial(measure, write, folder, way, heard, turn)))
                 told(f"Guard, {name}", [lag for each in rounds for lag in each.lags], beside)
+                ends = [statistics.quantiles(each.lags, n=100)[98] for each in rounds]
+                show("  99 of 100 within, in the middle one of the rounds", statistics.median(ends))
                 quiet = sorted(rounds)[: ROUNDS // 3]
                 others = f"others up to {quiet[-1].others:.1f} processors"
                 told(f"  {others}", [lag for each in quiet for lag in each.lags], beside)
