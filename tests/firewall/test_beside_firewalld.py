@@ -1,7 +1,7 @@
 """Beside the real firewalld: its rules are as without Guard, and nobody who is banned gets in.
 
-firewalld runs in the server's namespaces, with a bus, an /etc/firewalld and a /run of its own. It
-is not among what the tests install: once installed, it closes the machine's ports at its next boot.
+firewalld runs in the server's namespaces, with a bus, an /etc/firewalld and a /run of its own. It is
+laid over /usr and /etc there, not installed: that would close the machine's ports at its next boot.
 """
 
 import re
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from netns import World, eventually, inside
+from support import PROJECT, need
 
 from guard.events import Claim
 from guard.firewall.iptables import IPTables
@@ -22,10 +23,8 @@ from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import parse_network as net
 from guard.stores.embedded_ledger import EmbeddedLedger
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(not shutil.which("firewalld"), reason="firewalld is not on this machine"),
-]
+pytestmark = pytest.mark.root
+_UNPACKED = PROJECT / ".venv" / "servers" / "firewalld"
 BACKENDS = {
     "nftables": lambda: NFTables((25,)),
     "iptables-legacy": lambda: IPTables((25,), rules=Legacy()),
@@ -44,6 +43,9 @@ _BUS = """
 """
 # All of it ends with this process, which is the first of its own.
 _BOX = """
+for folder in usr etc; do
+    mount -t overlay overlay -o "lowerdir=$1/$folder:/$folder" "/$folder"
+done
 mount --bind "$0/etc" /etc/firewalld
 mount --bind "$0/run" /run
 mount --bind "$0/log" /var/log
@@ -73,7 +75,7 @@ class Firewalld:
 
     def __init__(self, world: World, folder: Path, backend: str) -> None:
         self._world, self._folder = world, folder
-        shutil.copytree("/etc/firewalld", folder / "etc")
+        shutil.copytree(_UNPACKED / "etc" / "firewalld", folder / "etc")
         for name in ("run/dbus", "log"):
             (folder / name).mkdir(parents=True)
         (folder / "bus.conf").write_text(_BUS)
@@ -90,7 +92,7 @@ class Firewalld:
         else:
             box = ("unshare", "-m", "--propagation", "private", "--pid", "--fork", "--kill-child")
             with inside(self._world.server):
-                self._process = subprocess.Popen([*box, "sh", "-e", "-c", _BOX, self._folder])
+                self._process = subprocess.Popen([*box, "sh", "-e", "-c", _BOX, self._folder, _UNPACKED])
         assert eventually(lambda: self.ask("--state").strip() == "running", 30), self.said()
 
     def do(self, command: str) -> None:
@@ -129,6 +131,7 @@ class Firewalld:
 @pytest.fixture(params=["nftables", "iptables"])
 def firewalld(request, world: World, tmp_path: Path) -> Iterator[Firewalld]:
     """firewalld, not started yet, with each of its own back ends."""
+    need(_UNPACKED.is_dir(), "firewalld")
     made = Firewalld(world, tmp_path, request.param)
     yield made
     made.end()
