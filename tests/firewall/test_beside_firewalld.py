@@ -1,7 +1,8 @@
 """Beside the real firewalld: its rules are as without Guard, and nobody who is banned gets in.
 
-firewalld runs in the server's namespaces, with a bus, an /etc/firewalld and a /run of its own. It is
-laid over /usr and /etc there, not installed: that would close the machine's ports at its next boot.
+firewalld runs in the server's namespaces, with a bus, an /etc/firewalld and a /run of its own. It
+is laid over /usr and /etc there, not installed: that would close the machine's ports at its next
+boot.
 """
 
 import re
@@ -92,7 +93,9 @@ class Firewalld:
         else:
             box = ("unshare", "-m", "--propagation", "private", "--pid", "--fork", "--kill-child")
             with inside(self._world.server):
-                self._process = subprocess.Popen([*box, "sh", "-e", "-c", _BOX, self._folder, _UNPACKED])
+                self._process = subprocess.Popen(
+                    [*box, "sh", "-e", "-c", _BOX, self._folder, _UNPACKED]
+                )
         assert eventually(lambda: self.ask("--state").strip() == "running", 30), self.said()
 
     def do(self, command: str) -> None:
