@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import msgspec
 
 from guard.events import Claim, Past, Remembered
+from guard.lib.bulk import bulk
 from guard.lib.networks import Network, parse_network
 from guard.stores.book import Book
 from guard.stores.database import Database
@@ -50,7 +51,8 @@ class EmbeddedLedger:
 
     def claims(self, now: float) -> list[Claim]:
         """The role's."""
-        return self._book.claims(now)
+        with bulk():
+            return self._book.claims(now)
 
     def size(self, now: float) -> int:
         """The role's."""
