@@ -555,7 +555,9 @@ def test_a_hurry_that_meets_a_full_disk_neither_loses_nor_doubles(tmp_path, monk
     """Claims that could not be made are made with the same batch again, and told once."""
     store = EmbeddedStore(tmp_path)
     made = Pipeline([jail(maxretry=2)], store.counters, store.ledger, Protect())
-    place, name, at = (store.ledger, "_save", 1) if fails == "the disk" else (made, "_judge", 500)
+    place, name, at = (
+        (store.ledger, "_save", 1) if fails == "the disk" else (made._claiming, "_judge", 500)
+    )
     calls, works = [], getattr(place, name)
 
     def once(*arguments):

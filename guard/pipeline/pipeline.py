@@ -20,34 +20,22 @@ claims are made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import NamedTuple
 
-from guard.events import (
-    Claim,
-    Ended,
-    Event,
-    Good,
-    Kind,
-    Mark,
-    Offence,
-    Overflow,
-    Part,
-    Past,
-    Rejection,
-)
+from guard.events import Claim, Ended, Event, Mark, Overflow, Part
 from guard.jails.bars import Bars
 from guard.jails.crowd import Crowd
-from guard.jails.jail import RECIDIVE, Jail
+from guard.jails.jail import Jail
 from guard.jails.once import Once
-from guard.jails.routes import Route, route_of, windows_of
 from guard.jails.settings import JailsSettings
 from guard.lib.networks import Network, read_addresses
+from guard.pipeline.claiming import Claiming, Decided
 from guard.pipeline.judge import Judge, Tally
 from guard.pipeline.putoff import PutOff
+from guard.pipeline.routing import Routing
 from guard.protect.doubt import Doubt
 from guard.protect.restraint import Restraint
 from guard.roles import Counters, Emptying, Ledger, Protection, Suspects, Unavailable
@@ -59,7 +47,6 @@ TOGETHER = 200
 # Forgotten in one go when all are un-banned.
 MANY = 20_000
 MANUAL = "manual"
-
 
 Hurry = Callable[[Sequence[Claim]], None]
 
@@ -77,32 +64,6 @@ class _Work:
     claims: list[Claim] = field(default_factory=list)
     hurry: Hurry | None = None
     again: bool = False  # these overflows may have led to claims before a crash
-
-
-class _Known(NamedTuple):
-    """What is known of the networks of some overflows, the last of which was at `last`.
-
-    `repeats` is whether one network has several.
-    """
-
-    pasts: dict[Network, Past]
-    goods: Mapping[Network, Good]
-    last: float
-    repeats: bool
-
-
-@dataclass(slots=True)
-class _Decided:
-    """What is wanted, what of it is the first claim on its network, and what was made before."""
-
-    wanted: list[Claim] = field(default_factory=list)
-    first: list[Claim] = field(default_factory=list)
-    before: dict[Claim, None] = field(default_factory=dict)
-
-    def add(self, other: _Decided) -> None:
-        """Takes up what was decided next; `first` has been told."""
-        self.wanted += other.wanted
-        self.before |= other.before
 
 
 class Pipeline:
@@ -125,47 +86,23 @@ class Pipeline:
         self._counters, self._ledger = counters, ledger
         self.restraint = restraint
         self._crowd = crowd
-        widths = settings or JailsSettings(path=(), filters=())
-        self._widths = {4: widths.ipv4_prefix, 6: widths.ipv6_prefix}
-        self._jails = {jail.name: jail for jail in jails}
-        running = self._jails.values()
-        by_filter = {
-            name: route_of(jail for jail in running if jail.filter == name)
-            for name in {jail.filter for jail in running}
-        }
-        self._on_bans = [
-            jail for name in RECIDIVE if name in by_filter for jail, _ in by_filter.pop(name).jails
-        ]
-        self._by_filter = by_filter
-        by_kind = {kind: route_of(jail for jail in running if kind in jail.kinds) for kind in Kind}
-        self._by_kind = {kind: route for kind, route in by_kind.items() if route.jails}
-        self._windows = windows_of(running, [*by_filter.values(), *by_kind.values()])
-        self._bars = Bars(suspects, self._windows)
+        running = {jail.name: jail for jail in jails}
+        self._jails = running.keys()
+        self._routing = Routing(running.values(), settings, self.tally)
+        self._bars = Bars(suspects, self._routing.windows)
+        self._put_off = PutOff(restraint)
         chosen = chance or SystemRandom().random
-        self._judge = Judge(running, protection, restraint, self._bars, chosen, self.tally).judge
-        self._met: dict[str, Network | None] = {}
+        judge = Judge(running.values(), protection, restraint, self._bars, chosen, self.tally)
+        self._claiming = Claiming(judge, ledger, restraint, self._put_off, self.tally)
         self._doubt = Doubt()
         self._work: _Work | None = None
         self._once = Once(counters)
-        self._put_off = PutOff(restraint)
         self._left: _Work | None = _Work(())
         self._late = _Work(())  # what nobody heard of in time
 
-    def _meet(self, events: Sequence[Event]) -> None:
-        """Reads the addresses of `events`, each once: there is nothing to remember of them."""
-        read = read_addresses({event.address for event in events})
-        if self.restraint is not None:
-            self.restraint.meet(read.values())
-        # Most are IPv4, and counted as they are.
-        masked = [text for text in read if ":" in text] if self._widths[4] == 32 else list(read)
-        for text in masked:
-            network = read[text]
-            read[text] = network and self.key(network)
-        self._met = read
-
     def key(self, network: Network) -> Network:
-        """The network that `network` is counted under: /32 and /64 unless configured otherwise."""
-        return network.supernet(self._widths[network.version])
+        """The network that `network` is counted under."""
+        return self._routing.key(network)
 
     def hear(
         self,
@@ -194,9 +131,9 @@ class Pipeline:
         while work.at < len(events):
             if work.due is None:
                 some = events[work.at : work.at + size]
-                self._meet(some)
-                self._hear_good(some, now)
-                offences = self._offences(some, now)
+                met = self._meet(some)
+                self._hear_good(some, met, now)
+                offences = self._routing.offences(some, met, now)
                 work.due = self._bars.parts(offences)
                 self.tally.counted += len(offences)
                 work.new = True
@@ -217,7 +154,7 @@ class Pipeline:
         claims = self._recover(now)
         late = self._late
         late.overflows += self._put_off.due()
-        late.overflows += self._once.late(self._windows)
+        late.overflows += self._once.late(self._routing.windows)
         self._settle_all(late, now)
         claims += late.claims
         late.claims = []
@@ -261,79 +198,47 @@ class Pipeline:
 
     def _count_bans(self, bans: Sequence[Claim], *, again: bool) -> list[Overflow]:
         """What jails that read bans count: those of other jails; `again`: but what they hold."""
-        offences = [
-            Offence(jail, ban.network, ban.since)
-            for ban in bans
-            for jail in self._on_bans
-            if ban.source != f"jail:{jail}"
-        ]
+        offences = self._routing.of_bans(bans)
         if again:
             held = {network: self._counters.counted(network) for _, network, *_ in offences}
             offences = [offence for offence in offences if offence not in held[offence.network]]
-        return self._once.count_on(offences, self._windows)
+        return self._once.count_on(offences, self._routing.windows)
 
-    def _hear_good(self, events: Sequence[Event], now: float | None) -> None:
+    def _meet(self, events: Sequence[Event]) -> dict[str, Network | None]:
+        """Reads the addresses of `events`, each once: there is nothing to remember of them."""
+        read = read_addresses({event.address for event in events})
+        if self.restraint is not None:
+            self.restraint.meet(read.values())
+        self._routing.key_all(read)
+        return read
+
+    def _hear_good(
+        self, events: Sequence[Event], met: dict[str, Network | None], now: float | None
+    ) -> None:
         """Has signs of good standing remembered; one of the future is taken as of now."""
         if self.restraint is None:
             return
-        goods = self._doubt.sure(events, self._met.__getitem__, now)
+        goods = self._doubt.sure(events, met.__getitem__, now)
         try:
             self.restraint.heard(goods)
         except Unavailable:
             self._doubt.keep(goods)
             raise
 
-    def _offences(self, events: Sequence[Event], now: float | None) -> list[Offence]:
-        """What each jail counts of `events`."""
-        found: list[Offence] = []
-        by_kind, by_filter, met = self._by_kind, self._by_filter, self._met
-        append, new = found.append, tuple.__new__  # half the cost of a named tuple's own
-        for event in events:
-            if not isinstance(event, Rejection):
-                continue
-            kind = event.kind
-            route = by_kind.get(kind) if kind is not None else by_filter.get(event.filter)
-            if route is None:
-                continue
-            network = met[event.address]
-            if network is None:
-                continue
-            time = event.time
-            if now is not None and not time > now - route.shortest:
-                found += self._fresh(event, network, route, now)
-                continue
-            if now is not None and not time <= now:
-                time = now
-            append(new(Offence, (route.name, network, time, event.count)))
-        return found
-
-    def _fresh(
-        self, event: Rejection, network: Network, route: Route, now: float
-    ) -> Iterator[Offence]:
-        """One for each jail whose window reaches back to `event`; one of no time is of now."""
-        time = event.time
-        if not time <= now:
-            time = now
-        for jail, findtime in route.jails:
-            if time > now - findtime:
-                yield Offence(jail, network, time, event.count)
-            else:
-                self.tally.stale += 1
-
     def _claim_all(self, work: _Work, now: float | None) -> None:
         """Claims for the overflows of `work`; those made are on disk when this ends or raises.
 
         When they cannot be, none of them is made, and the overflows are all there is to do.
         """
-        overflows, hurry = work.overflows, work.hurry
-        known = self._known(overflows)
+        overflows, hurry, claiming = work.overflows, work.hurry, self._claiming
+        known = claiming.known(overflows)
         many = TOGETHER if hurry is not None else len(overflows)
-        decided = _Decided()
+        decided = Decided()
         done = 0
         try:
             while done < len(overflows):
                 some = overflows[done : done + many]
-                more = self._decide(some, known, now, again=work.again)
+                more = claiming.decide(some, known, now, again=work.again)
                 done += len(some)
                 decided.add(more)
                 if hurry is not None and more.first:
@@ -343,58 +248,10 @@ class Pipeline:
         finally:
             self._once.open = self._others_wait(work)
             when = known.last if now is None else now
-            made = [*decided.before, *self._make(decided.wanted, when)]
+            made = [*decided.before, *claiming.make(decided.wanted, when)]
             del overflows[:done]
             work.bans += made
             work.claims += made
-
-    def _known(self, overflows: Sequence[Overflow]) -> _Known:
-        """What ledger and standing say of all who may be claimed, asked once."""
-        networks = list(dict.fromkeys([overflow.network for overflow in overflows]))
-        times = [overflow.time for overflow in overflows]
-        first, last = min(times), max(times)
-        pasts = dict(zip(networks, self._ledger.past(networks, first), strict=True))
-        goods: Mapping[Network, Good] = {}
-        if self.restraint is not None:
-            self.restraint.meet(networks)
-            goods = self.restraint.goods(networks, last)
-        return _Known(pasts, goods, last, len(networks) < len(overflows))
-
-    def _decide(
-        self, overflows: Sequence[Overflow], known: _Known, now: float | None, *, again: bool
-    ) -> _Decided:
-        """The claims that those overflows mean; of a batch `again` those made as well."""
-        decided, judge = _Decided(), self._judge
-        pasts, goods = known.pasts, known.goods
-        for overflow in overflows:
-            network = overflow.network
-            past = pasts[network]
-            if again and (before := _claimed(overflow, past)) is not None:
-                decided.before[before] = None
-                continue
-            good = goods.get(network) if goods else None
-            due = judge(overflow, past, good, now)
-            if due is None:
-                self._put_off.spared(overflow, good)
-                continue
-            decided.wanted.append(due)
-            if not past.claims:
-                decided.first.append(due)
-            if known.repeats:  # the next one may be of the same network
-                strikes = {**past.strikes, due.source: past.strikes.get(due.source, 0) + 1}
-                pasts[network] = Past((*past.claims, due), strikes)
-        return decided
-
-    def _make(self, wanted: Sequence[Claim], now: float) -> list[Claim]:
-        """Has the ledger claim what was decided; what came of it that nobody claimed before."""
-        if not wanted:
-            return []
-        made = self._ledger.claim(wanted, now)
-        # Where another host was faster its claim stands, and is not ours to tell of.
-        new = [m for m, asked in zip(made, wanted, strict=True) if m.since == asked.since]
-        self.tally.already += len(wanted) - len(new)
-        self.tally.claimed += len(new)
-        return new
 
     def marked(self, source: str) -> bytes | None:
         """The place in the last batch of `source` that was counted, where that is kept."""
@@ -442,10 +299,3 @@ def _parted(ended: Sequence[Claim]) -> Iterator[Ended]:
         some, end = ended[first : first + MANY], first + MANY
         later = frozenset(claim.network for claim in some if last[claim.network] >= end)
         yield Ended([*some], later)
-
-
-def _claimed(overflow: Overflow, past: Past) -> Claim | None:
-    """The claim that this very overflow led to."""
-    source = f"jail:{overflow.jail}"
-    found = (c for c in past.claims if c.source == source and c.since == overflow.time)
-    return next(found, None)
