@@ -12,10 +12,9 @@ import asyncio
 import gc
 import logging
 import signal
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -25,10 +24,10 @@ from guard.lib.backoff import FIRST_PAUSE, Backoff
 from guard.lib.beside import in_thread
 from guard.lib.bulk import bulk
 from guard.lib.clock import Clock
-from guard.lib.durations import format_duration
 from guard.lib.systemd import notify, supervised
 from guard.parts import Chore, EngineParts, Job, Parts
-from guard.roles import Finishing, GuardError, Lost, Marking, Source, Telling, Unavailable
+from guard.roles import Finishing, GuardError, Lost, Marking, Telling, Unavailable
+from guard.watched import Watched
 
 log = logging.getLogger("guard.daemon")
 P = ParamSpec("P")
@@ -39,40 +38,6 @@ WAKE_EVERY = 2.0
 GRACE = 10.0
 # A source that has not failed for so long works: longer than any of them waits for a connection.
 STEADY = 15.0
-
-
-@dataclass
-class Watched:
-    """A source with what the operator wants to know of it."""
-
-    source: Source
-    heard: int = 0
-    last: float | None = None
-    error: str = ""
-    minute: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def note(self, count: int, now: float) -> None:
-        """Remembers that `count` events were counted."""
-        self.heard += count
-        self.last, self.error = now, ""
-        self.minute.append((now, count))
-        self._forget(now)
-
-    def _forget(self, now: float) -> None:
-        while self.minute and not now - 60 <= self.minute[0][0] <= now:
-            self.minute.popleft()
-
-    def row(self, now: float) -> dict[str, Any]:
-        """What `guard status` shows of it."""
-        self._forget(now)
-        return {
-            "name": self.source.name,
-            "heard": self.heard,
-            "last_minute": sum(count for _, count in self.minute),
-            "last": "never" if self.last is None else format_duration(now - self.last) + " ago",
-            **(self.source.tell() if isinstance(self.source, Telling) else {}),
-            "error": self.error,
-        }
 
 
 @dataclass

@@ -10,11 +10,12 @@ import pytest
 
 from guard import assemble
 from guard.config import load
-from guard.daemon import Daemon, Watched
+from guard.daemon import Daemon
 from guard.events import Kind, Rejection
 from guard.lib.networks import parse_network as net
 from guard.parts import Chore, Parts
 from guard.roles import Unavailable
+from guard.watched import Watched
 
 
 @pytest.fixture

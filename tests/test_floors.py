@@ -12,7 +12,7 @@ FLOORS = [
     {"smtp", "mail", "sources", "stores", "firewall", "feeds", "enrichment", "reporters", "web"}
     | {"pipeline", "chronicle", "exchange"},
     {"operations", "control", "lists"},
-    {"parts"},
+    {"parts", "watched"},
     {"daemon"},
     {"config"},
     {"listeners"},
