@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
@@ -31,7 +31,7 @@ from benchmarks.pipes import until_unread
 from guard.chronicle import Chronicle
 from guard.control import NoDaemon, call
 from guard.daemon import Daemon
-from guard.events import Kind, Window
+from guard.events import Claim, Kind, Window
 from guard.jails.jail import Jail
 from guard.lib.clock import now
 from guard.lib.networks import Network, parse_network
@@ -71,7 +71,10 @@ class Nobody:
     def start(self, now: float) -> None:
         """The role's."""
 
-    hurry = step = reconcile = start
+    step = reconcile = start
+
+    def hurry(self, claims: Sequence[Claim], now: float) -> None:
+        """The role's."""
 
 
 def source_of(way: str, home: Path, url: str | None) -> Source:

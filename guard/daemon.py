@@ -322,8 +322,15 @@ class Daemon:
         answer = await self._in_thread(engine.operations.do, name, arguments, now)
         if name in ("ban", "unban", "unban_all", "allow", "disallow", "pause", "resume"):
             # The command's answer means that the kernel has it.
-            await self._in_thread(engine.mirror.step, self.clock())
+            await self._follow(engine)
         return answer
+
+    async def _follow(self, engine: EngineParts) -> None:
+        """Has the kernel follow; once more, where that was when its process began anew."""
+        try:
+            await self._in_thread(engine.mirror.step, self.clock())
+        except Unavailable:
+            await self._in_thread(engine.mirror.step, self.clock())
 
     async def _unban_all(self, engine: EngineParts, now: float) -> AsyncGenerator[Any, None]:
         """How many there are; then the rows, piece by piece, with the engine's other work between.
@@ -335,7 +342,7 @@ class Daemon:
         pieces = operations.emptying(now)
         rows = await self._in_thread(next, pieces, None)
         try:
-            await self._in_thread(engine.mirror.step, self.clock())
+            await self._follow(engine)
             while rows is not None:
                 yield rows
                 rows = await self._in_thread(next, pieces, None)
@@ -357,13 +364,13 @@ class Daemon:
             return rows
         if name == "feeds_forget":
             answer = await self._in_thread(lists.forget, now=self.clock(), **arguments)
-            await self._in_thread(engine.mirror.step, self.clock())
+            await self._follow(engine)
             return answer
         dry_run = arguments.pop("dry_run", False)
         collect = partial(lists.collect, now=self.clock(), dry_run=dry_run, **arguments)
         finish = partial(lists.finish, await in_thread(collect, name), dry_run=dry_run)
         answer = await self._in_thread(finish, self.clock())
-        await self._in_thread(engine.mirror.step, self.clock())
+        await self._follow(engine)
         return answer
 
     def _status(self, now: float) -> dict[str, Any]:

@@ -72,6 +72,24 @@ def test_a_firewall_that_fails_holds_up_no_counting(made):
     assert blocked(engine) == {f"185.7.0.{n}" for n in range(3)}
 
 
+def test_a_command_outlives_a_firewall_process_that_begins_anew(made):
+    """The answer means that the kernel has it, and comes although the first try met a new one."""
+    daemon, engine = made
+    engine.mirror.start(time.time())
+    step, tries = engine.mirror.step, []
+
+    def anew(now: float) -> None:
+        tries.append(now)
+        if len(tries) == 1:
+            raise Unavailable("the firewall's process was restarted")
+        step(now)
+
+    engine.mirror.step = anew
+    asyncio.run(daemon._do("ban", {"network": "185.7.0.9", "length": 60.0, "reason": ""}))
+    assert len(tries) == 2
+    assert blocked(engine) == {"185.7.0.9"}
+
+
 def test_a_source_that_works_again_and_hears_nothing_shows_no_error(made, monkeypatch):
     """Redis came back on a quiet night: the fault is over when it has not met it for a while."""
     daemon, engine = made
