@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from guard.events import Claim, Event, Rejection
@@ -21,6 +22,7 @@ from guard.lib.networks import Network, parse_address
 
 # No jail asks for more lines, and one record must not fill a disk.
 APART = 1000
+_encode = msgspec.json.Encoder().encode
 
 
 def rejection_line(rejection: Rejection) -> bytes:
@@ -48,11 +50,15 @@ def unban_line(network: Network, now: float) -> bytes:
 
 def _line(time: float, network: Network, event: str, **members: object) -> bytes:
     """`addr` is always one address; a block says its own in `network`."""
-    first = {"timestamp": int(time), "addr": str(network._replace(length=network.bits))}
-    if not network.is_address:
+    whole = network.is_address
+    addr = str(network if whole else network._replace(length=network.bits))
+    if not whole:
         members = {"network": str(network), **members}
-    text = json.dumps({**first, "event": event, **members}, separators=(",", ":"))
-    return text.encode("ascii") + b"\n"
+    every = {"timestamp": int(time), "addr": addr, "event": event, **members}
+    text = _encode(every)
+    if not text.isascii():  # an operator's words
+        text = json.dumps(every, separators=(",", ":")).encode("ascii")
+    return text + b"\n"
 
 
 class EventLog(LineFile):
@@ -104,16 +110,5 @@ class EventLog(LineFile):
 
     def unbanned(self, networks: Iterable[Network], now: float) -> None:
         """Writes networks that are free again."""
-        # Perhaps a million, of which most lines are alike.
-        head, tail = f'{{"timestamp":{int(now)},"addr":"', '","event":"unban"}\n'
-        plain: list[str] = []
-        others: list[bytes] = []
-        for network in networks:
-            version, _, length = network
-            if version + length == 36:
-                plain.append(str(network))
-            else:
-                others.append(unban_line(network, now))
-        lines = head + f"{tail}{head}".join(plain) + tail if plain else ""
-        if plain or others:
-            self.append(lines.encode("ascii") + b"".join(others))
+        if lines := b"".join([unban_line(network, now) for network in networks]):
+            self.append(lines)
