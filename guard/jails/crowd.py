@@ -54,20 +54,14 @@ class Crowd:
         if not self._settings.addresses:
             return
         gone: dict[Network, list[Network]] = {}
-        whole: list[Network] = []
-        shift = 32 - self._settings.ipv4_prefix
-        blocks: dict[int, list[Network]] = {}
-        for network in networks:  # perhaps a million
-            version, value, length = network
-            if version == 4 and length == 32 and shift:
-                blocks.setdefault(value >> shift, []).append(network)
-            elif (block := block_of(network, self._settings)) == network:
-                whole.append(block)
+        whole: dict[Network, list[Network]] = {}
+        for network in networks:
+            block = block_of(network, self._settings)
+            if block == network:
+                whole[block] = []
             else:
                 gone.setdefault(block, []).append(network)
-        for value, members in blocks.items():
-            gone.setdefault(Network(4, value << shift, 32 - shift), []).extend(members)
-        self._crowds.leave(gone | {block: [] for block in whole})
+        self._crowds.leave(gone | whole)
 
     def _claimed(self, block: Network, time: float) -> bool:
         (past,) = self._ledger.past([block], time)
