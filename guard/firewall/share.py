@@ -120,11 +120,9 @@ class Share:
         carved = self._flat() | self._carved.keys()
         protects, new = self._protection.protects, tuple.__new__
         for claim in claims:
-            network, until = claim.network, claim.until
+            network = claim.network
             if protects(network) is None and not (carved and network in carved):
-                if until is not None and until > _AGES:
-                    until = None
-                block.append(new(Block, (network, until)))
+                block.append(new(Block, (network, countable(claim.until))))
         return block
 
     def decide(
