@@ -39,10 +39,10 @@ class Answers:
             return self._opinions(arguments)
         return self._by_hand().do(name, arguments, clock())
 
-    def parts(self, name: str) -> Iterator[Any]:
+    def unban_all(self) -> Iterator[Any]:
         """How many rows there will be, about, and then the rows in pieces."""
         if self._line is not None:
-            yield from self._line.parts(name, parts=True)
+            yield from self._line.parts("unban_all", parts=True)
             return
         operations, now = self._by_hand(), clock()
         yield operations.ledger.size(now)

@@ -115,7 +115,7 @@ def _unban_all(config: Path | None, *, as_json: bool) -> None:
     """Un-bans everybody; on a terminal too many to read are counted instead of listed."""
     number = 0
     with asking(config) as answers:
-        parts = answers.parts("unban_all")
+        parts = answers.unban_all()
         total = next(parts)
         few = total <= PAGES or not sys.stdout.isatty()
         with progress("un-banning", total) as advance:
