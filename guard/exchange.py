@@ -16,7 +16,8 @@ import msgspec
 
 from guard.events import Claim, Remembered
 from guard.lib.networks import Network, parse_network
-from guard.roles import Carving, Ledger, Protection, Refused, Remembering
+from guard.protect.carve import blockable
+from guard.roles import Ledger, Protection, Refused, Remembering
 
 LONGEST_REASON = 200
 _Source = Annotated[str, msgspec.Meta(pattern=r"^(manual|(jail|feed):[A-Za-z0-9_.-]{1,64})$")]
@@ -138,11 +139,10 @@ def take(
 def _wanted(
     claims: Sequence[Claim], protection: Protection, now: float, taken: Taken
 ) -> Iterator[Claim]:
-    carving = protection if isinstance(protection, Carving) else None
     for claim in claims:
         if claim.until is not None and claim.until <= now:
             taken.counts["ended"] += 1
-        elif carving.carve(claim.network) if carving else not protection.protects(claim.network):
+        elif blockable(claim.network, protection):
             yield claim
         else:
             taken.counts["protected"] += 1

@@ -19,10 +19,11 @@ from guard.lib.bulk import bulk
 from guard.lib.durations import parse_duration
 from guard.lib.networks import Network, parse_network
 from guard.pipeline import Pipeline
+from guard.protect.carve import blockable
 from guard.protect.hand import Hand
 from guard.protect.pause import Pause
 from guard.protect.restraint import said
-from guard.roles import BadInput, Carving, Counters, Ledger, Protection
+from guard.roles import BadInput, Counters, Ledger, Protection
 
 log = logging.getLogger("guard.operations")
 
@@ -91,19 +92,13 @@ class Operations:
         Where a part of it is protected, and not the most, the kernel blocks the rest (`blocks`).
         """
         parsed, until = _network(network), _until(length, now)
-        pieces = self._blockable(parsed)
+        pieces = blockable(parsed, self.protection)
         if not pieces:
             raise BadInput(f"{parsed} is protected: {self.protection.protects(parsed)}")
         text = reason[:REASON_LIMIT] or "by hand"
         claim = self.pipeline.ban(parsed, until=until, reason=text, now=now)
         self.chronicle.banned([claim])
         return {**claim_row(claim), "blocks": [str(piece) for piece in pieces]}
-
-    def _blockable(self, network: Network) -> list[Network]:
-        """What the mirror blocks for a claim on `network`, while nothing is paused."""
-        if isinstance(self.protection, Carving):
-            return self.protection.carve(network)
-        return [] if self.protection.protects(network) else [network]
 
     def unban(self, *, now: float, network: str) -> list[dict[str, Any]]:
         """Ends every claim on exactly `network`, and forgets what was counted against it."""
@@ -201,7 +196,7 @@ class Operations:
         claims = self._claims_around(asked, now)
         key = self.pipeline.key(asked)
         counted = self.counters.counted(key)
-        blocks = {claim: self._blockable(claim.network) for claim in claims}
+        blocks = {claim: blockable(claim.network, self.protection) for claim in claims}
         paused = "" if self.switch is None else self.switch.said(now)
         good = self._good(key, now)
         held = [] if paused else [p for b in blocks.values() for p in b if p.overlaps(asked)]

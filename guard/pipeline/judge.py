@@ -18,8 +18,9 @@ from guard.jails.jail import RECIDIVE, Jail
 from guard.jails.reasons import reason
 from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes
+from guard.protect.carve import blockable
 from guard.protect.restraint import Restraint
-from guard.roles import Carving, Protection
+from guard.roles import Protection
 
 
 @dataclass(slots=True)
@@ -97,9 +98,7 @@ class Judge:
 
     def _in_part(self, network: Network) -> bool:
         """Whether some of a protected `network` may be blocked: the mirror carves it."""
-        if network.is_address or not isinstance(self._protection, Carving):
-            return False
-        return bool(self._protection.carve(network))
+        return not network.is_address and bool(blockable(network, self._protection))
 
     def _reason(self, overflow: Overflow, rule: _Rule) -> str:
         jail, number = rule.jail, overflow.rejections

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from guard.lib.networks import Network
 from guard.lib.prefixes import Prefixes
+from guard.roles import Carving, Protection
 
 MOST_PIECES = 128
 
@@ -31,3 +32,10 @@ def carve(network: Network, protected: Iterable[Network]) -> list[Network]:
         return []
     pieces = list(rest)
     return pieces if len(pieces) <= MOST_PIECES else []
+
+
+def blockable(network: Network, protection: Protection) -> list[Network]:
+    """What may be blocked of `network`, as `protection` knows: itself, pieces, or nothing."""
+    if isinstance(protection, Carving):
+        return protection.carve(network)
+    return [network] if protection.protects(network) is None else []
