@@ -36,6 +36,15 @@ def valkey() -> str:
     return str(found)
 
 
+class Nobody:
+    """A protection of nobody."""
+
+    version = 0
+
+    def protects(self, network: object) -> None:
+        """Nobody is protected."""
+
+
 class RedisServer:
     """A redis-server of our own on loopback, with its files in `folder`."""
 

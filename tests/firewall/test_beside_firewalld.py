@@ -14,23 +14,16 @@ from pathlib import Path
 
 import pytest
 from netns import World, eventually, inside
-from support import PROJECT, need
+from packetfilters import PACKET_FILTERS
+from support import PROJECT, Nobody, need
 
 from guard.events import Claim
-from guard.firewall.iptables import IPTables
 from guard.firewall.mirror import Mirror, Report
-from guard.firewall.nftables import NFTables
-from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import parse_network as net
 from guard.stores.embedded_ledger import EmbeddedLedger
 
 pytestmark = pytest.mark.root
 _UNPACKED = PROJECT / ".venv" / "servers" / "firewalld"
-BACKENDS = {
-    "nftables": lambda: NFTables((25,)),
-    "iptables-legacy": lambda: IPTables((25,), rules=Legacy()),
-    "iptables-nft": lambda: IPTables((25,), rules=Nft()),
-}
 _BUS = """
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -60,15 +53,6 @@ while true; do
     while [ -e /run/stopped ]; do sleep 0.05; done
 done
 """
-
-
-class Nobody:
-    """A protection of nobody."""
-
-    version = 0
-
-    def protects(self, network):
-        return None
 
 
 class Firewalld:
@@ -153,7 +137,7 @@ def theirs(world: World) -> list[str]:
     return sorted(line for line in listed if "GUARD" not in line)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", PACKET_FILTERS)
 @pytest.mark.parametrize("first", ["firewalld", "guard"])
 def test_firewalld_and_guard_leave_each_other_alone(
     world: World, firewalld: Firewalld, backend: str, first: str
@@ -174,7 +158,7 @@ def test_firewalld_and_guard_leave_each_other_alone(
     if first == "firewalld":
         firewalld.start()
     now = time.time()
-    ledger, firewall = EmbeddedLedger(None, 3600.0), BACKENDS[backend]()
+    ledger, firewall = EmbeddedLedger(None, 3600.0), PACKET_FILTERS[backend]()
     ledger.claim([Claim(net("192.0.2.10"), "manual", "", 1.0, None)], 1.0)
     with inside(world.server):
         mirror = Mirror(ledger, firewall, Nobody())

@@ -5,28 +5,19 @@ ufw runs in the server's namespaces, out of a folder of its own and with a /run 
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from netns import World, inside
-from support import PROJECT, need
+from packetfilters import PACKET_FILTERS
+from support import PROJECT, Nobody, need
 
 from guard.events import Block, Claim
-from guard.firewall.iptables import IPTables
 from guard.firewall.mirror import Mirror
-from guard.firewall.nftables import NFTables
-from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import parse_network as net
-from guard.roles import Firewall
 from guard.stores.embedded_ledger import EmbeddedLedger
 
 pytestmark = pytest.mark.root
-BACKENDS: dict[str, Callable[[], Firewall]] = {
-    "nftables": lambda: NFTables((25,)),
-    "iptables-legacy": lambda: IPTables((25,), rules=Legacy()),
-    "iptables-nft": lambda: IPTables((25,), rules=Nft()),
-}
 _UNPACKED = PROJECT / ".venv" / "servers" / "ufw"
 # ufw takes whichever iptables there is; one of both make-ups can stand in for the other.
 _BOX = """
@@ -36,15 +27,6 @@ shift
 export PYTHONPATH="$0/usr/lib/python3/dist-packages"
 exec /usr/bin/python3 -B "$0/usr/sbin/ufw" --rootdir="$0" --datadir="$0" "$@"
 """
-
-
-class Nobody:
-    """A protection of nobody."""
-
-    version = 0
-
-    def protects(self, network):
-        return None
 
 
 class Ufw:
@@ -88,7 +70,7 @@ def theirs(world: World) -> list[str]:
     return sorted(line for line in listed if "GUARD" not in line and "guard" not in line)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", PACKET_FILTERS)
 @pytest.mark.parametrize(
     ("ufw", "first"), [("nft", "ufw"), ("nft", "guard"), ("legacy", "ufw")], indirect=["ufw"]
 )
@@ -101,7 +83,7 @@ def test_ufw_and_guard_leave_each_other_alone(world: World, ufw: Ufw, backend: s
     disabled = theirs(world)
     if first == "ufw":
         ufw.run("--force", "enable")
-    ledger, firewall = EmbeddedLedger(None, 3600.0), BACKENDS[backend]()
+    ledger, firewall = EmbeddedLedger(None, 3600.0), PACKET_FILTERS[backend]()
     ledger.claim([Claim(net("192.0.2.10"), "manual", "", 1.0, None)], 1.0)
     with inside(world.server):
         mirror = Mirror(ledger, firewall, Nobody())
@@ -127,7 +109,7 @@ def test_ufw_and_guard_leave_each_other_alone(world: World, ufw: Ufw, backend: s
 def test_a_rule_of_ufws_that_lets_mail_in_first_is_told(world: World, ufw: Ufw, backend: str):
     """Where one drop is not enough; and Guard's rule is first again with its next start."""
     ufw.run("--force", "enable")
-    firewall = BACKENDS[backend]()
+    firewall = PACKET_FILTERS[backend]()
     with inside(world.server):
         firewall.open()
         firewall.apply([Block(net("192.0.2.10"), None)], [], 1.0)

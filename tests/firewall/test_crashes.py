@@ -13,22 +13,18 @@ from contextlib import contextmanager
 
 import pytest
 from netns import World, inside
+from packetfilters import PACKET_FILTERS
 from support import documented_firewall
 
 from guard.events import Block
 from guard.firewall.blackhole import Blackhole
 from guard.firewall.exec import Exec
-from guard.firewall.iptables import IPTables
-from guard.firewall.nftables import NFTables
-from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import Network
 from guard.lib.networks import parse_network as net
 
 pytestmark = pytest.mark.root
 BACKENDS = {
-    "nftables": lambda: NFTables((25,)),
-    "iptables-legacy": lambda: IPTables((25,), rules=Legacy()),
-    "iptables-nft": lambda: IPTables((25,), rules=Nft()),
+    **PACKET_FILTERS,
     "blackhole": Blackhole,
     "exec": lambda: Exec([str(documented_firewall())]),
 }

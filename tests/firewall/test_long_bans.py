@@ -4,40 +4,27 @@ import time
 
 import pytest
 from netns import World, inside
-from support import documented_firewall
+from packetfilters import PACKET_FILTERS
+from support import Nobody, documented_firewall
 
 from guard.events import Claim
 from guard.firewall.blackhole import Blackhole
 from guard.firewall.exec import Exec
-from guard.firewall.iptables import IPTables
 from guard.firewall.mirror import Mirror
-from guard.firewall.nftables import NFTables
 from guard.firewall.separate import separate
 from guard.firewall.settings import FirewallSettings
-from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import parse_network as net
 from guard.stores.embedded_ledger import EmbeddedLedger
 
 pytestmark = pytest.mark.root
 KINDS = {
-    "nftables": lambda: NFTables((25,)),
-    "iptables-legacy": lambda: IPTables((25,), rules=Legacy()),
-    "iptables-nft": lambda: IPTables((25,), rules=Nft()),
+    **PACKET_FILTERS,
     "blackhole": Blackhole,
     "exec": lambda: Exec([str(documented_firewall())]),
     "separate": lambda: separate(FirewallSettings(backend="iptables")).firewall,
 }
 YEAR = 365 * 86400.0
 LENGTHS = (60 * 86400.0, 10 * YEAR, 200 * YEAR, 1000 * YEAR, None)
-
-
-class Nobody:
-    """A protection of nobody."""
-
-    version = 0
-
-    def protects(self, network):
-        return None
 
 
 @pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)

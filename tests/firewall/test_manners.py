@@ -8,19 +8,15 @@ import time
 
 import pytest
 from netns import World, inside
+from packetfilters import PACKET_FILTERS
 
 from guard.events import Block
 from guard.firewall.blackhole import Blackhole
-from guard.firewall.iptables import IPTables
-from guard.firewall.nftables import NFTables
-from guard.firewall.xtables import Legacy, Nft
 from guard.lib.networks import parse_network as net
 
 pytestmark = pytest.mark.root
 BACKENDS = {
-    "nftables": lambda: NFTables((25,)),
-    "iptables-legacy": lambda: IPTables((25,), rules=Legacy()),
-    "iptables-nft": lambda: IPTables((25,), rules=Nft()),
+    **PACKET_FILTERS,
     "blackhole": Blackhole,
 }
 _FIREWALLD = """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from netns import World, inside
-from support import documented_firewall
+from support import Nobody, documented_firewall
 
 from guard.events import Block, Claim
 from guard.firewall.blackhole import Blackhole
@@ -55,14 +55,6 @@ def test_a_million_addresses(world: World, make):
         assert world.offender.dropped(world.v4)
         assert world.innocent.connects(world.v4)
         firewall.close()
-
-
-class Nobody:
-    """A Protection that protects nobody."""
-
-    def protects(self, network: Network) -> str | None:
-        """Nobody."""
-        return None
 
 
 @pytest.mark.parametrize("make", ALL.values(), ids=ALL)

@@ -7,6 +7,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import Nobody
 
 from guard.events import Claim, Good, Kind, Mark, Offence, Overflow, Past, Rejection, Window
 from guard.jails.jail import Jail
@@ -221,13 +222,6 @@ def test_a_window_that_fills_when_redis_is_back_bans_without_another_rejection(
     shelter.changes("")
     assert [c.network for c in pipeline.catch_up(NOW + 6)] == [A]
     assert pipeline.catch_up(NOW + 7) == []
-
-
-class Nobody:
-    """A protection of nobody."""
-
-    def protects(self, network):
-        return None
 
 
 @pytest.mark.parametrize("calls", range(20))
