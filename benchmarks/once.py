@@ -76,6 +76,9 @@ class Nobody:
     def hurry(self, claims: Sequence[Claim], now: float) -> None:
         """The role's."""
 
+    def hurried(self) -> None:
+        """The role's."""
+
 
 def source_of(way: str, home: Path, url: str | None) -> Source:
     """The source that hears what the writers of `way` write."""

@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from guard.control import serve
 from guard.events import Claim, Event, Mark
+from guard.hurrying import Hurrying
 from guard.lib.backoff import FIRST_PAUSE, Backoff
 from guard.lib.beside import in_thread
 from guard.lib.bulk import bulk
@@ -235,7 +236,7 @@ class Daemon:
         self, batch: Sequence[Event], marking: Marking | None, engine: EngineParts
     ) -> Sequence[Claim]:
         mark = None if marking is None else Mark(marking.key, marking.mark())
-        hurry = partial(self._hurry, engine) if self._followed else None
+        hurry = Hurrying(engine.mirror, self.clock) if self._followed else None
         claims = engine.operations.pipeline.hear(batch, self.clock(), mark, hurry)
         if claims and self._followed:
             try:
@@ -245,13 +246,6 @@ class Daemon:
                 log.debug("the kernel did not follow at once: %s", error)
                 self._followed = False
         return claims
-
-    def _hurry(self, engine: EngineParts, claims: Sequence[Claim]) -> None:
-        try:
-            engine.mirror.hurry(claims, self.clock())
-        except GuardError as error:
-            # The step that follows lays everything anew, and says what is wrong if it cannot.
-            log.debug("the kernel did not follow at once: %s", error)
 
     async def _mirror(self, engine: EngineParts) -> None:
         """Follows the ledger; now and then compares the whole."""

@@ -34,7 +34,11 @@ class Mirroring(Protocol):
         ...
 
     def hurry(self, claims: Sequence[Claim], now: float) -> object:
-        """Begins to block what jails are about to claim; without any, waits until that is done."""
+        """Begins to block what jails are about to claim."""
+        ...
+
+    def hurried(self) -> object:
+        """Waits until that is done."""
         ...
 
     def step(self, now: float) -> object:

@@ -12,7 +12,8 @@ FLOORS = [
     {"smtp", "mail", "sources", "stores", "firewall", "feeds", "enrichment", "reporters", "web"}
     | {"pipeline", "chronicle", "exchange"},
     {"operations", "control", "lists"},
-    {"parts", "watched"},
+    {"parts"},
+    {"hurrying", "watched"},
     {"daemon"},
     {"config"},
     {"listeners"},

@@ -489,16 +489,33 @@ def many(count=700, *, times=2):
     ]
 
 
+class Told:
+    """A kernel that is told in a hurry: `some` has what it was told at a time, "all" for a wait."""
+
+    def __init__(self):
+        self.some = []
+
+    def begin(self, claims):
+        self.some.append(claims)
+
+    def wait(self):
+        self.some.append("all")
+
+    @property
+    def claims(self):
+        """All that it was told of."""
+        return [claim for some in self.some if some != "all" for claim in some]
+
+
 def test_the_kernel_hears_of_the_first_before_the_last_are_decided(tmp_path):
     """In a hurry each slice is told as it is decided; all are on disk when `hear` returns."""
     store = EmbeddedStore(tmp_path)
     made = Pipeline([jail(maxretry=2)], store.counters, store.ledger, Protect())
-    told = []
-    claims = made.hear(many(), NOW, Mark("log", b"1"), told.append)
-    assert [len(some) for some in told] == [200, 200, 200, 100, 0]
-    assert [(c.network, c.until) for some in told for c in some] == [
-        (c.network, c.until) for c in claims
-    ]
+    told = Told()
+    claims = made.hear(many(), NOW, Mark("log", b"1"), told)
+    assert told.some[-1] == "all"
+    assert [len(some) for some in told.some[:-1]] == [200, 200, 200, 100]
+    assert [(c.network, c.until) for c in told.claims] == [(c.network, c.until) for c in claims]
     expected = pipeline(jail(maxretry=2))
     assert claims == expected.hear(many(), NOW)
     kill(store)
@@ -514,13 +531,13 @@ def test_a_hurry_that_is_killed_is_made_good_by_the_next_process(tmp_path, monke
     store = EmbeddedStore(tmp_path)
     jails = jail(maxretry=2, bantime=None), jail("recidive", kinds=(), maxretry=2, bantime=None)
     made = Pipeline(jails, store.counters, store.ledger, Protect())
-    hurries = []
 
-    def hurry(claims):
-        hurries.append(claims)
-        if when == "second hurry" and len(hurries) == 2:
-            monkeypatch.setattr(store.ledger, "claim", die)  # a killed process writes not
-            raise Killed
+    class Hurry(Told):
+        def begin(self, claims):
+            super().begin(claims)
+            if when == "second hurry" and len(self.some) == 2:
+                monkeypatch.setattr(store.ledger, "claim", die)  # a killed process writes not
+                raise Killed
 
     def die(*arguments):
         raise Killed
@@ -534,7 +551,7 @@ def test_a_hurry_that_is_killed_is_made_good_by_the_next_process(tmp_path, monke
     elif when != "second hurry":
         monkeypatch.setattr(store.ledger, "claim", die if when == "claim" else last)
     with pytest.raises(Killed):
-        made.hear(many(), NOW, Mark("log", b"1"), hurry)
+        made.hear(many(), NOW, Mark("log", b"1"), Hurry())
     kill(store)
     store = EmbeddedStore(tmp_path)
     before = len(store.ledger.claims(NOW))
@@ -568,12 +585,12 @@ def test_a_hurry_that_meets_a_full_disk_neither_loses_nor_doubles(tmp_path, monk
 
     monkeypatch.setattr(place, name, once)
     heard = many()
-    told = []
+    told = Told()
     with pytest.raises(Unavailable):
-        made.hear(heard, NOW, Mark("log", b"1"), told.append)
+        made.hear(heard, NOW, Mark("log", b"1"), told)
     assert len(store.ledger.claims(NOW)) == (0 if fails == "the disk" else 400)
-    assert sum(map(len, told)) == (700 if fails == "the disk" else 400)
-    claims = made.hear(heard, NOW, Mark("log", b"1"), told.append)
+    assert len(told.claims) == (700 if fails == "the disk" else 400)
+    claims = made.hear(heard, NOW, Mark("log", b"1"), told)
     assert claims == pipeline(jail(maxretry=2)).hear(heard, NOW)
     assert {c.strikes for c in store.ledger.claims(NOW)} == {1}
     assert made.tally.claimed == 700
@@ -588,9 +605,9 @@ def test_only_those_whom_nobody_claims_are_hurried(tmp_path):
     made = Pipeline(jails, store.counters, store.ledger, Protect())
     listed = parse_network("198.18.0.7")
     store.ledger.claim([Claim(listed, "feed:drop", "listed", NOW, None)], NOW)
-    told = []
-    claims = made.hear(many(), NOW, Mark("log", b"1"), told.append)
-    hurried = [claim.network for some in told for claim in some]
+    told = Told()
+    claims = made.hear(many(), NOW, Mark("log", b"1"), told)
+    hurried = [claim.network for claim in told.claims]
     assert len(claims) == 2 * 700
     assert len(hurried) == len(set(hurried)) == 699
     assert listed not in hurried

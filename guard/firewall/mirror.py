@@ -157,21 +157,26 @@ class Mirror:
         self._latest = max(self._latest, time.monotonic() - began)
 
     def hurry(self, claims: Sequence[Claim], now: float) -> None:
-        """Begins to block whom jails are about to claim, and nobody else claims; `step` does the
-        rest, and releases what came of no claim. Without `claims` it waits for all that was begun.
+        """Begins to block whom jails are about to claim, and nobody else claims.
 
-        Where the firewall works beside this process, it does so while the caller goes on; else
-        nothing is begun.
+        `step` does the rest, and releases what came of no claim. Where the firewall works beside
+        this process, it does so while the caller goes on; else nothing is begun.
         """
         if self._posting is None or self._broken or self._protection_changed():
             return
-        with self._guarded():
-            if not claims:
-                # Who only goes on may keep the processor that the other one needs for it.
-                self._posting.settle()
-            elif block := self._shares[""].ahead(claims):
-                self._ahead.update(block)
+        if block := self._shares[""].ahead(claims):
+            self._ahead.update(block)
+            with self._guarded():
                 self._posting.post(block, (), now)
+
+    def hurried(self) -> None:
+        """Waits until all that was begun is done.
+
+        Who only went on might keep the processor that the firewall's process needs for it.
+        """
+        if self._posting is not None and not self._broken:
+            with self._guarded():
+                self._posting.settle()
 
     def step(self, now: float) -> None:
         """Applies what changed in the ledger since the last call, and what has ended."""

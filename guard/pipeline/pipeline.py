@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
+from typing import Protocol
 
 from guard.events import Claim, Ended, Event, Mark, Overflow, Part
 from guard.jails.bars import Bars
@@ -48,7 +49,17 @@ TOGETHER = 200
 MANY = 20_000
 MANUAL = "manual"
 
-Hurry = Callable[[Sequence[Claim]], None]
+
+class Hurry(Protocol):
+    """Tells the kernel of bans before the ledger has them. Neither call may raise."""
+
+    def begin(self, claims: Sequence[Claim]) -> None:
+        """Begins to block those whom `claims` are about to name, and nobody claims yet."""
+        ...
+
+    def wait(self) -> None:
+        """Waits until all of that is done."""
+        ...
 
 
 @dataclass(slots=True)
@@ -114,8 +125,7 @@ class Pipeline:
         """Counts `events`, in order, and returns the claims that came of them; None replays.
 
         Of many claims `hurry` is told some while others are not decided yet, and the ledger knows
-        none, for whoever tells the kernel: those on networks that nobody claims. At last it is
-        told nothing, to wait until the kernel has them all. It must not raise.
+        none: those on networks that nobody claims. When all are decided the kernel is waited for.
 
         With a `mark` they are counted at once: then all of them were, or none, whenever the process
         is killed. Raises Unavailable when the store is gone. Called again with the very same
@@ -242,9 +252,9 @@ class Pipeline:
                 done += len(some)
                 decided.add(more)
                 if hurry is not None and more.first:
-                    hurry(more.first)
+                    hurry.begin(more.first)
             if hurry is not None:
-                hurry(())
+                hurry.wait()
         finally:
             self._once.open = self._others_wait(work)
             when = known.last if now is None else now

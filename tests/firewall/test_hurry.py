@@ -92,12 +92,12 @@ def test_at_last_a_hurry_waits_until_all_is_blocked():
     """Nobody is told of a ban that is not in the kernel; a failure is the next step's to mend."""
     ledger, mirror, _ = setting(firewall := Beside())
     mirror.hurry(claims(A), NOW)
-    mirror.hurry((), NOW)
+    mirror.hurried()
     assert firewall.blocked(NOW) == {A: None}
     mirror.hurry(claims(B), NOW)
     firewall.fails = True
     with pytest.raises(Unavailable):
-        mirror.hurry((), NOW)
+        mirror.hurried()
     ledger.claim(claims(A, B), NOW)
     mirror.step(NOW)
     assert firewall.blocked(NOW) == {A: None, B: None}
